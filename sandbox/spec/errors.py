@@ -1,0 +1,46 @@
+"""Our failures, and only ours: what a job does wrong is a Result, never an exception.
+
+Each message says what happened, to what, why, and what to do about it.
+"""
+
+__all__ = [
+    "HostError",
+    "ProtocolError",
+    "RefusedError",
+    "SandboxError",
+    "SetupError",
+    "SpecError",
+    "ZygoteError",
+]
+
+
+class SandboxError(Exception):
+    """Base of all our errors; never raised itself."""
+
+
+class SpecError(SandboxError):
+    """The caller asked for something that cannot be meant; `field` names it, dotted."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class RefusedError(SandboxError):
+    """The job is understood and not accepted: no room, or a grade that is out of reach."""
+
+
+class HostError(SandboxError):
+    """The host lacks something that the job requires; the message ends with the fix."""
+
+
+class SetupError(SandboxError):
+    """A wall could not be built or did not hold. The payload was never started."""
+
+
+class ZygoteError(SandboxError):
+    """The zygote, or a sandbox's init, died or answered nonsense."""
+
+
+class ProtocolError(SandboxError):
+    """A peer sent bytes that are no message; its connection is closed."""

@@ -1,0 +1,39 @@
+"""Files on a pipe: what inputs go in as, and what artifacts come out as.
+
+A stream of entries: a header, the name, then `size` bytes. No compression, no links, no owners.
+"""
+
+import struct
+from typing import NamedTuple
+
+__all__ = ["HEADER_BYTES", "Entry", "EntryKind"]
+
+_HEADER = struct.Struct("<BHIQ")  # kind, name bytes, mode or errno, size
+HEADER_BYTES = _HEADER.size
+
+
+class EntryKind:
+    """What an entry is."""
+
+    FILE = 1  # `size` bytes follow the name
+    DIRECTORY = 2
+    REFUSED = 3  # an artifact that is not sent; the mode field is the errno
+    END = 4  # nothing follows: a stream without it was cut off
+
+
+class Entry(NamedTuple):
+    """The header of one entry."""
+
+    kind: int
+    name_bytes: int = 0
+    mode: int = 0
+    size: int = 0
+
+    def pack(self) -> bytes:
+        """The header's bytes."""
+        return _HEADER.pack(*self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Entry":
+        """The header in HEADER_BYTES bytes. Raises struct.error on any other length."""
+        return cls(*_HEADER.unpack(data))

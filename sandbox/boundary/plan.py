@@ -1,0 +1,103 @@
+"""The plans that go in: all that is decided before the clone, as plain values.
+
+A plan crosses as marshal bytes. Both ends are the same interpreter and the sender is the
+supervisor, which the receiver obeys anyway; marshal is built in, so the zygote imports nothing.
+"""
+
+import marshal
+from typing import NamedTuple, TypeVar
+
+__all__ = ["Bind", "CollectPlan", "JobPlan", "SandboxPlan", "TemplatePlan", "decode", "encode"]
+
+
+class TemplatePlan(NamedTuple):
+    """The read-only root that every sandbox of one zygote shares. Paths have no leading slash."""
+
+    lower: bytes | None  # an absolute directory of the host that becomes "/", or none
+    overlays: tuple[bytes, ...]  # the host's directories of these names, shown at these names
+    directories: tuple[bytes, ...]  # our own layer, on top of the lower one
+    links: tuple[tuple[bytes, bytes], ...]  # (name, target)
+    files: tuple[tuple[bytes, int, bytes], ...]  # (name, mode, content)
+    devices: tuple[bytes, ...]  # names in the host's /dev
+
+
+class Bind(NamedTuple):
+    """One read-only bind. The zygote opens `source` and refuses it unless it is that inode."""
+
+    source: bytes
+    device: int
+    inode: int
+    target: bytes  # below the sandbox's root, no leading slash
+    is_directory: bool
+    is_created: bool  # below a writable directory: init makes the mount point
+
+
+class SandboxPlan(NamedTuple):
+    """One sandbox, from clone to parked stub: nothing here depends on the job's command."""
+
+    clone_flags: int
+    base_id: int  # in the zygote's user namespace
+    inside_id: int  # what the payload sees as its uid and gid
+    drops_groups: bool  # False: the host allows no setgroups to a single-id map
+    born_in_cgroup: bool  # the first cgroup fd is a v2 directory for clone3
+    init_cgroup_fds: int  # how many of the fds are cgroup.procs for init, and for the payload
+    payload_cgroup_fds: int
+    time_offsets: bytes | None  # for /proc/PID/timens_offsets, time_namespaces(7); None: no wall
+    hostname: bytes
+    cwd: bytes  # below the root, no leading slash
+    scratch_options: bytes  # of the one tmpfs behind every writable directory
+    scratch_blocks: int  # what statfs must then say
+    scratch_inodes: int
+    proc_options: bytes
+    proc_masks: tuple[tuple[bytes, bool], ...]  # (name below /proc, is a directory)
+    cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...]  # (type, options, target)
+    binds: tuple[Bind, ...]
+    mounts: tuple[tuple[bytes, bytes], ...]  # (mount point, least options) as mountinfo must say
+    init_filter: bytes
+    stub_name: bytes  # random: init tells by it whether exec happened
+    terminal: bool  # open a pseudo-terminal in the sandbox's own devpts
+
+
+class JobPlan(NamedTuple):
+    """What the stub locks itself with and then executes."""
+
+    argv: tuple[bytes, ...]
+    environment: tuple[tuple[bytes, bytes], ...]
+    search: tuple[bytes, ...]  # paths to try to execute, in order
+    cwd: bytes
+    terminal: bool
+    has_inputs: bool  # an archive follows on the last fd
+    rlimits: tuple[tuple[int, int, int], ...]  # (resource, soft, hard)
+    affinity: tuple[int, ...]  # CPUs, or empty: where no cpuset pins the job
+    landlock: tuple[int, int, int] | None  # handled fs, net and scope accesses; None: no wall
+    landlock_paths: tuple[tuple[bytes, int], ...]
+    filter: bytes
+    notifies: bool
+
+
+class CollectPlan(NamedTuple):
+    """What the collector sends back: regular files only, each at most so many bytes."""
+
+    inside_id: int
+    drops_groups: bool
+    paths: tuple[bytes, ...]
+    max_bytes: int
+    filter: bytes
+
+
+_Plan = TypeVar("_Plan", TemplatePlan, SandboxPlan, JobPlan, CollectPlan)
+
+
+def encode(plan: TemplatePlan | SandboxPlan | JobPlan | CollectPlan) -> bytes:
+    """The plan as bytes for `decode`."""
+    return marshal.dumps(_plain(plan))
+
+
+def decode(kind: type[_Plan], data: bytes) -> _Plan:
+    """The plan of that kind that `encode` made bytes of."""
+    return kind(*marshal.loads(data))
+
+
+def _plain(value: object) -> object:
+    # marshal takes exact tuples only, not the named ones.
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,83 @@
+"""The collector: reads a job's artifacts with no more rights than the job had."""
+
+import errno
+import os
+import stat
+
+from sandbox.boundary.archive import Entry, EntryKind
+from sandbox.boundary.plan import CollectPlan
+from sandbox.inside.identity import drop_capabilities, forbid_new_privileges
+from sandbox.kernel.confinement import seccomp_load
+from sandbox.kernel.mounts import (
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
+from sandbox.kernel.processes import CLONE_NEWNS, CLONE_NEWUSER, close_range, setns
+
+__all__ = ["run_collector"]
+
+_OUT_FD = 3
+_PIECE_BYTES = 1 << 18
+
+
+def run_collector(plan: CollectPlan, out_fd: int, user_ns_fd: int, mount_ns_fd: int) -> None:
+    """Send the artifacts as an archive on `out_fd`. Never returns.
+
+    The payload's processes are gone and this one is outside their pid namespace and cgroup. What
+    they left may still be anything: a link, a FIFO, a device, a directory, a name with any bytes.
+    """
+    try:
+        setns(user_ns_fd, CLONE_NEWUSER)
+        setns(mount_ns_fd, CLONE_NEWNS)
+        os.chdir(b"/")
+        if plan.drops_groups:
+            os.setgroups([])
+        os.setresgid(plan.inside_id, plan.inside_id, plan.inside_id)
+        os.setresuid(plan.inside_id, plan.inside_id, plan.inside_id)
+        drop_capabilities(plan)
+        os.dup2(out_fd, _OUT_FD, inheritable=False)
+        root_fd = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.dup2(root_fd, _OUT_FD + 1, inheritable=False)
+        close_range(_OUT_FD + 2)
+        forbid_new_privileges(plan)
+        seccomp_load(plan.filter, listener=False)
+        left = plan.max_bytes
+        for path in plan.paths:
+            left -= _send_file(path, left)
+        _send(Entry(EntryKind.END).pack())
+    finally:
+        os._exit(0)
+
+
+def _send_file(path: bytes, max_bytes: int) -> int:
+    resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for its other end.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+        fd = openat2(_OUT_FD + 1, path.lstrip(b"/"), flags, resolve)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL, "")
+        if found.st_size > max_bytes:
+            raise OSError(errno.EFBIG, "")
+    except OSError as error:
+        _send(Entry(EntryKind.REFUSED, len(path), error.errno or 0).pack() + path)
+        return 0
+    _send(Entry(EntryKind.FILE, len(path), found.st_mode & 0o777, found.st_size).pack() + path)
+    left = found.st_size
+    while left:
+        piece = os.read(fd, min(left, _PIECE_BYTES))
+        if not piece:
+            raise OSError(errno.EIO, "")  # the archive ends short, which the reader sees
+        _send(piece)
+        left -= len(piece)
+    os.close(fd)
+    return found.st_size
+
+
+def _send(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(_OUT_FD, view) :]

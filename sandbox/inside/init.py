@@ -1,0 +1,205 @@
+"""Pid 1 of a sandbox: builds the view, parks the stub, reaps, and ends when its supervisor does."""
+
+import _signal
+import contextlib
+import fcntl
+import os
+import select
+
+from sandbox.boundary.channel import Channel
+from sandbox.boundary.plan import SandboxPlan
+from sandbox.boundary.report import Kind, Report
+from sandbox.boundary.report import Step as Code
+from sandbox.inside.identity import (
+    forbid_new_privileges,
+    keep_mount_rights,
+    mount_rights_only,
+    privileges_forbidden,
+    status,
+)
+from sandbox.inside.placement import Placement, clocks_shifted, shift_clocks
+from sandbox.inside.steps import Step, StepFailed, raise_walls
+from sandbox.inside.stub import IDENTITY_STEP, run_stub
+from sandbox.inside.view import VIEW_STEPS, View
+from sandbox.kernel.confinement import seccomp_load
+from sandbox.kernel.processes import CLONE_NEWCGROUP, clone3, close_range, prctl, setns, signalfd
+
+__all__ = ["NAMESPACES", "Sandbox", "own_namespaces", "run_init"]
+
+NAMESPACES = (b"user", b"mnt", b"pid", b"net", b"ipc", b"uts")
+_PR_SET_DUMPABLE, _PR_GET_DUMPABLE = 4, 3
+_TIOCSPTLCK = 0x40045431  # <asm-generic/ioctls.h>: unlock the slave, as unlockpt(3)
+
+
+def own_namespaces() -> dict[bytes, bytes]:
+    """The identity of each namespace that this process is in. namespaces(7)."""
+    return {name: os.readlink(b"/proc/self/ns/" + name) for name in NAMESPACES}
+
+
+class Sandbox:
+    """What init builds from: the plan, the zygote's namespaces, and the fds that came along."""
+
+    def __init__(
+        self,
+        plan: SandboxPlan,
+        outside: dict[bytes, bytes],
+        control_fd: int,
+        report_fd: int,
+        lease_fd: int,
+        cgroup_fds: list[int],
+    ) -> None:
+        self.plan = plan
+        self.outside = outside
+        self.control = Channel(control_fd)
+        self.report = Channel(report_fd)
+        self.lease_fd = lease_fd  # held to the end: a killed supervisor's id is not free before
+        first = plan.init_cgroup_fds
+        self.init_cgroup_fds = cgroup_fds[:first]
+        self.payload_cgroup_fds = cgroup_fds[first : first + plan.payload_cgroup_fds]
+
+    def namespaces_are_new(self) -> bool:
+        return not set(self.outside.values()) & set(own_namespaces().values())
+
+    def shift_clocks(self) -> None:
+        shift_clocks(self.plan.time_offsets)
+
+    def clocks_shifted(self) -> bool:
+        return clocks_shifted(self.plan.time_offsets)
+
+    def become_unreadable(self) -> None:
+        prctl(_PR_SET_DUMPABLE, 0)
+
+    def is_unreadable(self) -> bool:
+        return prctl(_PR_GET_DUMPABLE) == 0
+
+    def filter_own_syscalls(self) -> None:
+        seccomp_load(self.plan.init_filter, listener=False)
+
+    def own_syscalls_filtered(self) -> bool:
+        return status()[b"Seccomp"] == b"2"
+
+    def network_is_empty(self) -> bool:
+        # Born with nothing but lo, which is down: then it has no address either.
+        with open(b"/proc/self/net/dev", "rb") as file:
+            names = [line.split(b":")[0].strip() for line in file.read().splitlines()[2:]]
+        with open(b"/proc/self/net/fib_trie", "rb") as file:
+            return names == [b"lo"] and not file.read().strip()
+
+
+def _nothing(_sandbox: Sandbox) -> None:
+    """Built by the clone itself; only to be verified."""
+
+
+_BIRTH_STEPS = (
+    Step(Code.NAMESPACES, _nothing, Sandbox.namespaces_are_new),
+    Step(Code.TIME_NAMESPACE, Sandbox.shift_clocks, Sandbox.clocks_shifted),
+)
+_LAST_STEPS = (
+    Step(Code.NETWORK, _nothing, Sandbox.network_is_empty),
+    Step(Code.DUMPABLE, Sandbox.become_unreadable, Sandbox.is_unreadable),
+    Step(Code.INIT_CAPABILITIES, keep_mount_rights, mount_rights_only),
+    Step(Code.NO_NEW_PRIVILEGES, forbid_new_privileges, privileges_forbidden),
+    Step(Code.INIT_FILTER, Sandbox.filter_own_syscalls, Sandbox.own_syscalls_filtered),
+)
+_PLACE_STEPS = (Step(Code.CGROUP_INIT, Placement.enter, Placement.has_entered),)
+
+
+def run_init(sandbox: Sandbox, trees: list[int], mapped_fd: int) -> None:
+    """Build the sandbox and serve it to its end. Never returns: its exit kills all inside."""
+    try:
+        if not os.read(mapped_fd, 1):
+            raise EOFError  # the zygote could not write the id maps
+        _serve(sandbox.control, sandbox.plan.stub_name, *_build(sandbox, trees))
+    except StepFailed as failed:
+        sandbox.control.send(failed.report.pack())
+    except EOFError:
+        pass  # the supervisor is gone
+    finally:
+        os._exit(1)
+
+
+def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
+    """Raise every wall of the sandbox; the stub's pid and the fd that tells of dead children."""
+    plan = sandbox.plan
+    raise_walls(_PLACE_STEPS, Placement(sandbox.init_cgroup_fds))
+    raise_walls(_BIRTH_STEPS, sandbox)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))
+    children_fd = signalfd(_signal.SIGCHLD)
+    parked_fd, parking_fd = os.pipe()
+    pid, pidfd = clone3(0)
+    if pid == 0:
+        os.close(parked_fd)
+        sandbox.control.close()
+        run_stub(plan, sandbox.report, sandbox.payload_cgroup_fds, parking_fd)
+    os.close(parking_fd)
+    sandbox.report.close()
+    if not os.read(parked_fd, 1):
+        raise EOFError  # it has sent its own report
+    if plan.cgroup_mounts:
+        setns(pidfd, CLONE_NEWCGROUP)  # a cgroup mount shows what its maker's namespace shows
+    raise_walls((IDENTITY_STEP,), plan)
+    raise_walls(VIEW_STEPS, View(plan, trees))
+    handed = [pidfd, *(os.open(b"/proc/self/ns/" + n, os.O_RDONLY) for n in (b"user", b"mnt"))]
+    if plan.terminal:
+        handed.append(_open_terminal())
+    raise_walls(_LAST_STEPS, sandbox)
+    sandbox.control.send(Report(Kind.READY, pid).pack(), tuple(handed))
+    _keep_only(sandbox.control.fileno(), children_fd, sandbox.lease_fd)
+    return pid, children_fd
+
+
+def _open_terminal() -> int:
+    """The master of a new pseudo-terminal in the sandbox's own devpts: always number 0."""
+    master_fd = os.open(b"/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master_fd, _TIOCSPTLCK, bytes(4))
+    return master_fd
+
+
+def _serve(control: Channel, stub_name: bytes, stub_pid: int, children_fd: int) -> None:
+    """Reap, report, and kill when told to, until the supervisor closes its end (EOFError)."""
+    poll = select.poll()
+    poll.register(control.fileno(), select.POLLIN)
+    poll.register(children_fd, select.POLLIN)
+    while True:
+        ready = [fd for fd, _ in poll.poll()]
+        if children_fd in ready:
+            os.read(children_fd, 4096)
+        if control.fileno() in ready:
+            control.receive()  # the one order there is: end the payload
+            # Atomic against forks: a child is not born to a parent with a pending SIGKILL.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, _signal.SIGKILL)
+        while pid := _next_dead():
+            if pid == stub_pid:
+                control.send(_payload_report(pid, stub_name))
+            os.waitpid(pid, 0)
+
+
+def _next_dead() -> int:
+    """The pid of a dead child that is still to be waited for, or 0."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    return found.si_pid if found else 0
+
+
+def _payload_report(pid: int, stub_name: bytes) -> bytes:
+    """How the payload ended. Its name is still there (a zombie has one, proc_pid_comm(5)), and
+    while it is the stub's random one, exec never happened."""
+    with open(b"/proc/%d/comm" % pid, "rb") as file:
+        executed = file.read().rstrip(b"\n") != stub_name
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    signaled = found.si_code != os.CLD_EXITED
+    return Report(Kind.EXITED, int(signaled), found.si_status, int(executed)).pack()
+
+
+def _keep_only(*fds: int) -> None:
+    """Close every fd but these; standard error was for a crash during the build."""
+    low = 0
+    for fd in sorted(fds):
+        if low < fd:
+            close_range(low, fd - 1)
+        low = fd + 1
+    close_range(low)

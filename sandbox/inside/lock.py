@@ -1,0 +1,140 @@
+"""The last walls before exec, in the only order that works; the stub is what runs them."""
+
+import _signal  # signal.py builds enums, which the zygote would carry in every sandbox
+import errno
+import fcntl
+import os
+import resource
+import stat
+
+from sandbox.boundary.plan import JobPlan
+from sandbox.boundary.report import Step as Code
+from sandbox.inside.identity import (
+    capabilities_gone,
+    drop_capabilities,
+    forbid_new_privileges,
+    privileges_forbidden,
+)
+from sandbox.inside.inputs import write_inputs
+from sandbox.inside.steps import Step
+from sandbox.kernel.confinement import (
+    landlock_add_path,
+    landlock_create_ruleset,
+    landlock_restrict_self,
+    seccomp_load,
+)
+from sandbox.kernel.processes import close_range, prctl
+
+__all__ = ["LISTENER_FD", "LOCK_STEPS", "PARK_STEPS", "REPORT_FD", "Lock"]
+
+REPORT_FD = 3  # close-on-exec: its EOF tells the supervisor that exec happened
+LISTENER_FD = 4  # the lowest free fd when the filter loads; the supervisor takes it from there
+_PR_SET_DUMPABLE = 4
+_PROBE = b"/tmp/.landlock"
+
+
+class Lock:
+    """What one stub is locked with: the plan, and the fds that came with it."""
+
+    def __init__(self, plan: JobPlan, report_fd: int, fds: list[int]) -> None:
+        self.plan = plan
+        self.report_fd = report_fd
+        self.inputs_fd = fds.pop() if plan.has_inputs else None
+        self.stdio_fds = fds
+
+    def lead_session(self) -> None:
+        os.setsid()
+        if self.plan.terminal:
+            # Opened by a session leader without one, it becomes the controlling terminal.
+            self.stdio_fds = [os.open(b"/dev/pts/0", os.O_RDWR | os.O_CLOEXEC)] * 3
+        # CPython ignores SIGPIPE and SIGXFSZ, and exec would keep that.
+        for number in _signal.valid_signals():
+            if number not in (_signal.SIGKILL, _signal.SIGSTOP):
+                _signal.signal(number, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        os.umask(0o022)
+
+    def leads_session(self) -> bool:
+        return os.getsid(0) == os.getpid()
+
+    def write_inputs(self) -> None:
+        os.makedirs(self.plan.cwd, exist_ok=True)
+        os.chdir(self.plan.cwd)
+        if self.inputs_fd is not None:
+            write_inputs(self.inputs_fd)
+
+    def works_in_cwd(self) -> bool:
+        return os.getcwdb() == self.plan.cwd
+
+    def limit_resources(self) -> None:
+        for number, soft, hard in self.plan.rlimits:
+            resource.setrlimit(number, (soft, hard))
+        if self.plan.affinity:
+            os.sched_setaffinity(0, self.plan.affinity)
+
+    def resources_limited(self) -> bool:
+        return all(
+            resource.getrlimit(number) == (soft, hard) for number, soft, hard in self.plan.rlimits
+        ) and (not self.plan.affinity or os.sched_getaffinity(0) == set(self.plan.affinity))
+
+    def close_fds(self) -> None:
+        # Out of the way first: what arrived may itself sit on a number below 4.
+        moved = [_move_up(fd) for fd in (*self.stdio_fds, self.report_fd)]
+        for number, fd in enumerate(moved):
+            os.dup2(fd, number, inheritable=number != REPORT_FD)
+        close_range(REPORT_FD + 1)
+
+    def only_planned_fds(self) -> bool:
+        # The listing itself holds one more.
+        return set(map(int, os.listdir(b"/proc/self/fd"))) == {0, 1, 2, REPORT_FD, REPORT_FD + 1}
+
+    def restrict_paths(self) -> None:
+        if self.plan.landlock is None:
+            return
+        ruleset_fd = landlock_create_ruleset(*self.plan.landlock)
+        for path, access in self.plan.landlock_paths:
+            landlock_add_path(ruleset_fd, path, access)
+        landlock_restrict_self(ruleset_fd)
+        os.close(ruleset_fd)
+
+    def paths_restricted(self) -> bool:
+        # Landlock tells nothing of itself. No rule allows device nodes, and without Landlock this
+        # one (a whiteout) could be made by anybody: mknod(2), Linux 5.8.
+        if self.plan.landlock is None:
+            return True
+        try:
+            os.mknod(_PROBE, stat.S_IFCHR, 0)
+        except OSError as error:
+            return error.errno == errno.EACCES
+        os.unlink(_PROBE)
+        return False
+
+    def filter_syscalls(self) -> None:
+        # Only while the stub is traceable may the supervisor take the listener out of it
+        # (pidfd_getfd(2)); nobody else is in this pid namespace but init.
+        prctl(_PR_SET_DUMPABLE, 1)
+        self.listener_fd = seccomp_load(self.plan.filter, listener=self.plan.notifies)
+
+    def syscalls_filtered(self) -> bool:
+        # The filter may forbid asking; that it stands is read by the supervisor from
+        # /proc/PID/status, before it says go.
+        return self.listener_fd == (LISTENER_FD if self.plan.notifies else 0)
+
+
+def _move_up(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+
+
+PARK_STEPS = (
+    Step(Code.CAPABILITIES, drop_capabilities, capabilities_gone),
+    Step(Code.NO_NEW_PRIVILEGES, forbid_new_privileges, privileges_forbidden),
+)
+
+LOCK_STEPS = (
+    Step(Code.SESSION, Lock.lead_session, Lock.leads_session),
+    Step(Code.INPUTS, Lock.write_inputs, Lock.works_in_cwd),
+    Step(Code.RLIMITS, Lock.limit_resources, Lock.resources_limited),
+    Step(Code.DESCRIPTORS, Lock.close_fds, Lock.only_planned_fds),  # a leaked fd is an escape
+    Step(Code.LANDLOCK, Lock.restrict_paths, Lock.paths_restricted),
+    Step(Code.FILTER, Lock.filter_syscalls, Lock.syscalls_filtered),  # last: it forbids the rest
+)

@@ -1,0 +1,34 @@
+"""A step between clone and exec: build a wall, then ask the kernel whether it stands."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from sandbox.boundary.report import Kind, Report
+
+__all__ = ["Step", "StepFailed", "raise_walls"]
+
+
+class Step(NamedTuple):
+    """One wall. `holds` looks at kernel state, never at what `build` believes that it did."""
+
+    code: int
+    build: Callable[[Any], None]
+    holds: Callable[[Any], bool]
+
+
+class StepFailed(Exception):
+    """Carries the Report of the step that failed; whoever runs the process sends it and ends."""
+
+    def __init__(self, code: int, errno: int) -> None:
+        self.report = Report(Kind.FAILED, code, errno)
+
+
+def raise_walls(steps: Iterable[Step], plan: Any) -> None:
+    """Build and verify each wall in order. Raises StepFailed at the first that does not stand."""
+    for step in steps:
+        try:
+            step.build(plan)
+            if not step.holds(plan):
+                raise StepFailed(step.code, 0)  # the calls succeeded, and the wall is not there
+        except OSError as error:
+            raise StepFailed(step.code, error.errno or 0) from None

@@ -1,0 +1,62 @@
+"""The stub: forked by init, parked until a job comes, then locked; it becomes the payload."""
+
+import os
+
+from sandbox.boundary.channel import Channel
+from sandbox.boundary.plan import JobPlan, SandboxPlan, decode
+from sandbox.boundary.report import Kind, Report
+from sandbox.boundary.report import Step as Code
+from sandbox.inside.identity import become_job, is_job
+from sandbox.inside.lock import LOCK_STEPS, PARK_STEPS, REPORT_FD, Lock
+from sandbox.inside.placement import Placement
+from sandbox.inside.steps import Step, StepFailed, raise_walls
+from sandbox.kernel.processes import prctl
+
+__all__ = ["PLACE_STEPS", "run_stub"]
+
+_PR_SET_NAME = 15
+
+PLACE_STEPS = (
+    Step(Code.CGROUP_PAYLOAD, Placement.enter, Placement.has_entered),
+    Step(Code.CGROUP_NAMESPACE, Placement.hide_cgroup, Placement.cgroup_hidden),
+)
+IDENTITY_STEP = Step(Code.IDENTITY, become_job, is_job)
+
+
+def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parked_fd: int) -> None:
+    """Park, say so on `parked_fd`, then lock and execute the one job that comes. Never returns."""
+    report_fd = channel.fileno()
+    try:
+        prctl(_PR_SET_NAME, plan.stub_name)
+        raise_walls(PLACE_STEPS, Placement(cgroup_fds))
+        raise_walls((IDENTITY_STEP,), plan)
+        raise_walls(PARK_STEPS, plan)
+        os.write(parked_fd, b"1")
+        os.close(parked_fd)
+        data, fds = channel.receive()
+        job = decode(JobPlan, data)
+        raise_walls(LOCK_STEPS, Lock(job, report_fd, fds))
+        report_fd = REPORT_FD
+        os.write(report_fd, Report(Kind.LOCKED).pack())
+        if os.read(report_fd, 1):
+            _execute(job)
+    except StepFailed as failed:
+        os.write(report_fd, failed.report.pack())
+    except EOFError:
+        pass  # the supervisor is gone
+    finally:
+        os._exit(1)
+
+
+def _execute(job: JobPlan) -> None:
+    """Become the payload, as execvp(3) would look for it; come back only with a StepFailed."""
+    environment = dict(job.environment)
+    code = 0
+    for path in job.search:
+        try:
+            os.execve(path, job.argv, environment)
+        except OSError as error:
+            # A file that exists and may not be executed is told rather than one that is not there.
+            if code in (0, 2, 20):  # ENOENT, ENOTDIR
+                code = error.errno or 0
+    raise StepFailed(Code.EXEC, code)

@@ -1,0 +1,183 @@
+"""What the job sees: its own mounts on a clone of the template's root, then nothing else.
+
+Until PIVOT the working directory is the new root, and every path here is relative to it.
+"""
+
+import os
+import stat
+
+from sandbox.boundary.plan import Bind, SandboxPlan
+from sandbox.boundary.report import Step as Code
+from sandbox.inside.steps import Step
+from sandbox.kernel.mounts import (
+    MNT_DETACH,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    mount,
+    mount_setattr,
+    move_mount,
+    open_tree,
+    openat2,
+    pivot_root,
+    umount2,
+)
+from sandbox.kernel.processes import sethostname
+
+__all__ = ["TEMPLATE_ROOT", "VIEW_STEPS", "View"]
+
+TEMPLATE_ROOT = b"/root"
+_EMPTY_FILE, _EMPTY_DIRECTORY = b"/empty/file", b"/empty/directory"
+_QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC
+_DEVICES = {b"null": 3, b"zero": 5, b"full": 7, b"random": 8, b"urandom": 9}  # of major 1, mem
+
+
+class View:
+    """The steps of the mount wall, for one sandbox; `trees` are its binds, detached."""
+
+    def __init__(self, plan: SandboxPlan, trees: list[int]) -> None:
+        self.plan = plan
+        self.trees = trees
+
+    def set_hostname(self) -> None:
+        sethostname(self.plan.hostname)
+
+    def hostname_is_set(self) -> bool:
+        return os.fsencode(os.uname().nodename) == self.plan.hostname
+
+    def clone_root(self) -> None:
+        # A mount inherited from the zygote's namespace is locked and can be no new root
+        # (pivot_root(2)); a copy is ours. Recursive, because its submounts are locked to it.
+        self._attach(open_tree(TEMPLATE_ROOT), TEMPLATE_ROOT)
+        os.chdir(TEMPLATE_ROOT)
+
+    def root_is_read_only(self) -> bool:
+        return bool(os.statvfs(b".").f_flag & os.ST_RDONLY)
+
+    def mount_scratch(self) -> None:
+        # One tmpfs, so one budget of bytes and inodes; its own root is shown nowhere.
+        mount(b"scratch", b"tmp", b"tmpfs", MS_NOSUID | MS_NODEV, self.plan.scratch_options)
+        shown = {b"tmp": 0o1777, b"dev/shm": 0o1777, self.plan.cwd: 0o755}
+        trees = {}
+        for number, (name, mode) in enumerate(shown.items()):
+            part = b"tmp/%d" % number
+            os.mkdir(part)
+            os.chmod(part, mode)
+            trees[name] = open_tree(part, 0)
+        umount2(b"tmp", MNT_DETACH)
+        mount_setattr(trees[b"dev/shm"], MS_NOEXEC)
+        for name, tree in trees.items():
+            self._attach(tree, name)
+
+    def scratch_is_capped(self) -> bool:
+        found = os.statvfs(b"tmp")
+        return (found.f_blocks, found.f_files) == (
+            self.plan.scratch_blocks,
+            self.plan.scratch_inodes,
+        )
+
+    def mount_proc(self) -> None:
+        mount(b"proc", b"proc", b"proc", _QUIET, self.plan.proc_options)
+        for name, is_directory in self.plan.proc_masks:
+            empty = open_tree(_EMPTY_DIRECTORY if is_directory else _EMPTY_FILE, 0)
+            self._attach(empty, b"proc/" + name)
+
+    def proc_is_private(self) -> bool:
+        return os.readlink(b"proc/self") == b"1"
+
+    def mount_terminals(self) -> None:
+        options = b"newinstance,ptmxmode=0666,mode=0620"
+        mount(b"devpts", b"dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, options)
+
+    def devices_are_right(self) -> bool:
+        return os.listdir(b"dev/pts") == [b"ptmx"] and all(
+            stat.S_ISCHR((found := os.stat(b"dev/" + name)).st_mode)
+            and found.st_rdev == os.makedev(1, minor)
+            for name, minor in _DEVICES.items()
+        )
+
+    def mount_cgroup_files(self) -> None:
+        for fstype, options, target in self.plan.cgroup_mounts:
+            mount(b"cgroup", target, fstype, MS_RDONLY | _QUIET, options)
+
+    def cgroup_files_are_own(self) -> bool:
+        # The leaf that holds nobody but the stub: a mount of the hierarchy's root would list init.
+        return all(
+            len(_lines(target + b"/cgroup.procs")) == 1 for _, _, target in self.plan.cgroup_mounts
+        )
+
+    def attach_binds(self) -> None:
+        root_fd = os.open(b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+        for bind, tree in zip(map(Bind._make, self.plan.binds), self.trees, strict=True):
+            if bind.is_created:
+                self._make_mount_point(bind)
+            target_fd = openat2(root_fd, bind.target, os.O_PATH, resolve)
+            move_mount(tree, target_fd)
+            os.close(target_fd)
+            os.close(tree)
+        os.close(root_fd)
+
+    def binds_are_read_only(self) -> bool:
+        return all(
+            os.statvfs(Bind._make(bind).target).f_flag & os.ST_RDONLY for bind in self.plan.binds
+        )
+
+    def pivot(self) -> None:
+        pivot_root(b".", b".")
+        umount2(b".", MNT_DETACH)
+        os.chdir(b"/")
+
+    def mounts_are_planned(self) -> bool:
+        """Whether mountinfo lists exactly the planned mounts, with at least their options."""
+        planned = dict(self.plan.mounts)
+        below = tuple(b"/" + Bind._make(bind).target + b"/" for bind in self.plan.binds)
+        seen = set()
+        for line in _lines(b"/proc/self/mountinfo"):
+            _id, _parent, _device, _root, point, options, *rest = line.split(b" ")
+            point = point.decode("unicode_escape").encode("latin-1") if b"\\" in point else point
+            if point.startswith(below):
+                least = b"ro"  # a submount of a bind
+            elif point in planned and point not in seen:
+                least = planned[point]
+            else:
+                return False
+            seen.add(point)
+            # No optional field before the dash: the mount propagates nowhere.
+            if rest[0] != b"-" or not set(least.split(b",")) <= set(options.split(b",")):
+                return False
+        return planned.keys() <= seen
+
+    def _attach(self, tree: int, target: bytes) -> None:
+        target_fd = os.open(target, os.O_PATH | os.O_CLOEXEC)
+        move_mount(tree, target_fd)
+        os.close(target_fd)
+        os.close(tree)
+
+    def _make_mount_point(self, bind: Bind) -> None:
+        directory = bind.target if bind.is_directory else os.path.dirname(bind.target)
+        os.makedirs(directory, exist_ok=True)
+        if not bind.is_directory:
+            os.close(os.open(bind.target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+
+
+def _lines(path: bytes) -> list[bytes]:
+    with open(path, "rb") as file:
+        return file.read().splitlines()
+
+
+# The only order that works: nothing can be mounted from the host once the old root is gone.
+VIEW_STEPS = (
+    Step(Code.HOSTNAME, View.set_hostname, View.hostname_is_set),
+    Step(Code.ROOT, View.clone_root, View.root_is_read_only),
+    Step(Code.SCRATCH, View.mount_scratch, View.scratch_is_capped),
+    Step(Code.PROC, View.mount_proc, View.proc_is_private),
+    Step(Code.DEVICES, View.mount_terminals, View.devices_are_right),
+    Step(Code.CGROUP_FILES, View.mount_cgroup_files, View.cgroup_files_are_own),
+    Step(Code.BINDS, View.attach_binds, View.binds_are_read_only),
+    Step(Code.PIVOT, View.pivot, View.mounts_are_planned),
+)

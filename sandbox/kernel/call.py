@@ -1,0 +1,47 @@
+"""The one way into the kernel that the Python library does not offer: libc, checked."""
+
+import ctypes
+import os
+
+__all__ = ["check", "libc", "syscall"]
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+
+# Calls without a libc wrapper. From 424 on, numbers are the same on every architecture.
+_NUMBERS = {
+    "pidfd_send_signal": 424,
+    "open_tree": 428,
+    "move_mount": 429,
+    "pidfd_open": 434,
+    "clone3": 435,
+    "close_range": 436,
+    "openat2": 437,
+    "pidfd_getfd": 438,
+    "mount_setattr": 442,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
+} | {
+    "x86_64": {"pivot_root": 155, "seccomp": 317},
+    "aarch64": {"pivot_root": 41, "seccomp": 277},
+}[os.uname().machine]
+
+
+def check(value: int, *context: bytes) -> int:
+    """The value of a libc call, or the OSError it stands for; `context` is the path concerned."""
+    if value < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), *context)
+    return value
+
+
+def syscall(name: str, *arguments: object, path: bytes | None = None) -> int:
+    """Make one system call by number. Plain integers are passed as 64 bits.
+
+    Raises OSError with the call's errno, and `path` as its file name. syscall(2).
+    """
+    # c_long on every integer: ctypes passes a bare int as 32 bits, syscall(2) reads 64.
+    wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    value = libc.syscall(ctypes.c_long(_NUMBERS[name]), *wide)
+    return check(value, *(() if path is None else (path,)))

@@ -1,0 +1,115 @@
+"""The zygote: one thread that clones sandboxes. It parses no job data and keeps no secret."""
+
+import _signal
+import gc
+import os
+import sys
+
+from sandbox.boundary.channel import Channel
+from sandbox.boundary.plan import Bind, CollectPlan, SandboxPlan, TemplatePlan, decode
+from sandbox.boundary.report import Kind, Report, Step
+from sandbox.inside.collector import run_collector
+from sandbox.inside.init import Sandbox, own_namespaces, run_init
+from sandbox.kernel.processes import CLONE_NEWUSER, clone3, close_range, prctl, unshare
+from sandbox.zygote.template import HostView, build_template
+
+__all__ = ["CHANNEL_FD", "main"]
+
+CHANNEL_FD = 3
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+
+
+def main() -> None:
+    """Serve the supervisor on CHANNEL_FD until it closes its end.
+
+    argv[1]: the uid and gid to become first, where the supervisor was started as root.
+    """
+    os.setsid()  # the terminal's Ctrl-C is for the supervisor
+    channel = Channel(CHANNEL_FD)
+    if len(sys.argv) > 1:
+        owner = int(sys.argv[1])
+        os.setgroups([])
+        os.setresgid(owner, owner, owner)
+        os.setresuid(owner, owner, owner)
+        prctl(_PR_SET_DUMPABLE, 1)  # else /proc/PID/uid_map of our children belongs to root
+    prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    try:
+        unshare(CLONE_NEWUSER)
+        channel.send(Report(Kind.READY, os.getpid()).pack())
+        data, _ = channel.receive()  # comes when the id maps are written
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        plan = decode(TemplatePlan, data)
+        host = HostView()
+        build_template(plan)
+    except OSError as error:
+        channel.send(Report(Kind.FAILED, Step.TEMPLATE, error.errno or 0).pack())
+        raise
+    channel.send(Report(Kind.READY).pack())
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # children reap themselves; pidfds tell
+    gc.freeze()
+    _serve(channel, host)
+
+
+def _serve(channel: Channel, host: HostView) -> None:
+    outside = own_namespaces()
+    while True:
+        try:
+            data, fds = channel.receive()
+        except EOFError:
+            return
+        try:
+            if data[:1] == b"s":
+                _spawn(channel, host, outside, decode(SandboxPlan, data[1:]), fds)
+            else:
+                _collect(channel, decode(CollectPlan, data[1:]), fds)
+        except OSError as error:
+            channel.send(Report(Kind.FAILED, Step.CLONE, error.errno or 0).pack())
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+
+def _spawn(
+    channel: Channel, host: HostView, outside: dict[bytes, bytes], plan: SandboxPlan, fds: list[int]
+) -> None:
+    """Clone one sandbox and map its one id. fds: control, report, lease, then cgroups."""
+    trees = [host.open_bind(b.source, b.device, b.inode) for b in map(Bind._make, plan.binds)]
+    control_fd, report_fd, lease_fd, *cgroup_fds = fds
+    into_fd = cgroup_fds.pop(0) if plan.born_in_cgroup else None
+    mapped_fd, mapping_fd = os.pipe()
+    pid, pidfd = clone3(plan.clone_flags, into_fd)
+    if pid == 0:
+        os.close(mapping_fd)
+        channel.close()
+        run_init(
+            Sandbox(plan, outside, control_fd, report_fd, lease_fd, cgroup_fds), trees, mapped_fd
+        )
+    try:
+        for fd in (mapped_fd, *trees):
+            os.close(fd)
+        line = b"%d %d 1" % (plan.inside_id, plan.base_id)
+        for name in (b"uid_map", b"gid_map"):
+            with open(b"/proc/%d/%s" % (pid, name), "wb", buffering=0) as file:
+                file.write(line)
+        os.write(mapping_fd, b"1")
+        channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
+    finally:
+        os.close(mapping_fd)
+        os.close(pidfd)
+
+
+def _collect(channel: Channel, plan: CollectPlan, fds: list[int]) -> None:
+    """Start the collector. fds: where it writes, the sandbox's user and mount namespaces."""
+    pid, pidfd = clone3(0)
+    if pid == 0:
+        channel.close()
+        run_collector(plan, *fds)
+    channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
+    os.close(pidfd)
+
+
+if __name__ == "__main__":
+    close_range(CHANNEL_FD + 1)
+    main()

@@ -140,7 +140,12 @@ def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
         setns(pidfd, CLONE_NEWCGROUP)  # a cgroup mount shows what its maker's namespace shows
     raise_walls((IDENTITY_STEP,), plan)
     raise_walls(VIEW_STEPS, View(plan, trees))
-    handed = [pidfd, *(os.open(b"/proc/self/ns/" + n, os.O_RDONLY) for n in (b"user", b"mnt"))]
+    handed = [
+        pidfd,
+        os.open(b"/proc/self/ns/user", os.O_RDONLY),
+        os.open(b"/proc/self/ns/mnt", os.O_RDONLY),
+        os.open(b"/tmp", os.O_PATH),  # for statfs only: how full the scratch space is
+    ]
     if plan.terminal:
         handed.append(_open_terminal())
     raise_walls(_LAST_STEPS, sandbox)
@@ -161,27 +166,32 @@ def _serve(control: Channel, stub_name: bytes, stub_pid: int, children_fd: int) 
     poll = select.poll()
     poll.register(control.fileno(), select.POLLIN)
     poll.register(children_fd, select.POLLIN)
+    killed = False
     while True:
         ready = [fd for fd, _ in poll.poll()]
         if children_fd in ready:
             os.read(children_fd, 4096)
         if control.fileno() in ready:
             control.receive()  # the one order there is: end the payload
+            killed = True
             # Atomic against forks: a child is not born to a parent with a pending SIGKILL.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, _signal.SIGKILL)
-        while pid := _next_dead():
+        while (pid := _next_dead()) > 0:
             if pid == stub_pid:
                 control.send(_payload_report(pid, stub_name))
             os.waitpid(pid, 0)
+        if killed and pid < 0:
+            control.send(Report(Kind.EMPTY).pack())
+            killed = False
 
 
 def _next_dead() -> int:
-    """The pid of a dead child that is still to be waited for, or 0."""
+    """The pid of a dead child that is still to be waited for; 0: none yet, -1: no child is left."""
     try:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        return 0
+        return -1
     return found.si_pid if found else 0
 
 

@@ -24,6 +24,7 @@ def main() -> None:
 
     argv[1]: the uid and gid to become first, where the supervisor was started as root.
     """
+    close_range(CHANNEL_FD + 1)
     os.setsid()  # the terminal's Ctrl-C is for the supervisor
     channel = Channel(CHANNEL_FD)
     if len(sys.argv) > 1:
@@ -34,9 +35,11 @@ def main() -> None:
         prctl(_PR_SET_DUMPABLE, 1)  # else /proc/PID/uid_map of our children belongs to root
     prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    step = Step.USER_NAMESPACE
     try:
         unshare(CLONE_NEWUSER)
         channel.send(Report(Kind.READY, os.getpid()).pack())
+        step = Step.TEMPLATE
         data, _ = channel.receive()  # comes when the id maps are written
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
@@ -44,7 +47,7 @@ def main() -> None:
         host = HostView()
         build_template(plan)
     except OSError as error:
-        channel.send(Report(Kind.FAILED, Step.TEMPLATE, error.errno or 0).pack())
+        channel.send(Report(Kind.FAILED, step, error.errno or 0).pack())
         raise
     channel.send(Report(Kind.READY).pack())
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # children reap themselves; pidfds tell
@@ -108,8 +111,3 @@ def _collect(channel: Channel, plan: CollectPlan, fds: list[int]) -> None:
         run_collector(plan, *fds)
     channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
     os.close(pidfd)
-
-
-if __name__ == "__main__":
-    close_range(CHANNEL_FD + 1)
-    main()

@@ -1,0 +1,140 @@
+"""Reading and writing the kernel's small files, and removing trees of cgroups."""
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import time
+
+from sandbox.spec.errors import SetupError
+from sandbox.supervisor.cgroup.parse import Mount, memberships, mounts
+
+__all__ = [
+    "cgroup_mounts", "exists", "process_cgroups", "read", "read_optional", "remove_tree",
+    "set_limit", "tree_pids", "write",
+]  # fmt: skip
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_REMOVAL_SECONDS = 5.0
+
+
+def cgroup_mounts() -> list[Mount]:
+    """The cgroup hierarchies that this process sees mounted."""
+    return mounts(os.fsdecode(read("/proc/self/mountinfo")))
+
+
+def process_cgroups(pid: int | str = "self") -> dict[str, str]:
+    """The cgroup of a process by controller, "" for v2; empty when there is no such process."""
+    try:
+        return memberships(os.fsdecode(read(f"/proc/{pid}/cgroup")))
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+
+
+def read(path: str, dir_fd: int | None = None) -> bytes:
+    """The whole content of `path`, which may come in several pieces (a long cgroup.procs)."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        pieces = []
+        while piece := os.read(fd, 65536):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
+
+
+def read_optional(path: str, dir_fd: int | None = None) -> bytes | None:
+    """The same, or None where this kernel has no such file."""
+    try:
+        return read(path, dir_fd)
+    except FileNotFoundError:
+        return None
+
+
+def write(path: str, value: bytes, dir_fd: int | None = None) -> None:
+    """Write `value` to `path` by one write(2): what the kernel refuses, it refuses whole."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        os.write(fd, value)
+    finally:
+        os.close(fd)
+
+
+def exists(path: str, dir_fd: int | None = None) -> bool:
+    """Whether `path` exists."""
+    return os.access(path, os.F_OK, dir_fd=dir_fd)
+
+
+def set_limit(path: str, value: bytes, dir_fd: int, *, in_pages: bool = False) -> None:
+    """Write a limit and read it back.
+
+    `in_pages`: the kernel keeps whole pages and rounds down. Raises SetupError naming the file,
+    when the kernel refuses the value or holds another one.
+    """
+    limit = path.rpartition("/")[2]
+    try:
+        write(path, value, dir_fd)
+        held = read(path, dir_fd).strip()
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, str(error.errno))
+        problem = f"cgroup {limit} = {value.decode()} failed: {code}"
+        raise SetupError(f"{problem}; the payload was never started") from error
+    wanted = b"%d" % (int(value) // _PAGE_BYTES * _PAGE_BYTES) if in_pages else value
+    if held != wanted:
+        problem = f"cgroup {limit}: wrote {value.decode()}, the kernel holds {held.decode()}"
+        raise SetupError(f"{problem}; the payload was never started")
+
+
+def tree_pids(path: str) -> list[int]:
+    """The processes in `path` and all below it; a cgroup that goes meanwhile counts as empty."""
+    found = []
+    for directory, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):  # ENOENT; ENODEV, removed between open and read
+            found += [int(pid) for pid in read(f"{directory}/cgroup.procs").split()]
+    return found
+
+
+def remove_tree(path: str) -> None:
+    """Kill what is in `path` and below, and remove all of it; blocks for at most some seconds.
+
+    Raises OSError EBUSY when a process outlives SIGKILL for so long (state D).
+    """
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while True:
+        with contextlib.suppress(OSError):  # v2 since Linux 5.14: reaches what forks meanwhile
+            write(f"{path}/cgroup.kill", b"1")
+        for pid in tree_pids(path):
+            _kill(pid, path, deadline)
+        try:
+            _remove_directories(path)
+            return
+        except OSError as error:
+            # A process leaves its cgroup only shortly after its pidfd tells of the end.
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
+
+
+def _kill(pid: int, path: str, deadline: float) -> None:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if pid not in tree_pids(path):  # it ended before pidfd_open: another has its number now
+            return
+        # Another uid's process, but in a user namespace that is ours: user_namespaces(7).
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        waiting = select.poll()
+        waiting.register(pidfd, select.POLLIN)
+        waiting.poll(max(0, round((deadline - time.monotonic()) * 1000)))
+    finally:
+        os.close(pidfd)
+
+
+def _remove_directories(path: str) -> None:
+    for directory, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(directory)  # noqa: PTH106 - rmdir(2) is what removes a cgroup

@@ -1,0 +1,125 @@
+"""The ways to a cgroup subtree of our own, tried in order."""
+
+import os
+
+from sandbox.spec.errors import HostError
+from sandbox.supervisor.cgroup.delegate_v1 import PREPARED, v1_mounts
+from sandbox.supervisor.cgroup.files import cgroup_mounts, exists, process_cgroups, read
+from sandbox.supervisor.cgroup.fixes import setup_command
+from sandbox.supervisor.cgroup.interface import Backend
+from sandbox.supervisor.cgroup.parse import Mount
+from sandbox.supervisor.cgroup.systemd import enter_scope
+from sandbox.supervisor.cgroup.v1 import CONTROLLERS, Hierarchy, V1Backend
+from sandbox.supervisor.cgroup.v1 import REQUIRED as V1_REQUIRED
+from sandbox.supervisor.cgroup.v2 import REQUIRED, V2Backend
+
+__all__ = ["find_backend"]
+
+
+def find_backend(uid: int) -> Backend:
+    """A subtree in which `uid`, whom we run as, may limit jobs.
+
+    Whoever has the memory controller decides the version: hybrid hosts mount an empty v2 beside v1.
+    On v2 this moves the calling process, so call it before any child is started, and `close` at the
+    end. Raises HostError with every way that was tried, and the fix.
+    """
+    mounts = cgroup_mounts()
+    if any("memory" in mount.controllers for mount in mounts):
+        return _find_v1(uid, v1_mounts(mounts))
+    for mount in mounts:
+        if mount.version == 2:
+            return _find_v2(uid, mount)
+    raise HostError(
+        "no cgroup hierarchy is mounted; fix: mount -t cgroup2 cgroup2 /sys/fs/cgroup (as root), "
+        "or give the container its cgroups"
+    )
+
+
+def _find_v1(uid: int, mounts: list[Mount]) -> Backend:
+    own = process_cgroups()
+    for how, directories in (
+        ("own cgroup", [mount.shown(own[min(mount.controllers)]) for mount in mounts]),
+        ("prepared directory", [f"{mount.point}/{PREPARED}/{uid}" for mount in mounts]),
+    ):
+        used = [
+            Hierarchy(
+                option=",".join(sorted(mount.controllers)),
+                controllers=mount.controllers & {*CONTROLLERS},
+                base=directory,
+                membership=mount.membership(directory),
+            )
+            for mount, directory in zip(mounts, directories, strict=True)
+            if directory is not None and _is_ours(uid, directory)
+        ]
+        found = frozenset[str]().union(*(hierarchy.controllers for hierarchy in used))
+        if not found.issuperset(V1_REQUIRED):
+            continue
+        return V1Backend(tuple(used), how)
+    raise HostError(f'cgroup v1 "memory" is not delegated to uid {uid}; fix: {setup_command(uid)}')
+
+
+def _find_v2(uid: int, mount: Mount) -> Backend:
+    own = mount.shown(process_cgroups()[""])
+    if own is None:
+        raise HostError(
+            f"our own cgroup is outside of what {mount.point} shows; fix: a private cgroup "
+            "namespace for the container (docker run --cgroupns=private)"
+        )
+    prepared = f"{mount.point}/{PREPARED}/{uid}"
+    if own.startswith(f"{prepared}/") and _is_ours(uid, prepared):
+        return V2Backend(prepared, mount.membership(prepared), own, "prepared directory")
+    tried = []
+    reason = _why_not_alone(uid, own)
+    if reason is None:
+        return V2Backend(own, mount.membership(own), own, "own cgroup")
+    tried.append(f"own cgroup {own}: {reason}")
+    reason = enter_scope()
+    if reason is None:
+        own = mount.shown(process_cgroups()[""])
+        assert own is not None
+        return V2Backend(own, mount.membership(own), own, "systemd user scope")
+    tried.append(f"systemd user scope: {reason}")
+    # Without a manager of the user there is nobody whose cgroups these could be but ours.
+    above = _nearest_distributing(uid, own, mount.point)
+    if above is not None:
+        return V2Backend(above, mount.membership(above), own, "delegated cgroup above our own")
+    raise HostError(
+        f"no cgroup v2 subtree for uid {uid} ({'; '.join(tried)}); fix: {setup_command(uid)}, "
+        "or run as a service with Delegate=yes"
+    )
+
+
+def _is_ours(uid: int, directory: str) -> bool:
+    return (
+        exists(directory)
+        and os.stat(directory).st_uid == uid  # noqa: PTH116
+        and os.access(directory, os.W_OK | os.X_OK)
+    )
+
+
+def _is_delegated(uid: int, directory: str) -> bool:
+    return _is_ours(uid, directory) and all(
+        os.access(f"{directory}/{name}", os.W_OK)
+        for name in ("cgroup.procs", "cgroup.subtree_control")
+    )
+
+
+def _why_not_alone(uid: int, own: str) -> str | None:
+    if not _is_delegated(uid, own):
+        return f"not delegated to uid {uid}"
+    others = [pid for pid in read(f"{own}/cgroup.procs").split() if int(pid) != os.getpid()]
+    if others:
+        return f"other processes are in it ({len(others)}), so its children can have no limits"
+    return None
+
+
+def _nearest_distributing(uid: int, own: str, top: str) -> str | None:
+    directory = own
+    while directory != top:
+        directory = directory.rpartition("/")[0]
+        if not _is_delegated(uid, directory):
+            return None
+        enabled = read(f"{directory}/cgroup.subtree_control").decode().split()
+        if all(name in enabled for name in REQUIRED):
+            return directory
+    return None

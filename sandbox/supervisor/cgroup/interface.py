@@ -1,0 +1,99 @@
+"""What the supervisor asks of cgroups, whichever version the host has.
+
+A job has two levels: the outer cgroup holds init, the inner one, `payload`, has the limits and
+holds nothing but the payload. So the limits bound the payload alone, and init survives its end.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from sandbox.spec.limits import Limits
+
+__all__ = ["Backend", "JobCgroup", "Usage"]
+
+
+class Usage(NamedTuple):
+    """What a payload has used so far. None: this kernel does not tell."""
+
+    cpu_seconds: float
+    cpu_user_seconds: float | None
+    cpu_system_seconds: float | None
+    memory_peak_bytes: int | None
+    memory_split_bytes: Mapping[str, int]  # now: anonymous, file, kernel, shmem
+    oom_events: int  # times the limit left no memory to reclaim; v1 tells only 0 or 1
+    oom_kills: int  # processes that the kernel killed for it
+    memory_refusals: int  # times the limit was met, mostly harmless: page cache made room
+    processes_peak: int | None
+    fork_refusals: int
+    throttled_seconds: float | None  # summed over the cores; None without a CPU controller
+
+
+class JobCgroup(Protocol):
+    """The cgroups of one job."""
+
+    into_fd: int | None  # v2: a directory for clone3(CLONE_INTO_CGROUP) of init; v1: None
+    init_procs_fds: tuple[int, ...]  # a process that writes "0" to each of them is in
+    payload_procs_fds: tuple[int, ...]
+    oom_fd: int | None  # v1: readable once memory has run out, for good; v2: None, see v2.py
+
+    def close_procs(self) -> None:
+        """Close `into_fd` and the procs fds, once init and stub are in: 100 jobs are many fds."""
+        ...
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the payload so far: one pread of an fd kept open."""
+        ...
+
+    def sample(self) -> Usage:
+        """All counters, read now. The counters stand still once the payload is gone."""
+        ...
+
+    def holds_payload(self, pid: int) -> bool:
+        """Whether `pid` is in the payload's cgroup of every hierarchy in use, by /proc/PID/cgroup.
+
+        False also when there is no such process; the caller holds a pidfd against reuse.
+        """
+        ...
+
+    def kill(self) -> bool:
+        """Kill the payload. False: not possible here, kill through init (v1; v2 before 5.14)."""
+        ...
+
+    def pids(self) -> list[int]:
+        """The processes in all levels, without order. Zombies are not in it."""
+        ...
+
+    def destroy(self) -> None:
+        """Remove both levels and close all fds.
+
+        Raises OSError EBUSY while a process is left; nothing is closed then, and the call may be
+        repeated.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """A cgroup subtree of ours, and what its limits are worth."""
+
+    version: int
+    how: str  # the way by which we got the subtree, in words
+    path: str  # the subtree, for people
+    hierarchies: tuple[str, ...]  # v1: mount options, one a hierarchy ("cpu,cpuacct"); v2: ()
+    grades: Mapping[str, str]  # memory, processes, cpus, cpu_time, core
+    gaps: Mapping[str, str]  # for each limit whose grade is not "kernel": why, and the fix
+
+    def create(self, name: str, limits: Limits, *, disk_apart: bool = False) -> JobCgroup:
+        """Make both levels of job `name`, unique in this runner, and write and verify its limits.
+
+        `disk_apart`: files do not count, so the kernel's limit is memory plus disk.
+        Raises SetupError naming the limit that cannot be set or does not hold; nothing is left.
+        """
+        ...
+
+    def sweep(self) -> list[str]:
+        """Remove what dead runners left, kill its processes; the names of the removed runs."""
+        ...
+
+    def close(self) -> None:
+        """Give the subtree back. Leaves what is still populated to the next runner's sweep."""
+        ...

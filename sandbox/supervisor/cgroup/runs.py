@@ -1,0 +1,105 @@
+"""One directory a runner, in each hierarchy, and the removal of those whose runner is dead.
+
+A run is alive as long as somebody holds the flock(2) on its directory in the first hierarchy. This
+needs no trust in pid numbers, unlike a pid in the name, and works across pid namespaces.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Sequence
+
+from sandbox.supervisor.cgroup.files import exists, remove_tree
+
+__all__ = ["PREFIX", "Run", "claim", "sweep"]
+
+PREFIX = "run-"
+
+
+class Run:
+    """This runner's directories, by the order of the bases that it was claimed in."""
+
+    def __init__(self, name: str, bases: Sequence[str], lock_fd: int) -> None:
+        self.name = name
+        self.directories = tuple(f"{base}/{name}" for base in bases)
+        self._lock_fd = lock_fd
+
+    def release(self) -> None:
+        """Remove the directories and unlock; what is still populated stays for a sweep."""
+        for directory in reversed(self.directories):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)  # noqa: PTH106
+        os.close(self._lock_fd)
+
+
+def claim(bases: Sequence[str]) -> Run:
+    """Make this runner's directory in each of `bases`. OSError: the bases are not ours to use."""
+    for serial in range(1 << 16):
+        name = f"{PREFIX}{os.getpid()}-{serial}"
+        lock_fd = _claim_first(f"{bases[0]}/{name}")
+        if lock_fd is None:
+            continue
+        run = Run(name, bases, lock_fd)
+        try:
+            for directory in run.directories[1:]:
+                # It may be there: a sweep removes it in the first hierarchy last.
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(directory, 0o755)  # noqa: PTH102
+        except OSError:
+            run.release()
+            raise
+        return run
+    raise OSError(errno.EEXIST, "no free run directory", bases[0])
+
+
+def sweep(bases: Sequence[str]) -> list[str]:
+    """Remove every run whose lock is free, killing what is left in it; the names removed.
+
+    Blocks for at most some seconds a run; one that cannot be removed is left for the next sweep.
+    """
+    removed = []
+    for name in sorted(os.listdir(bases[0])):  # noqa: PTH208
+        directory = f"{bases[0]}/{name}"
+        if not name.startswith(PREFIX) or (lock_fd := _lock(directory, wait=False)) is None:
+            continue
+        try:
+            # The first hierarchy last: its directory is what says that there is something to do.
+            for base in reversed(bases):
+                if exists(f"{base}/{name}"):
+                    remove_tree(f"{base}/{name}")
+            removed.append(name)
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.EACCES, errno.EPERM):
+                raise
+        finally:
+            os.close(lock_fd)
+    return removed
+
+
+def _claim_first(directory: str) -> int | None:
+    try:
+        os.mkdir(directory, 0o755)  # noqa: PTH102
+    except FileExistsError:
+        return None
+    return _lock(directory, wait=True)
+
+
+def _lock(directory: str, *, wait: bool) -> int | None:
+    """The locked directory, or None: it is locked, or it is gone."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        # Between our open and our lock a sweep may have removed it, for nobody held the lock.
+        if os.stat(directory).st_ino == os.fstat(fd).st_ino:  # noqa: PTH116
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None

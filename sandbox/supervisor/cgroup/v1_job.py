@@ -1,0 +1,188 @@
+"""One job's cgroups in the v1 hierarchies; kernel docs, admin-guide/cgroup-v1."""
+
+import contextlib
+import os
+import select
+from typing import NamedTuple
+
+from sandbox.spec.errors import SetupError
+from sandbox.spec.limits import Limits
+from sandbox.supervisor.cgroup.bandwidth import bandwidth
+from sandbox.supervisor.cgroup.files import process_cgroups, read, read_optional, set_limit, write
+from sandbox.supervisor.cgroup.interface import Usage
+from sandbox.supervisor.cgroup.parse import numbers
+
+__all__ = ["Place", "V1Job"]
+
+
+class Place(NamedTuple):
+    """A hierarchy with this runner's directory open."""
+
+    controllers: frozenset[str]
+    fd: int
+    membership: str
+
+
+class V1Job:
+    """Both levels of one job in every hierarchy; `JobCgroup` says what each part means."""
+
+    into_fd = None
+
+    def __init__(self, name: str, places: tuple[Place, ...]) -> None:
+        self.init_procs_fds: tuple[int, ...] = ()
+        self.payload_procs_fds: tuple[int, ...] = ()
+        self.oom_fd: int | None = None
+        self._usage_fd: int | None = None
+        self._outer, self._inner = name, f"{name}/payload"
+        self._places = places
+        self._fd = {controller: place.fd for place in places for controller in place.controllers}
+        self._expected = {
+            controller: f"{place.membership}/{self._inner}"
+            for place in places
+            for controller in place.controllers
+        }
+
+    def build(
+        self, cpuset: tuple[bytes, bytes] | None, limits: Limits, disk_apart: bool, memsw: bool
+    ) -> None:
+        """Make the directories, write the limits, open the fds. After a failure, `destroy`."""
+        try:
+            self._make(cpuset)
+        except OSError as error:
+            raise SetupError(f"cgroup {self._outer} cannot be made: {error.strerror}") from error
+        self._limit(limits, disk_apart, memsw)
+        self._usage_fd = os.open(
+            f"{self._inner}/cpuacct.usage", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd["cpuacct"]
+        )
+        self._watch_memory()
+        self.init_procs_fds = self._open_procs(self._outer)
+        self.payload_procs_fds = self._open_procs(self._inner)
+
+    def close_procs(self) -> None:
+        """See `JobCgroup.close_procs`."""
+        for fd in self.init_procs_fds + self.payload_procs_fds:
+            os.close(fd)
+        self.init_procs_fds = self.payload_procs_fds = ()
+
+    def cpu_seconds(self) -> float:
+        """See `JobCgroup.cpu_seconds`."""
+        assert self._usage_fd is not None
+        return int(os.pread(self._usage_fd, 32, 0)) / 1e9
+
+    def sample(self) -> Usage:
+        """See `JobCgroup.sample`."""
+        stat = numbers(self._read("memory", "memory.stat"))
+        split = {
+            "anonymous": stat[b"total_rss"],
+            "file": stat[b"total_cache"] - stat[b"total_shmem"],
+            "shmem": stat[b"total_shmem"],
+        }
+        kernel = self._number("memory", "memory.kmem.usage_in_bytes")
+        if kernel is not None:
+            split["kernel"] = kernel
+        user = self._number("cpuacct", "cpuacct.usage_user")
+        system = self._number("cpuacct", "cpuacct.usage_sys")
+        throttled = None
+        if "cpu" in self._fd:
+            throttled = numbers(self._read("cpu", "cpu.stat")).get(b"throttled_time")
+        refusals = self._number("memory", "memory.failcnt") or 0
+        # With both limits equal, the charge to memory+swap is tried, and refused, first.
+        refusals += self._number("memory", "memory.memsw.failcnt") or 0
+        return Usage(
+            cpu_seconds=self.cpu_seconds(),
+            cpu_user_seconds=None if user is None else user / 1e9,
+            cpu_system_seconds=None if system is None else system / 1e9,
+            memory_peak_bytes=self._number("memory", "memory.max_usage_in_bytes"),
+            memory_split_bytes=split,
+            oom_events=int(self._ran_out()),
+            oom_kills=numbers(self._read("memory", "memory.oom_control")).get(b"oom_kill", 0),
+            memory_refusals=refusals,
+            processes_peak=self._number("pids", "pids.peak"),
+            fork_refusals=numbers(self._read("pids", "pids.events")).get(b"max", 0),
+            throttled_seconds=None if throttled is None else throttled / 1e9,
+        )
+
+    def holds_payload(self, pid: int) -> bool:
+        """See `JobCgroup.holds_payload`."""
+        actual = process_cgroups(pid)
+        return all(actual.get(name) == path for name, path in self._expected.items())
+
+    def kill(self) -> bool:
+        """False: v1 has no cgroup.kill, and pid by pid loses the race with a fork bomb."""
+        return False
+
+    def pids(self) -> list[int]:
+        """See `JobCgroup.pids`."""
+        # All hierarchies: a process that dies while it enters may be in some of them only.
+        found: set[bytes] = set()
+        for place in self._places:
+            for level in (self._outer, self._inner):
+                found.update((read_optional(f"{level}/cgroup.procs", place.fd) or b"").split())
+        return [int(pid) for pid in found]
+
+    def destroy(self) -> None:
+        """See `JobCgroup.destroy`."""
+        for place in self._places:
+            for level in (self._inner, self._outer):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(level, dir_fd=place.fd)
+        self.close_procs()
+        for fd in (self.oom_fd, self._usage_fd):
+            if fd is not None:
+                os.close(fd)
+        self.oom_fd = self._usage_fd = None
+
+    def _make(self, cpuset: tuple[bytes, bytes] | None) -> None:
+        for place in self._places:
+            for level in (self._outer, self._inner):
+                os.mkdir(level, 0o755, dir_fd=place.fd)
+                if cpuset is not None and "cpuset" in place.controllers:
+                    write(f"{level}/cpuset.cpus", cpuset[0], place.fd)
+                    write(f"{level}/cpuset.mems", cpuset[1], place.fd)
+
+    def _limit(self, limits: Limits, disk_apart: bool, memsw: bool) -> None:
+        size = b"%d" % (limits.memory_bytes + (limits.disk_bytes if disk_apart else 0))
+        memory_fd = self._fd["memory"]
+        set_limit(f"{self._inner}/memory.limit_in_bytes", size, memory_fd, in_pages=True)
+        if memsw:  # never below memory's own limit, so after it
+            set_limit(f"{self._inner}/memory.memsw.limit_in_bytes", size, memory_fd, in_pages=True)
+        set_limit(f"{self._inner}/pids.max", b"%d" % limits.processes, self._fd["pids"])
+        rate = bandwidth(limits.cpus, limits.core)
+        if rate is not None and "cpu" in self._fd:
+            set_limit(f"{self._inner}/cpu.cfs_period_us", b"%d" % rate.period_us, self._fd["cpu"])
+            set_limit(f"{self._inner}/cpu.cfs_quota_us", b"%d" % rate.quota_us, self._fd["cpu"])
+        if limits.core is not None and "cpuset" in self._fd:
+            set_limit(f"{self._inner}/cpuset.cpus", b"%d" % limits.core, self._fd["cpuset"])
+
+    def _watch_memory(self) -> None:
+        # v1 kills one process and leaves the rest of the job, so the supervisor has to hear of it.
+        # The kernel signals the eventfd before it chooses a victim (memory.rst, 10).
+        control, memory_fd = f"{self._inner}/memory.oom_control", self._fd["memory"]
+        control_fd = os.open(control, os.O_RDONLY | os.O_CLOEXEC, dir_fd=memory_fd)
+        try:
+            self.oom_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            registration = b"%d %d" % (self.oom_fd, control_fd)
+            write(f"{self._inner}/cgroup.event_control", registration, memory_fd)
+        except OSError as error:
+            raise SetupError(f"cgroup memory.oom_control: no event: {error.strerror}") from error
+        finally:
+            os.close(control_fd)
+
+    def _open_procs(self, level: str) -> tuple[int, ...]:
+        return tuple(
+            os.open(f"{level}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=place.fd)
+            for place in self._places
+        )
+
+    def _ran_out(self) -> bool:
+        # Looked at, never read: the fd stays readable for whoever waits on it.
+        looking = select.poll()
+        looking.register(self.oom_fd, select.POLLIN)
+        return bool(looking.poll(0))
+
+    def _read(self, controller: str, name: str) -> bytes:
+        return read(f"{self._inner}/{name}", self._fd[controller])
+
+    def _number(self, controller: str, name: str) -> int | None:
+        text = read_optional(f"{self._inner}/{name}", self._fd[controller])
+        return None if text is None else int(text)

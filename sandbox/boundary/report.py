@@ -3,9 +3,13 @@
 import struct
 from typing import NamedTuple
 
-__all__ = ["REPORT_BYTES", "STEPS", "Kind", "Report", "Step"]
+__all__ = ["LISTENER_FD", "REPORT_BYTES", "REPORT_FD", "STEPS", "Kind", "Report", "Step"]
 
 _LAYOUT = struct.Struct("<4i")
+
+# Where the stub has them when it is locked, above the payload's three streams.
+REPORT_FD = 3  # close-on-exec: its EOF tells the supervisor that exec happened
+LISTENER_FD = 4  # the lowest free fd when the filter loads; the supervisor takes it from there
 
 
 class Kind:

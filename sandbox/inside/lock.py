@@ -8,6 +8,7 @@ import resource
 import stat
 
 from sandbox.boundary.plan import JobPlan
+from sandbox.boundary.report import LISTENER_FD, REPORT_FD
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import (
     capabilities_gone,
@@ -25,10 +26,8 @@ from sandbox.kernel.confinement import (
 )
 from sandbox.kernel.processes import close_range, prctl
 
-__all__ = ["LISTENER_FD", "LOCK_STEPS", "PARK_STEPS", "REPORT_FD", "Lock"]
+__all__ = ["LOCK_STEPS", "PARK_STEPS", "Lock"]
 
-REPORT_FD = 3  # close-on-exec: its EOF tells the supervisor that exec happened
-LISTENER_FD = 4  # the lowest free fd when the filter loads; the supervisor takes it from there
 _PR_SET_DUMPABLE = 4
 _PROBE = b"/tmp/.landlock"
 
@@ -133,8 +132,8 @@ PARK_STEPS = (
 LOCK_STEPS = (
     Step(Code.SESSION, Lock.lead_session, Lock.leads_session),
     Step(Code.INPUTS, Lock.write_inputs, Lock.works_in_cwd),
-    Step(Code.RLIMITS, Lock.limit_resources, Lock.resources_limited),
     Step(Code.DESCRIPTORS, Lock.close_fds, Lock.only_planned_fds),  # a leaked fd is an escape
     Step(Code.LANDLOCK, Lock.restrict_paths, Lock.paths_restricted),
+    Step(Code.RLIMITS, Lock.limit_resources, Lock.resources_limited),  # few fds from here on
     Step(Code.FILTER, Lock.filter_syscalls, Lock.syscalls_filtered),  # last: it forbids the rest
 )

@@ -4,10 +4,10 @@ import os
 
 from sandbox.boundary.channel import Channel
 from sandbox.boundary.plan import JobPlan, SandboxPlan, decode
-from sandbox.boundary.report import Kind, Report
+from sandbox.boundary.report import REPORT_FD, Kind, Report
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import become_job, is_job
-from sandbox.inside.lock import LOCK_STEPS, PARK_STEPS, REPORT_FD, Lock
+from sandbox.inside.lock import LOCK_STEPS, PARK_STEPS, Lock
 from sandbox.inside.placement import Placement
 from sandbox.inside.steps import Step, StepFailed, raise_walls
 from sandbox.kernel.processes import prctl

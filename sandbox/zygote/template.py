@@ -74,6 +74,8 @@ def build_template(plan: TemplatePlan) -> None:
     for name in (b"layer", b"nothing", b"proc", b"empty", b"empty/directory", _ROOT):
         os.mkdir(name)
     _write(b"empty/file", 0o444, b"")
+    mount(b"empty", b"empty", b"", MS_BIND)
+    _restrict(b"empty", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _fill_layer(plan)
     # Through a magic link, because a name may hold what separates mount options.
     lower_fd = os.open(plan.lower or b"nothing", os.O_PATH | os.O_DIRECTORY)
@@ -117,8 +119,12 @@ def _make_devices(target: bytes, devices: tuple[bytes, ...]) -> None:
         path = target + b"/" + name
         _write(path, 0o666, b"")
         mount(b"/dev/" + name, path, b"", MS_BIND)
+    _restrict(target, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+
+
+def _restrict(target: bytes, attributes: int) -> None:
     tree_fd = os.open(target, os.O_PATH | os.O_CLOEXEC)
-    mount_setattr(tree_fd, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+    mount_setattr(tree_fd, attributes)
     os.close(tree_fd)
 
 

@@ -1,0 +1,166 @@
+"""The CLI's own supervisor, for one job: what a daemon does, in this process.
+
+The one module of the CLI that imports the supervisor, and only when it is called: the zygote's
+interpreter starts while ours still imports trio.
+"""
+
+import contextlib
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from sandbox.spec.job import Job
+from sandbox.spec.policy import Policy, limits_for
+from sandbox.spec.result import Result
+
+__all__ = ["check_policy", "doctor", "run_job", "setup"]
+
+_PIECE_BYTES = 65536
+
+
+def run_job(
+    job: Job, policy: Policy, *, stdin_fd: int | None, stdout_fd: int, stderr_fd: int
+) -> Result:
+    """Run one job, its streams being these fds. Ctrl-C and SIGTERM cancel it.
+
+    Raises SandboxError for our failures; then nothing ran, or nothing is left of it.
+    """
+    limits = limits_for(job, policy)
+    from sandbox.supervisor.startup import start_zygote, take_ground
+
+    process = start_zygote()
+    try:
+        import trio
+
+        ground, files = take_ground(process, job)
+        try:
+            from sandbox.supervisor.lifecycle import Caller
+            from sandbox.supervisor.planner import Planner
+            from sandbox.supervisor.supervisor import Supervisor
+            from sandbox.supervisor.zygote import Zygote
+
+            planner = Planner(job, policy, ground.backend)
+            process.build_template(planner.template)
+            fds = {"stdout": stdout_fd, "stderr": stderr_fd}
+
+            async def main() -> Result:
+                cancelled = trio.Event()
+                with _raw_terminal(job.tty, stdin_fd) as terminal_started:
+                    stdin = None if stdin_fd is None else _pieces(stdin_fd)
+                    caller = Caller(
+                        lambda stream, data: _write(fds[stream], data),
+                        stdin,
+                        cancelled,
+                        terminal_started,
+                    )
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_cancel_on_signals, cancelled)
+                        supervisor = Supervisor(ground, Zygote(process), planner)
+                        result = await supervisor.run(job, policy, limits, files, caller)
+                        nursery.cancel_scope.cancel()
+                return result
+
+            return _run(trio.run, main)
+        finally:
+            files.close()
+            ground.backend.close()
+    finally:
+        process.close()
+
+
+def _run(
+    run: Callable[[Callable[[], Awaitable[Result]]], Result], main: Callable[[], Awaitable[Result]]
+) -> Result:
+    """Run `main`; of several failures at once, raise the first: the others follow from it."""
+    try:
+        return run(main)
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
+
+
+def check_policy(policy: Policy) -> None:
+    """Compile the policy's filter. Raises SpecError naming a syscall that nobody knows."""
+    from sandbox.supervisor.seccomp import compile_filter
+
+    compile_filter(policy, listener=False)
+
+
+def doctor(*, json: bool) -> int:
+    """Say what this host can do; the exit code says whether default jobs can run."""
+    from sandbox.supervisor import doctor as supervisor_doctor
+
+    return supervisor_doctor.main(json)
+
+
+def setup(user: str, *, undo: bool) -> int:
+    """Prepare this host for a user's jobs, or take that back."""
+    from sandbox.supervisor import setup as supervisor_setup
+
+    return supervisor_setup.main(user, undo)
+
+
+async def _cancel_on_signals(cancelled: "trio.Event") -> None:  # noqa: F821
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            cancelled.set()
+
+
+async def _pieces(fd: int) -> AsyncIterator[bytes]:
+    """What the caller's fd yields. In a thread: it may be a terminal shared with others, whose
+    file description must not be made non-blocking."""
+    import trio
+
+    while piece := await trio.to_thread.run_sync(os.read, fd, _PIECE_BYTES, abandon_on_cancel=True):
+        yield piece
+
+
+async def _write(fd: int, data: bytes) -> None:
+    import trio
+
+    def write_all() -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        write_all()
+    else:  # a reader that stops must not stop the clock of the limits
+        await trio.to_thread.run_sync(write_all, abandon_on_cancel=True)
+
+
+@contextlib.contextmanager
+def _raw_terminal(wanted: bool, stdin_fd: int | None):  # noqa: ANN202
+    """The caller's terminal as a plain pipe for keys, and its size for the job's own."""
+    if not wanted or stdin_fd is None or not os.isatty(stdin_fd):
+        yield None
+        return
+    import fcntl
+    import termios
+    import tty
+
+    before = termios.tcgetattr(stdin_fd)
+    masters: list[int] = []
+
+    def resize(*_: object) -> None:
+        for master_fd in masters:
+            size = fcntl.ioctl(stdin_fd, termios.TIOCGWINSZ, bytes(8))
+            with contextlib.suppress(OSError):  # the job is over
+                fcntl.ioctl(master_fd, termios.TIOCSWINSZ, size)
+
+    def started(master_fd: int) -> None:
+        masters.append(master_fd)
+        resize()
+
+    handler = signal.signal(signal.SIGWINCH, resize)
+    tty.setraw(stdin_fd)
+    try:
+        yield started
+    finally:
+        termios.tcsetattr(stdin_fd, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGWINCH, handler)

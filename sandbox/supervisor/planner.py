@@ -1,0 +1,201 @@
+"""Spec, policy and host facts in; plans and grades out: all that can be decided before a clone."""
+
+import math
+import os
+import resource
+import secrets
+import time
+from typing import NamedTuple
+
+from sandbox.boundary.plan import JobPlan, SandboxPlan, TemplatePlan
+from sandbox.kernel import processes as flags
+from sandbox.spec.errors import HostError, RefusedError
+from sandbox.spec.job import Job
+from sandbox.spec.limits import GRADES, Limits
+from sandbox.spec.policy import Policy
+from sandbox.supervisor import landlock, rootfs, seccomp
+from sandbox.supervisor.cgroup import Backend, JobCgroup
+from sandbox.supervisor.identity import Lease
+
+__all__ = ["Planner", "grades_of", "refuse_weak_grades"]
+
+_NAMESPACES = (
+    flags.CLONE_NEWUSER
+    | flags.CLONE_NEWNS
+    | flags.CLONE_NEWPID
+    | flags.CLONE_NEWNET
+    | flags.CLONE_NEWIPC
+    | flags.CLONE_NEWUTS
+)
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_OWN_INODES = 4  # of the scratch tmpfs: its root, and the three directories that are shown
+_MEMLOCK_BYTES = 8 << 20
+_STACK_BYTES = 8 << 20
+_WALLS = ("identity", "view", "processes", "network", "ipc", "uts", "cgroup", "syscalls", "quotas")
+
+
+class Facts(NamedTuple):
+    """What this kernel offers of the optional walls."""
+
+    landlock: tuple[int, int, int] | None
+    has_time_namespaces: bool
+
+
+def host_facts() -> Facts:
+    """Ask the kernel. Once per supervisor: none of it changes while a kernel runs."""
+    return Facts(landlock.handled_accesses(), os.path.exists("/proc/self/ns/time"))
+
+
+class Planner:
+    """Plans for the jobs of one root and policy: those that share a template."""
+
+    def __init__(self, job: Job, policy: Policy, backend: Backend) -> None:
+        """Raises SpecError: the job cannot be meant; HostError: a required wall is missing here."""
+        self._policy = policy
+        self._facts = host_facts()
+        self.walls = _plan_walls(policy, self._facts)
+        hierarchies = backend.hierarchies if policy.cgroup_files else ()
+        self.template: TemplatePlan = rootfs.plan_template(job, policy, hierarchies)
+        self._masks = rootfs.plan_proc_masks(policy)
+        self._cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...] = ()
+        if policy.cgroup_files and backend.version == 2:
+            self._cgroup_mounts = ((b"cgroup2", b"", b"sys/fs/cgroup"),)
+        elif policy.cgroup_files:
+            self._cgroup_mounts = tuple(
+                (b"cgroup", name, b"sys/fs/cgroup/" + name)
+                for name in map(os.fsencode, hierarchies)
+            )
+        self._filter = seccomp.compile_filter(policy, listener=True)
+        self._init_filter = seccomp.init_filter()
+
+    def sandbox(
+        self, job: Job, limits: Limits, lease: Lease | None, cgroup: JobCgroup
+    ) -> SandboxPlan:
+        """The plan of one sandbox, for the identity and cgroup that were taken for it."""
+        disk_bytes = -(-limits.disk_bytes // _PAGE_BYTES) * _PAGE_BYTES
+        inodes = limits.disk_inodes + _OWN_INODES
+        offsets = None
+        if self._facts.has_time_namespaces:
+            monotonic, boot = (
+                int(time.clock_gettime(c)) for c in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)
+            )
+            offsets = b"monotonic -%d 0\nboottime -%d 0\n" % (monotonic, boot)
+        return SandboxPlan(
+            clone_flags=_NAMESPACES,
+            base_id=0 if lease is None else lease.base_id,
+            inside_id=rootfs.INSIDE_ID,
+            drops_groups=lease is not None,
+            born_in_cgroup=cgroup.into_fd is not None,
+            init_cgroup_fds=len(cgroup.init_procs_fds),
+            payload_cgroup_fds=len(cgroup.payload_procs_fds),
+            time_offsets=offsets,
+            hostname=b"sandbox",
+            cwd=rootfs.scratch_cwd(job),
+            scratch_options=b"mode=0755,size=%d,nr_inodes=%d" % (disk_bytes, inodes),
+            scratch_blocks=disk_bytes // _PAGE_BYTES,
+            scratch_inodes=inodes,
+            proc_options=b"subset=pid" if self._policy.proc == "pid" else b"",
+            proc_masks=self._masks,
+            cgroup_mounts=self._cgroup_mounts,
+            binds=rootfs.plan_binds(job),
+            mounts=rootfs.plan_mounts(job, self.template, self._masks, self._cgroup_mounts),
+            init_filter=self._init_filter,
+            stub_name=b"stub-" + secrets.token_hex(5).encode(),
+            terminal=job.tty,
+        )
+
+    def job(self, job: Job, limits: Limits, grades: dict[str, str]) -> JobPlan:
+        """The plan of the stub's locks, and of what it executes."""
+        environment = {**self._policy.environment, **job.environment}
+        if limits.cpus < (os.cpu_count() or 1):
+            # Go looks at the affinity only, not at the quota, and would start a thread a core.
+            environment.setdefault(b"GOMAXPROCS", b"%d" % math.ceil(limits.cpus))
+        handled = self._facts.landlock
+        pinned = limits.core is not None and grades["core"] != "kernel"
+        return JobPlan(
+            argv=job.command,
+            environment=tuple(environment.items()),
+            search=_search(job.command[0], environment.get(b"PATH", b"/usr/bin:/bin")),
+            cwd=job.cwd,
+            terminal=job.tty,
+            has_inputs=any(item.copied for item in job.inputs),
+            rlimits=_rlimits(limits, grades),
+            affinity=(limits.core,) if pinned and limits.core is not None else (),
+            landlock=handled,
+            landlock_paths=(
+                landlock.allowed_paths(handled[0], rootfs.writable_paths(job)) if handled else ()
+            ),
+            filter=self._filter.program,
+            notifies=self._filter.notifies,
+        )
+
+
+def grades_of(limits: Limits, backend: Backend) -> dict[str, str]:
+    """Who enforces each limit. "none" also where the job has no such limit."""
+    grades = dict(backend.grades)
+    grades |= dict.fromkeys(("wall", "output", "idle"), "polled")  # by the supervisor's own clock
+    grades |= {"disk": "kernel", "fds": "rlimit", "stack": "rlimit"}
+    unset = {"cpu_time": limits.cpu_seconds, "idle": limits.idle_seconds, "core": limits.core}
+    return grades | {name: "none" for name, value in unset.items() if value is None}
+
+
+def refuse_weak_grades(job: Job, grades: dict[str, str], backend: Backend) -> None:
+    """Raises RefusedError where a limit would be enforced by less than the job demands."""
+    demanded = {} if job.allow_degraded else {"memory": "kernel", "processes": "kernel"}
+    for limit, least in {**demanded, **job.required_grades}.items():
+        if GRADES.index(grades[limit]) > GRADES.index(least):
+            why = backend.gaps.get(limit, "this limit is not set, or has no stronger enforcer")
+            raise RefusedError(
+                f"limits.{limit} would be enforced by {grades[limit]}, the job demands {least}: "
+                f"{why}"
+            )
+
+
+def _plan_walls(policy: Policy, facts: Facts) -> dict[str, str]:
+    walls = dict.fromkeys(_WALLS, "up")
+    present = {"landlock": facts.landlock is not None, "time": facts.has_time_namespaces}
+    for wall, there in present.items():
+        if not there and wall not in policy.optional_walls:
+            raise HostError(
+                f"the policy {policy.name} requires {wall}, which this kernel lacks; "
+                f'fix: another kernel, or optional_walls = ["{wall}"] in the policy'
+            )
+        walls[wall] = "up" if there else "absent: kernel without it"
+    return walls
+
+
+def _search(command: bytes, path: bytes) -> tuple[bytes, ...]:
+    if b"/" in command:
+        return (command,)
+    return tuple(directory + b"/" + command for directory in path.split(b":") if directory)
+
+
+def _rlimits(limits: Limits, grades: dict[str, str]) -> tuple[tuple[int, int, int], ...]:
+    wanted = {
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_NOFILE: (limits.fds, limits.fds),
+        resource.RLIMIT_MEMLOCK: (_MEMLOCK_BYTES, _MEMLOCK_BYTES),
+        resource.RLIMIT_NICE: (0, 0),
+        resource.RLIMIT_RTPRIO: (0, 0),
+        resource.RLIMIT_STACK: (_STACK_BYTES, resource.RLIM_INFINITY),
+    }
+    if limits.stack_bytes is not None:
+        wanted[resource.RLIMIT_STACK] = (limits.stack_bytes, limits.stack_bytes)
+    if limits.cpu_seconds is not None:
+        # Behind the polled limit, should the supervisor be late: whole seconds, per process.
+        last = math.ceil(limits.cpu_seconds + limits.extra_seconds) + 1
+        wanted[resource.RLIMIT_CPU] = (last, last + 1)
+    if grades["processes"] != "kernel":
+        wanted[resource.RLIMIT_NPROC] = (limits.processes, limits.processes)
+    return tuple(
+        (number, _within(soft, most), _within(hard, most))
+        for number, (soft, hard) in wanted.items()
+        for most in (resource.getrlimit(number)[1],)
+    )
+
+
+def _within(value: int, most: int) -> int:
+    """The rlimit, no higher than we may set it; RLIM_INFINITY is -1."""
+    if most == resource.RLIM_INFINITY:
+        return value
+    return most if value == resource.RLIM_INFINITY else min(value, most)

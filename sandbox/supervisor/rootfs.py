@@ -1,0 +1,177 @@
+"""The view, decided outside: what the template holds, and which mounts a sandbox must then have."""
+
+import os
+import stat
+from pathlib import Path
+
+from sandbox.boundary.plan import Bind, TemplatePlan
+from sandbox.spec.errors import SpecError
+from sandbox.spec.job import Job
+from sandbox.spec.policy import Policy
+
+__all__ = [
+    "INSIDE_ID",
+    "plan_binds",
+    "plan_mounts",
+    "plan_proc_masks",
+    "plan_template",
+    "scratch_cwd",
+    "writable_paths",
+]
+
+INSIDE_ID = 1000  # the payload's uid and gid, as it sees them
+_DEVICES = (b"full", b"null", b"random", b"tty", b"urandom", b"zero")
+_MERGED = (b"bin", b"sbin", b"lib", b"lib32", b"lib64", b"libx32")
+_FILES = {
+    b"etc/passwd": b"root:x:0:0:root:/:/usr/sbin/nologin\njob:x:1000:1000:job:/work:/bin/sh\n",
+    b"etc/group": b"root:x:0:\njob:x:1000:\n",
+    b"etc/hosts": b"127.0.0.1 localhost\n::1 localhost\n",
+    b"etc/hostname": b"sandbox\n",
+    b"etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
+}
+_MOST_ETC_BYTES = 64 << 20
+# Of /proc beside the processes: what runtimes read to size themselves. All else is masked, so a
+# file that a newer kernel adds is masked too.
+_PROC_SHOWN = {
+    "cgroups", "cpuinfo", "filesystems", "loadavg", "meminfo", "mounts", "net", "self", "stat",
+    "thread-self", "uptime", "version",
+}  # fmt: skip
+
+
+def plan_template(job: Job, policy: Policy, hierarchies: tuple[str, ...]) -> TemplatePlan:
+    """The root for jobs of this root and policy; `hierarchies`: v1 cgroup files to be shown.
+
+    Raises SpecError: a mount point lies where none can be made.
+    """
+    directories = [b"dev", b"proc", b"tmp", scratch_cwd(job)]
+    links: list[tuple[bytes, bytes]] = []
+    files: list[tuple[bytes, int, bytes]] = []
+    overlays = []
+    if policy.cgroup_files:
+        directories += [b"sys/fs/cgroup"]
+        directories += [b"sys/fs/cgroup/" + os.fsencode(h) for h in hierarchies]
+    if job.root is None:
+        overlays.append(b"usr")
+        for name in _MERGED:
+            path = b"/" + name
+            if os.path.islink(path):
+                links.append((name, os.readlink(path)))
+            elif os.path.isdir(path):
+                overlays.append(name)
+        directories += overlays
+        files += [(name, 0o644, content) for name, content in _FILES.items()]
+        _copy_etc(policy.etc, links, files)
+    for bind in plan_binds(job):
+        if not bind.is_created:
+            if bind.is_directory:
+                directories.append(bind.target)
+            else:
+                files.append((bind.target, 0o644, b""))
+    lower = None if job.root is None else os.fsencode(job.root)
+    return TemplatePlan(
+        lower, tuple(overlays), tuple(directories), tuple(links), tuple(files), _DEVICES
+    )
+
+
+def scratch_cwd(job: Job) -> bytes:
+    """Where the scratch space's main directory is shown, without leading slash."""
+    inside_other = job.cwd.startswith((b"/tmp/", b"/dev/shm/", b"/work/"))
+    return b"work" if inside_other or job.cwd in (b"/tmp", b"/dev/shm") else job.cwd.lstrip(b"/")
+
+
+def writable_paths(job: Job) -> tuple[bytes, ...]:
+    """The directories that show the scratch space."""
+    return (b"/" + scratch_cwd(job), b"/tmp", b"/dev/shm")
+
+
+def plan_binds(job: Job) -> tuple[Bind, ...]:
+    """The job's read-only binds, in the order in which they can be attached.
+
+    Raises SpecError naming an input that cannot be opened, or a copy that has nowhere to go.
+    """
+    writable = tuple(path + b"/" for path in writable_paths(job))
+    binds = []
+    for item in sorted(job.inputs, key=lambda item: item.destination):
+        is_created = item.destination.startswith(writable)
+        if item.copied:
+            if not is_created:
+                where = b", ".join(writable_paths(job)).decode()
+                raise SpecError(
+                    "copy", f"{os.fsdecode(item.destination)} is not writable; copy below {where}"
+                )
+            continue
+        try:
+            found = item.source.stat()
+        except OSError as error:
+            raise SpecError("ro", f"{item.source}: {error.strerror}") from error
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise SpecError("ro", f"{item.source} is neither a file nor a directory")
+        binds.append(
+            Bind(
+                os.fsencode(item.source.resolve()),
+                found.st_dev,
+                found.st_ino,
+                item.destination.lstrip(b"/"),
+                stat.S_ISDIR(found.st_mode),
+                is_created,
+            )
+        )
+    return tuple(binds)
+
+
+def plan_mounts(
+    job: Job,
+    template: TemplatePlan,
+    masks: tuple[tuple[bytes, bool], ...],
+    cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...],
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Every mount that the sandbox must show, and the options that each must have."""
+    root, data, quiet = b"ro,nosuid,nodev", b"nosuid,nodev", b"nosuid,nodev,noexec"
+    device = b"ro,nosuid,noexec"
+    mounts = {b"/": root, b"/dev": device, b"/dev/pts": b"nosuid,noexec", b"/proc": quiet}
+    mounts |= {b"/" + name: root for name in template.overlays}
+    mounts |= {b"/dev/" + name: device for name in template.devices}
+    mounts |= {b"/proc/" + name: b"ro," + quiet for name, _ in masks}
+    mounts |= {b"/" + target: b"ro," + quiet for _, _, target in cgroup_mounts}
+    mounts |= {b"/" + scratch_cwd(job): data, b"/tmp": data, b"/dev/shm": quiet}
+    mounts |= {b"/" + bind.target: root for bind in plan_binds(job)}
+    return tuple(mounts.items())
+
+
+def plan_proc_masks(policy: Policy) -> tuple[tuple[bytes, bool], ...]:
+    """What is covered in a whole /proc: all but the processes and a short list. proc(5)."""
+    if policy.proc == "pid":
+        return ()
+    masks = []
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdigit() or entry.name in _PROC_SHOWN or entry.is_symlink():
+                continue
+            masks.append((os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)))
+    return tuple(sorted(masks))
+
+
+def _copy_etc(
+    names: tuple[bytes, ...],
+    links: list[tuple[bytes, bytes]],
+    files: list[tuple[bytes, int, bytes]],
+) -> None:
+    """Take the named parts of the host's /etc into our layer: what everybody may read of them."""
+    pending = [Path("/etc") / os.fsdecode(name) for name in names]
+    left = _MOST_ETC_BYTES
+    while pending:
+        path = pending.pop()
+        try:
+            found = path.lstat()
+            name = os.fsencode(path).lstrip(b"/")
+            if stat.S_ISLNK(found.st_mode):
+                links.append((name, os.fsencode(path.readlink())))
+            elif stat.S_ISDIR(found.st_mode):
+                pending += path.iterdir()
+            elif stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH:
+                left -= found.st_size
+                if left < 0:
+                    raise SpecError("etc", f"{path}: more than {_MOST_ETC_BYTES} bytes in all")
+                files.append((name, found.st_mode & 0o755, path.read_bytes()))
+        except (FileNotFoundError, PermissionError):
+            continue  # a policy names what some hosts have; others may not see all of it

@@ -1,0 +1,53 @@
+"""From a bare process to a supervisor's ground: ids mapped, cgroups ours, privileges gone.
+
+All of it happens before trio runs, in the only order that works: the base namespace needs root's
+or newuidmap's help, and what root opens for us it must open before it drops.
+"""
+
+import os
+
+from sandbox.spec.errors import HostError
+from sandbox.spec.job import Job
+from sandbox.supervisor import cgroup
+from sandbox.supervisor.identity import BaseMap, Identities, plan_base_map, runtime_directory
+from sandbox.supervisor.privileges import choose_root_map, drop_for_good
+from sandbox.supervisor.supervisor import Files, Ground
+from sandbox.supervisor.zygote import ZygoteProcess
+
+__all__ = ["start_zygote", "take_ground"]
+
+
+def start_zygote() -> ZygoteProcess:
+    """Start the zygote's interpreter, which takes a while: first of all, and without waiting."""
+    return ZygoteProcess(owner=_plan_base().uid if os.geteuid() == 0 else None)
+
+
+def take_ground(zygote: ZygoteProcess, job: Job) -> tuple[Ground, Files]:
+    """Map the ids, find the cgroups, open the job's files; drop for good where we are root.
+
+    Raises HostError, SpecError, SetupError; the caller closes the zygote.
+    """
+    is_root = os.geteuid() == 0
+    base = zygote.map_ids(_plan_base())
+    if is_root:
+        cgroup.delegate_v1(base.uid, base.gid)
+    files = Files.open(job)
+    try:
+        directory = runtime_directory(base.uid) if base.ranges is not None else None
+        if is_root:
+            drop_for_good(base.uid, base.gid)
+        backend = cgroup.find_backend(base.uid)
+        backend.sweep()
+        identities = None if directory is None else Identities(base.ranges, directory)
+        return Ground(backend, base, identities), files
+    except BaseException:
+        files.close()
+        raise
+
+
+def _plan_base() -> BaseMap:
+    if os.geteuid() == 0:
+        return choose_root_map()
+    if os.getuid() != os.geteuid():
+        raise HostError("sandbox must not be set-uid; fix: chmod u-s its program")
+    return plan_base_map(os.getuid(), os.getgid())

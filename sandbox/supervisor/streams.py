@@ -1,0 +1,86 @@
+"""A job's streams: what comes out is counted to the byte, what goes in waits for the reader."""
+
+import contextlib
+import errno
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import trio
+
+from sandbox.spec.limits import Limits
+from sandbox.supervisor.ending import Ending
+
+__all__ = ["Output", "feed", "open_pipes"]
+
+_PIECE_BYTES = 65536
+
+Sink = Callable[[str, bytes], Awaitable[None]]
+
+
+class Output:
+    """Reads stdout and stderr, and hands on what the limit allows: exactly up to its last byte."""
+
+    def __init__(self, limits: Limits, sink: Sink, ending: Ending) -> None:
+        self._limit_bytes = self._left = limits.output_bytes
+        self._sink = sink
+        self._ending = ending
+        self.bytes = {"stdout": 0, "stderr": 0}
+
+    async def pump(self, stream: str, fd: int) -> None:
+        """Forward one stream until its end. A slow sink slows the job; nothing is buffered here."""
+        while piece := await _read(fd):
+            allowed = piece[: self._left]
+            self._left -= len(allowed)
+            self.bytes[stream] += len(allowed)
+            if allowed:
+                await self._sink(stream, allowed)
+            if len(allowed) < len(piece):
+                # Read on, so that the writer can be seen to end.
+                await self._ending.limit("output", f"output over {self._limit_bytes} bytes")
+
+    @property
+    def total_bytes(self) -> int:
+        """What was forwarded so far, of both streams."""
+        return self._limit_bytes - self._left
+
+
+async def feed(source: AsyncIterator[bytes], fd: int, counter: Callable[[int], None]) -> None:
+    """Write `source` to the job until it ends or the job reads no more. The caller closes `fd`."""
+    async for piece in source:
+        view = memoryview(piece)
+        while view:
+            try:
+                written = os.write(fd, view)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(fd)
+                continue
+            except BrokenPipeError:
+                return
+            counter(written)
+            view = view[written:]
+
+
+def open_pipes() -> tuple[list[int], list[int]]:
+    """Three pipes: the payload's ends (stdin, stdout, stderr), and ours, which do not block."""
+    theirs, ours = [], []
+    for number in range(3):
+        read_fd, write_fd = os.pipe()
+        # The payload has another uid, and programs do open /dev/stdout, which opens the inode.
+        os.fchmod(read_fd, 0o666)
+        payload, own = (read_fd, write_fd) if number == 0 else (write_fd, read_fd)
+        os.set_blocking(own, False)
+        theirs.append(payload)
+        ours.append(own)
+    return theirs, ours
+
+
+async def _read(fd: int) -> bytes:
+    while True:
+        try:
+            return os.read(fd, _PIECE_BYTES)
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(fd)
+        except OSError as error:
+            if error.errno == errno.EIO:  # a terminal whose last slave is closed, pty(7)
+                return b""
+            raise

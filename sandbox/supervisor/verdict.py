@@ -1,0 +1,95 @@
+"""From what was counted, one verdict: pure."""
+
+import signal
+from collections.abc import Sequence
+
+from sandbox.spec.limits import Limits
+from sandbox.supervisor.cgroup import Usage
+
+__all__ = ["Scratch", "decide"]
+
+_MIB = 1 << 20
+
+
+class Scratch:
+    """How full the writable directories were seen: statfs, sampled."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = self.peak_inodes = 0
+        self.is_full_of: str | None = None
+
+    def seen(self, blocks: int, free: int, block_bytes: int, inodes: int, free_inodes: int) -> None:
+        """Take one sample, in blocks of `block_bytes`."""
+        self.peak_bytes = max(self.peak_bytes, (blocks - free) * block_bytes)
+        self.peak_inodes = max(self.peak_inodes, inodes - free_inodes)
+        if free <= 1:
+            self.is_full_of = f"{blocks * block_bytes / _MIB:g} MiB"
+        elif free_inodes <= 1:
+            self.is_full_of = f"{inodes} inodes"
+
+
+def decide(
+    reason: str | None,
+    evidence: Sequence[str],
+    *,
+    exit_code: int | None,
+    signal_number: int | None,
+    wall_seconds: float,
+    usage: Usage,
+    scratch: Scratch,
+    limits: Limits,
+) -> tuple[str, list[str]]:
+    """The verdict and all evidence. `reason`: the verdict the job was ended for, if it was.
+
+    Limits that end a job decide by the final counter, so one that ended by itself just over is
+    told the same. Limits that refuse decide only where the job failed too.
+    """
+    found = list(evidence)
+    if reason is not None:
+        return reason, found
+    failed = exit_code != 0
+    if usage.oom_kills or usage.oom_events:
+        return "memory", [*found, memory_evidence(usage, limits)]
+    if limits.cpu_seconds is not None and usage.cpu_seconds > limits.cpu_seconds:
+        return "cpu_time", [*found, cpu_evidence(usage.cpu_seconds, limits.cpu_seconds)]
+    if wall_seconds > limits.wall_seconds:
+        return "wall_time", [*found, wall_evidence(wall_seconds, limits.wall_seconds)]
+    if signal_number == signal.SIGXCPU:
+        return "cpu_time", [*found, "signal: SIGXCPU from RLIMIT_CPU"]
+    if signal_number == signal.SIGSYS:
+        return "violation", [*found, "signal: SIGSYS from the filter; syscall not known"]
+    if failed and scratch.is_full_of:
+        return "disk", [*found, f"quota: scratch space of {scratch.is_full_of} seen full (statfs)"]
+    if failed and usage.fork_refusals:
+        return "processes", [
+            *found,
+            f"pids.events max={usage.fork_refusals}: a process or thread over "
+            f"{limits.processes} was refused",
+        ]
+    if signal_number is not None:
+        return "signaled", [*found, f"signal: {_signal_name(signal_number)}"]
+    return "exited", found
+
+
+def memory_evidence(usage: Usage, limits: Limits) -> str:
+    """What says that the memory limit ended the job."""
+    peak = usage.memory_peak_bytes
+    shown = "peak unknown" if peak is None else f"peak {peak / _MIB:.1f} MiB"
+    return f"oom_kill={usage.oom_kills}, {shown} of {limits.memory_bytes / _MIB:g} MiB"
+
+
+def cpu_evidence(used: float, limit: float) -> str:
+    """What says that the job's CPU time is over its limit."""
+    return f"cpu {used:.3f} s of {limit:g} s"
+
+
+def wall_evidence(used: float, limit: float) -> str:
+    """What says that the job's time is over its limit."""
+    return f"wall {used:.3f} s of {limit:g} s"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

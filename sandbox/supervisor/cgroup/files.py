@@ -74,8 +74,12 @@ def set_limit(path: str, value: bytes, dir_fd: int, *, in_pages: bool = False) -
     """
     limit = path.rpartition("/")[2]
     try:
-        write(path, value, dir_fd)
-        held = read(path, dir_fd).strip()
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            os.write(fd, value)
+            held = os.pread(fd, 64, 0).strip()
+        finally:
+            os.close(fd)
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, str(error.errno))
         problem = f"cgroup {limit} = {value.decode()} failed: {code}"

@@ -38,7 +38,10 @@ def find_backend(uid: int) -> Backend:
 def _find_v1(uid: int, mounts: list[Mount]) -> Backend:
     own = process_cgroups()
     for how, directories in (
-        ("own cgroup", [mount.shown(own[min(mount.controllers)]) for mount in mounts]),
+        (
+            "own cgroup",
+            [mount.shown(own[min(mount.controllers & {*CONTROLLERS})]) for mount in mounts],
+        ),
         ("prepared directory", [f"{mount.point}/{PREPARED}/{uid}" for mount in mounts]),
     ):
         used = [

@@ -82,9 +82,12 @@ class Backend(Protocol):
     grades: Mapping[str, str]  # memory, processes, cpus, cpu_time, core
     gaps: Mapping[str, str]  # for each limit whose grade is not "kernel": why, and the fix
 
-    def create(self, name: str, limits: Limits, *, disk_apart: bool = False) -> JobCgroup:
+    def create(
+        self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False
+    ) -> JobCgroup:
         """Make both levels of job `name`, unique in this runner, and write and verify its limits.
 
+        `shown`: the job will see its cgroup's files, so it is put into every hierarchy.
         `disk_apart`: files do not count, so the kernel's limit is memory plus disk.
         Raises SetupError naming the limit that cannot be set or does not hold; nothing is left.
         """

@@ -32,7 +32,6 @@ class V1Backend:
 
     def __init__(self, hierarchies: tuple[Hierarchy, ...], how: str) -> None:
         self.how = how
-        self.hierarchies = tuple(hierarchy.option for hierarchy in hierarchies)
         self.path = " ".join(hierarchy.base for hierarchy in hierarchies)
         self._bases = tuple(hierarchy.base for hierarchy in hierarchies)
         self._run = runs.claim(self._bases)
@@ -47,12 +46,20 @@ class V1Backend:
         self._fd = {name: place.fd for place in self._places for name in place.controllers}
         self._closes_swap()
         self._cpuset = self._fills_cpuset()
+        self.hierarchies = tuple(
+            hierarchy.option
+            for hierarchy in hierarchies
+            if self._cpuset is not None or hierarchy.controllers != {"cpuset"}
+        )
         self.grades, self.gaps = self._grade()
 
-    def create(self, name: str, limits: Limits, *, disk_apart: bool = False) -> "V1Job":
+    def create(
+        self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False
+    ) -> "V1Job":
         """See `Backend.create`."""
         places = self._places
-        if limits.core is None or self._cpuset is None:  # two directories, for nothing
+        if self._cpuset is None or (limits.core is None and not shown):
+            # Two directories, for nothing.
             places = tuple(place for place in places if place.controllers != {"cpuset"})
         job = V1Job(name, places)
         try:

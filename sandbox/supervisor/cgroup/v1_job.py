@@ -14,6 +14,8 @@ from sandbox.supervisor.cgroup.parse import numbers
 
 __all__ = ["Place", "V1Job"]
 
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
 
 class Place(NamedTuple):
     """A hierarchy with this runner's directory open."""
@@ -85,9 +87,6 @@ class V1Job:
         throttled = None
         if "cpu" in self._fd:
             throttled = numbers(self._read("cpu", "cpu.stat")).get(b"throttled_time")
-        refusals = self._number("memory", "memory.failcnt") or 0
-        # With both limits equal, the charge to memory+swap is tried, and refused, first.
-        refusals += self._number("memory", "memory.memsw.failcnt") or 0
         return Usage(
             cpu_seconds=self.cpu_seconds(),
             cpu_user_seconds=None if user is None else user / 1e9,
@@ -96,7 +95,7 @@ class V1Job:
             memory_split_bytes=split,
             oom_events=int(self._ran_out()),
             oom_kills=numbers(self._read("memory", "memory.oom_control")).get(b"oom_kill", 0),
-            memory_refusals=refusals,
+            memory_refusals=self._number("memory", "memory.failcnt") or 0,
             processes_peak=self._number("pids", "pids.peak"),
             fork_refusals=numbers(self._read("pids", "pids.events")).get(b"max", 0),
             throttled_seconds=None if throttled is None else throttled / 1e9,
@@ -141,18 +140,19 @@ class V1Job:
                     write(f"{level}/cpuset.mems", cpuset[1], place.fd)
 
     def _limit(self, limits: Limits, disk_apart: bool, memsw: bool) -> None:
-        size = b"%d" % (limits.memory_bytes + (limits.disk_bytes if disk_apart else 0))
-        memory_fd = self._fd["memory"]
-        set_limit(f"{self._inner}/memory.limit_in_bytes", size, memory_fd, in_pages=True)
-        if memsw:  # never below memory's own limit, so after it
-            set_limit(f"{self._inner}/memory.memsw.limit_in_bytes", size, memory_fd, in_pages=True)
-        set_limit(f"{self._inner}/pids.max", b"%d" % limits.processes, self._fd["pids"])
+        size = limits.memory_bytes + (limits.disk_bytes if disk_apart else 0)
+        self._set("memory", "memory.limit_in_bytes", size, in_pages=True)
+        if memsw:
+            # Memory and swap together; one page more, so that memory meets its own limit first and
+            # memory.failcnt counts it: the kernel charges memory+swap before memory.
+            self._set("memory", "memory.memsw.limit_in_bytes", size + _PAGE_BYTES, in_pages=True)
+        self._set("pids", "pids.max", limits.processes)
         rate = bandwidth(limits.cpus, limits.core)
         if rate is not None and "cpu" in self._fd:
-            set_limit(f"{self._inner}/cpu.cfs_period_us", b"%d" % rate.period_us, self._fd["cpu"])
-            set_limit(f"{self._inner}/cpu.cfs_quota_us", b"%d" % rate.quota_us, self._fd["cpu"])
+            self._set("cpu", "cpu.cfs_period_us", rate.period_us)
+            self._set("cpu", "cpu.cfs_quota_us", rate.quota_us)
         if limits.core is not None and "cpuset" in self._fd:
-            set_limit(f"{self._inner}/cpuset.cpus", b"%d" % limits.core, self._fd["cpuset"])
+            self._set("cpuset", "cpuset.cpus", limits.core)
 
     def _watch_memory(self) -> None:
         # v1 kills one process and leaves the rest of the job, so the supervisor has to hear of it.
@@ -179,6 +179,10 @@ class V1Job:
         looking = select.poll()
         looking.register(self.oom_fd, select.POLLIN)
         return bool(looking.poll(0))
+
+    def _set(self, controller: str, name: str, value: int, *, in_pages: bool = False) -> None:
+        path = f"{self._inner}/{name}"
+        set_limit(path, b"%d" % value, self._fd[controller], in_pages=in_pages)
 
     def _read(self, controller: str, name: str) -> bytes:
         return read(f"{self._inner}/{name}", self._fd[controller])

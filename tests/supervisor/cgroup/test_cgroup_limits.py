@@ -1,0 +1,249 @@
+"""Each limit, by a process that runs into it and is refused by the kernel; v1 or v2 alike."""
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox.spec.errors import HostError, SetupError
+from sandbox.supervisor.cgroup import Backend, JobCgroup, find_backend
+from tests.supervisor.cgroup.conftest import LIMITS, destroy
+
+Create = Callable[..., JobCgroup]
+Enter = Callable[..., "subprocess.Popen[bytes]"]
+
+HOLD = "tell('in'); sys.stdin.read()"
+MIB = 1 << 20
+ALLOCATE = "block = bytearray(40 << 20); tell('allocated')"
+FORK = """
+import errno, signal
+forked = 0
+while forked < 20:
+    try:
+        if os.fork() == 0:
+            signal.pause()
+        forked += 1
+    except OSError as error:
+        tell(forked, errno.errorcode[error.errno])
+        break
+else:
+    tell(forked, "all")
+"""
+BURN = """
+import time
+while time.process_time() < 0.3:
+    pass
+tell('burnt')
+"""
+
+
+def _line(process: "subprocess.Popen[bytes]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().decode().strip()
+
+
+def test_memory_over_the_limit_ends_in_an_oom_kill(create: Create, enter: Enter) -> None:
+    job = create(memory_bytes=24 * MIB)
+    process = enter(job, ALLOCATE)
+    assert process.wait() == -signal.SIGKILL
+    usage = job.sample()
+    assert usage.oom_kills == 1 and usage.oom_events >= 1 and usage.memory_refusals >= 1
+    assert usage.memory_peak_bytes is not None
+    assert 20 * MIB < usage.memory_peak_bytes <= 24 * MIB
+
+
+def test_memory_within_the_limit_is_counted_and_allowed(create: Create, enter: Enter) -> None:
+    job = create(memory_bytes=64 * MIB)
+    process = enter(job, ALLOCATE + "; sys.stdin.read()")
+    assert _line(process) == "allocated"
+    usage = job.sample()
+    assert usage.oom_kills == usage.oom_events == 0
+    assert usage.memory_split_bytes["anonymous"] >= 40 * MIB
+    assert usage.memory_peak_bytes is not None and usage.memory_peak_bytes >= 40 * MIB
+
+
+def test_an_oom_makes_the_fd_readable_and_keeps_it_so(create: Create, enter: Enter) -> None:
+    job = create(memory_bytes=24 * MIB)
+    if job.oom_fd is None:
+        pytest.skip("cgroup v2 ends the whole group itself and needs no event")
+    assert select.select([job.oom_fd], [], [], 0)[0] == [], "before anything ran out"
+    enter(job, ALLOCATE)
+    assert select.select([job.oom_fd], [], [], 30)[0] == [job.oom_fd]
+    job.sample()
+    assert select.select([job.oom_fd], [], [], 0)[0] == [job.oom_fd], "a sample took the event"
+
+
+def test_disk_apart_adds_the_disk_to_the_memory(create: Create, enter: Enter) -> None:
+    job = create(memory_bytes=24 * MIB, disk_bytes=40 * MIB, disk_apart=True)
+    assert _line(enter(job, ALLOCATE)) == "allocated"
+
+
+def test_processes_over_the_limit_are_refused_with_eagain(create: Create, enter: Enter) -> None:
+    job = create(processes=5)
+    assert _line(enter(job, FORK)) == "4 EAGAIN", "five, of which one forks"
+    usage = job.sample()
+    assert usage.fork_refusals >= 1
+    assert usage.processes_peak in (5, None)
+
+
+def test_processes_within_the_limit_are_not_refused(create: Create, enter: Enter) -> None:
+    job = create(processes=21)
+    assert _line(enter(job, FORK)) == "20 all"
+    assert job.sample().fork_refusals == 0
+
+
+def test_init_does_not_count_into_the_payloads_limit(create: Create, enter: Enter) -> None:
+    job = create(processes=1)
+    assert _line(enter(job, HOLD, beside_init=True)) == "in"
+    assert _line(enter(job, FORK)) == "0 EAGAIN"
+
+
+def test_a_cpu_share_throttles(backend: Backend, create: Create, enter: Enter) -> None:
+    if backend.grades["cpus"] != "kernel":
+        pytest.skip(backend.gaps["cpus"])
+    job = create(cpus=0.2)
+    assert _line(enter(job, BURN)) == "burnt"
+    usage = job.sample()
+    assert usage.throttled_seconds is not None and usage.throttled_seconds > 0
+    assert usage.cpu_seconds >= 0.25 and job.cpu_seconds() >= 0.25
+
+
+def test_a_core_of_its_own_cannot_be_left(
+    backend: Backend, create: Create, enter: Enter, two_cores: tuple[int, int]
+) -> None:
+    if backend.grades["core"] != "kernel":
+        pytest.skip(backend.gaps["core"])
+    first, second = two_cores
+    job = create(core=second)
+    code = f"""
+tell(*os.sched_getaffinity(0))
+try:
+    os.sched_setaffinity(0, {{{first}}})
+    tell("moved")
+except OSError as error:
+    tell(error.errno)
+"""
+    process = enter(job, code)
+    assert _line(process) == str(second)
+    assert _line(process) == str(errno.EINVAL)
+
+
+@pytest.mark.parametrize(
+    ("change", "limit"),
+    [({"processes": 1 << 40}, r"pids\.max"), ({"core": 4000}, r"cpuset\.cpus")],
+    ids=["processes", "core"],
+)
+def test_a_limit_that_the_kernel_refuses_is_named_and_leaves_nothing(
+    backend: Backend, create: Create, change: dict[str, int], limit: str
+) -> None:
+    if "core" in change and backend.grades["core"] != "kernel":
+        pytest.skip(backend.gaps["core"])
+    fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with pytest.raises(SetupError, match=limit):
+        create(**change)
+    assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
+    create()  # of the same name: nothing is in its way
+
+
+def test_only_the_payload_is_held_to_be_the_payload(create: Create, enter: Enter) -> None:
+    job = create()
+    payload, init = enter(job, HOLD), enter(job, HOLD, beside_init=True)
+    assert _line(payload) == _line(init) == "in"
+    assert job.holds_payload(payload.pid)
+    assert not job.holds_payload(init.pid)
+    assert not job.holds_payload(os.getpid())
+    assert not job.holds_payload((1 << 22) + 1), "no such process"
+    assert sorted(job.pids()) == sorted([payload.pid, init.pid])
+
+
+def test_a_populated_job_is_not_destroyed_and_an_empty_one_leaves_no_fd(
+    backend: Backend, create: Create, enter: Enter
+) -> None:
+    fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    job = backend.create("populated", LIMITS)
+    process = enter(job, HOLD)
+    assert _line(process) == "in"
+    with pytest.raises(OSError, match="busy") as refusal:
+        job.destroy()
+    assert refusal.value.errno == errno.EBUSY
+    assert job.holds_payload(process.pid), "the job still stands"
+    process.kill()
+    process.communicate()
+    destroy(job)
+    assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
+    backend.create("populated", LIMITS).destroy()
+
+
+def test_kill_ends_the_payload_and_spares_init(create: Create, enter: Enter) -> None:
+    job = create()
+    payload, init = enter(job, HOLD), enter(job, HOLD, beside_init=True)
+    assert _line(payload) == _line(init) == "in"
+    if not job.kill():
+        pytest.skip("this kernel has no cgroup.kill: cgroup v1, or v2 before Linux 5.14")
+    assert payload.wait() == -signal.SIGKILL
+    assert job.pids() == [init.pid]
+
+
+def test_the_procs_fds_can_be_closed_early(create: Create, enter: Enter) -> None:
+    job = create()
+    process = enter(job, HOLD)
+    assert _line(process) == "in"
+    job.close_procs()
+    assert job.payload_procs_fds == job.init_procs_fds == () and job.into_fd is None
+    assert job.pids() == [process.pid] and job.sample().cpu_seconds > 0
+
+
+def test_no_process_of_another_user_is_taken_in(create: Create) -> None:
+    job = create()
+    if os.geteuid() == 0:
+        pytest.skip("root may move any process")
+    (*_, fd) = job.payload_procs_fds
+    with pytest.raises(PermissionError):
+        os.write(fd, b"1")
+
+
+RUNNER = """
+import os, subprocess, sys
+from sandbox.supervisor.cgroup import find_backend
+from tests.supervisor.cgroup.conftest import ENTER, LIMITS
+backend = find_backend(os.geteuid())
+job = backend.create("left", LIMITS)
+hold = "tell(os.getpid()); os.read(int(sys.stdin.readline()), 1)"
+reading, writing = os.pipe()
+command = [sys.executable, "-S", "-c", ENTER + hold, *map(str, job.payload_procs_fds)]
+# The child keeps both ends of its pipe, so nothing but a signal ends it.
+child = subprocess.Popen(
+    command, stdin=subprocess.PIPE, pass_fds=(*job.payload_procs_fds, reading, writing)
+)
+child.stdin.write(b"%d\\n" % reading)
+child.stdin.flush()
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_runner_left_is_swept_with_its_processes(backend: Backend) -> None:
+    if backend.how in ("own cgroup", "systemd user scope"):
+        pytest.skip("no second runner can share this subtree")
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    orphan = os.pidfd_open(int(_line(runner)))
+    (run,) = Path(backend.path.split()[0]).glob(f"run-{runner.pid}-*")
+    assert run.name not in backend.sweep(), "a live runner's cgroups were swept"
+    runner.kill()
+    runner.wait()
+    backend.sweep()  # unless another runner of ours was quicker
+    assert select.select([orphan], [], [], 0)[0] == [orphan], "its payload lives on"
+    os.close(orphan)
+    assert not [base for base in backend.path.split() if (Path(base) / run.name).exists()]
+
+
+def test_a_uid_without_a_subtree_is_told_the_fix(backend: Backend) -> None:
+    with pytest.raises(HostError, match=r"fix: sandbox setup --user nobody \(as root\)"):
+        find_backend(65534)

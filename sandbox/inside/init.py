@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import select
+import sys
 
 from sandbox.boundary.channel import Channel
 from sandbox.boundary.plan import SandboxPlan
@@ -52,6 +53,7 @@ class Sandbox:
         self.outside = outside
         self.control = Channel(control_fd)
         self.report = Channel(report_fd)
+        self.payload_cgroup_ns_fd = -1
         self.lease_fd = lease_fd  # held to the end: a killed supervisor's id is not free before
         first = plan.init_cgroup_fds
         self.init_cgroup_fds = cgroup_fds[:first]
@@ -65,6 +67,14 @@ class Sandbox:
 
     def clocks_shifted(self) -> bool:
         return clocks_shifted(self.plan.time_offsets)
+
+    def join_payload_cgroup_namespace(self) -> None:
+        # A cgroup mount shows what its maker's namespace shows.
+        setns(self.payload_cgroup_ns_fd, CLONE_NEWCGROUP)
+
+    def shares_payload_cgroup_namespace(self) -> bool:
+        own, payload = os.stat(b"/proc/self/ns/cgroup"), os.fstat(self.payload_cgroup_ns_fd)
+        return own.st_ino == payload.st_ino
 
     def become_unreadable(self) -> None:
         prctl(_PR_SET_DUMPABLE, 0)
@@ -101,6 +111,13 @@ _LAST_STEPS = (
     Step(Code.NO_NEW_PRIVILEGES, forbid_new_privileges, privileges_forbidden),
     Step(Code.INIT_FILTER, Sandbox.filter_own_syscalls, Sandbox.own_syscalls_filtered),
 )
+_CGROUP_STEPS = (
+    Step(
+        Code.CGROUP_NAMESPACE,
+        Sandbox.join_payload_cgroup_namespace,
+        Sandbox.shares_payload_cgroup_namespace,
+    ),
+)
 _PLACE_STEPS = (Step(Code.CGROUP_INIT, Placement.enter, Placement.has_entered),)
 
 
@@ -114,6 +131,8 @@ def run_init(sandbox: Sandbox, trees: list[int], mapped_fd: int) -> None:
         sandbox.control.send(failed.report.pack())
     except EOFError:
         pass  # the supervisor is gone
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a bug of ours
     finally:
         os._exit(1)
 
@@ -126,20 +145,20 @@ def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))
     children_fd = signalfd(_signal.SIGCHLD)
-    parked_fd, parking_fd = os.pipe()
+    parked, parking = Channel.pair()
     pid, pidfd = clone3(0)
     if pid == 0:
-        os.close(parked_fd)
+        parked.close()
         sandbox.control.close()
-        run_stub(plan, sandbox.report, sandbox.payload_cgroup_fds, parking_fd)
-    os.close(parking_fd)
+        run_stub(plan, sandbox.report, sandbox.payload_cgroup_fds, parking)
+    parking.close()
     sandbox.report.close()
-    if not os.read(parked_fd, 1):
-        raise EOFError  # it has sent its own report
-    if plan.cgroup_mounts:
-        setns(pidfd, CLONE_NEWCGROUP)  # a cgroup mount shows what its maker's namespace shows
+    # EOFError instead of an answer: the stub has failed, and sent its own report.
+    _, (sandbox.payload_cgroup_ns_fd,) = parked.receive()
+    raise_walls(_CGROUP_STEPS, sandbox)
     raise_walls((IDENTITY_STEP,), plan)
     raise_walls(VIEW_STEPS, View(plan, trees))
+    parked.receive()  # its capabilities are gone, and it waits
     handed = [
         pidfd,
         os.open(b"/proc/self/ns/user", os.O_RDONLY),

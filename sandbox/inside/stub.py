@@ -1,8 +1,9 @@
 """The stub: forked by init, parked until a job comes, then locked; it becomes the payload."""
 
 import os
+import sys
 
-from sandbox.boundary.channel import Channel
+from sandbox.boundary.channel import LENGTH, Channel
 from sandbox.boundary.plan import JobPlan, SandboxPlan, decode
 from sandbox.boundary.report import REPORT_FD, Kind, Report
 from sandbox.boundary.report import Step as Code
@@ -23,16 +24,17 @@ PLACE_STEPS = (
 IDENTITY_STEP = Step(Code.IDENTITY, become_job, is_job)
 
 
-def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parked_fd: int) -> None:
-    """Park, say so on `parked_fd`, then lock and execute the one job that comes. Never returns."""
+def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking: Channel) -> None:
+    """Park, say so on `parking`, then lock and execute the one job that comes. Never returns."""
     report_fd = channel.fileno()
     try:
         prctl(_PR_SET_NAME, plan.stub_name)
         raise_walls(PLACE_STEPS, Placement(cgroup_fds))
+        cgroup_ns_fd = os.open(b"/proc/self/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+        parking.send(LENGTH.pack(0), (cgroup_ns_fd,))
         raise_walls((IDENTITY_STEP,), plan)
         raise_walls(PARK_STEPS, plan)
-        os.write(parked_fd, b"1")
-        os.close(parked_fd)
+        parking.send(LENGTH.pack(0))
         data, fds = channel.receive()
         job = decode(JobPlan, data)
         raise_walls(LOCK_STEPS, Lock(job, report_fd, fds))
@@ -44,6 +46,8 @@ def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parked_
         os.write(report_fd, failed.report.pack())
     except EOFError:
         pass  # the supervisor is gone
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a bug of ours
     finally:
         os._exit(1)
 

@@ -19,11 +19,11 @@ class Ending:
         self.signal: int | None = None
         self.ended_at = 0.0
 
-    async def limit(self, verdict: str, evidence: str) -> None:
+    async def limit(self, verdict: str, *evidence: str) -> None:
         """End the job for this reason, unless another came first or it has ended by itself."""
         if self.verdict is None and not self._over.is_set():
             self.verdict = verdict
-            self.evidence.append(evidence)
+            self.evidence += evidence
             await self._kill()
 
     def exited(self, *, signaled: bool, status: int) -> None:

@@ -24,7 +24,6 @@ from sandbox.supervisor.verdict import (
     Scratch,
     cpu_evidence,
     decide,
-    memory_evidence,
     wall_evidence,
 )
 from sandbox.supervisor.zygote import Zygote
@@ -237,8 +236,7 @@ class Run:
     async def _watch_memory(self, oom_fd: int) -> None:
         # v1 kills one process and leaves the rest (no memory.oom.group): end the whole job.
         await trio.lowlevel.wait_readable(oom_fd)
-        usage = self._sandbox.cgroup.sample()
-        await self._ending.limit("memory", memory_evidence(usage, self._limits))
+        await self._ending.limit("memory")
 
     async def _watch_violation(self, listener_fd: int) -> None:
         while True:

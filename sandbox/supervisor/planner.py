@@ -28,7 +28,6 @@ _NAMESPACES = (
     | flags.CLONE_NEWUTS
 )
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_OWN_INODES = 4  # of the scratch tmpfs: its root, and the three directories that are shown
 _MEMLOCK_BYTES = 8 << 20
 _STACK_BYTES = 8 << 20
 _WALLS = ("identity", "view", "processes", "network", "ipc", "uts", "cgroup", "syscalls", "quotas")
@@ -73,7 +72,7 @@ class Planner:
     ) -> SandboxPlan:
         """The plan of one sandbox, for the identity and cgroup that were taken for it."""
         disk_bytes = -(-limits.disk_bytes // _PAGE_BYTES) * _PAGE_BYTES
-        inodes = limits.disk_inodes + _OWN_INODES
+        inodes = limits.disk_inodes + rootfs.OWN_INODES
         offsets = None
         if self._facts.has_time_namespaces:
             monotonic, boot = (

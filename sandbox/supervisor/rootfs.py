@@ -11,6 +11,7 @@ from sandbox.spec.policy import Policy
 
 __all__ = [
     "INSIDE_ID",
+    "OWN_INODES",
     "plan_binds",
     "plan_mounts",
     "plan_proc_masks",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 INSIDE_ID = 1000  # the payload's uid and gid, as it sees them
+OWN_INODES = 4  # of the scratch tmpfs: its root, and the three directories that are shown
 _DEVICES = (b"full", b"null", b"random", b"tty", b"urandom", b"zero")
 _MERGED = (b"bin", b"sbin", b"lib", b"lib32", b"lib64", b"libx32")
 _FILES = {

@@ -58,7 +58,8 @@ class Supervisor:
                 lease = self._ground.identities.lease()
                 held.callback(lease.release)
             apart = job.disk_counts == "apart"
-            cgroup = backend.create(f"job-{next(self._numbers)}", limits, disk_apart=apart)
+            name = f"job-{next(self._numbers)}"
+            cgroup = backend.create(name, limits, disk_apart=apart, shown=policy.cgroup_files)
             plan = self._planner.sandbox(job, limits, lease, cgroup)
             sandbox = Sandbox(plan, cgroup, lease)
             held.push_async_callback(_destroy, sandbox)

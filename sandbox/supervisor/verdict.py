@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup import Usage
+from sandbox.supervisor.rootfs import OWN_INODES
 
 __all__ = ["Scratch", "decide"]
 
@@ -21,11 +22,11 @@ class Scratch:
     def seen(self, blocks: int, free: int, block_bytes: int, inodes: int, free_inodes: int) -> None:
         """Take one sample, in blocks of `block_bytes`."""
         self.peak_bytes = max(self.peak_bytes, (blocks - free) * block_bytes)
-        self.peak_inodes = max(self.peak_inodes, inodes - free_inodes)
+        self.peak_inodes = max(self.peak_inodes, inodes - free_inodes - OWN_INODES)
         if free <= 1:
             self.is_full_of = f"{blocks * block_bytes / _MIB:g} MiB"
         elif free_inodes <= 1:
-            self.is_full_of = f"{inodes} inodes"
+            self.is_full_of = f"{inodes - OWN_INODES} inodes"
 
 
 def decide(
@@ -45,6 +46,8 @@ def decide(
     told the same. Limits that refuse decide only where the job failed too.
     """
     found = list(evidence)
+    if reason == "memory":  # the counters of the moment are behind those of the end
+        return reason, [*found, memory_evidence(usage, limits)]
     if reason is not None:
         return reason, found
     failed = exit_code != 0

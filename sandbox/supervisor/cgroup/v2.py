@@ -74,8 +74,10 @@ class V2Backend:
         self._has_swap = exists("memory.swap.max", self._fd)
         self.grades, self.gaps = self._grade()
 
-    def create(self, name: str, limits: Limits, *, disk_apart: bool = False) -> V2Job:
-        """See `Backend.create`."""
+    def create(
+        self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False
+    ) -> V2Job:
+        """See `Backend.create`. One hierarchy holds it all, shown or not."""
         job = V2Job(name, self._fd, self._membership)
         try:
             job.build(self._controllers, limits, disk_apart, self._has_swap)

@@ -15,11 +15,12 @@ from sandbox.kernel.mounts import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
-from sandbox.kernel.processes import CLONE_NEWNS, CLONE_NEWUSER, close_range, setns
+from sandbox.kernel.processes import CLONE_NEWNS, CLONE_NEWUSER, close_range, prctl, setns
 
 __all__ = ["run_collector"]
 
 _OUT_FD = 3
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _PIECE_BYTES = 1 << 18
 
 
@@ -37,6 +38,7 @@ def run_collector(plan: CollectPlan, out_fd: int, user_ns_fd: int, mount_ns_fd: 
             os.setgroups([])
         os.setresgid(plan.inside_id, plan.inside_id, plan.inside_id)
         os.setresuid(plan.inside_id, plan.inside_id, plan.inside_id)
+        prctl(_PR_SET_PDEATHSIG, _SIGKILL)  # after the new uid, which clears it
         drop_capabilities(plan)
         os.dup2(out_fd, _OUT_FD, inheritable=False)
         root_fd = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -20,7 +20,7 @@ from sandbox.inside.identity import (
 )
 from sandbox.inside.placement import Placement, clocks_shifted, shift_clocks
 from sandbox.inside.steps import Step, StepFailed, raise_walls
-from sandbox.inside.stub import IDENTITY_STEP, run_stub
+from sandbox.inside.stub import IDENTITY_STEPS, run_stub
 from sandbox.inside.view import VIEW_STEPS, View
 from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.processes import CLONE_NEWCGROUP, clone3, close_range, prctl, setns, signalfd
@@ -28,7 +28,7 @@ from sandbox.kernel.processes import CLONE_NEWCGROUP, clone3, close_range, prctl
 __all__ = ["NAMESPACES", "Sandbox", "own_namespaces", "run_init"]
 
 NAMESPACES = (b"user", b"mnt", b"pid", b"net", b"ipc", b"uts")
-_PR_SET_DUMPABLE, _PR_GET_DUMPABLE = 4, 3
+_PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 3, 4
 _TIOCSPTLCK = 0x40045431  # <asm-generic/ioctls.h>: unlock the slave, as unlockpt(3)
 
 
@@ -140,6 +140,8 @@ def run_init(sandbox: Sandbox, trees: list[int], mapped_fd: int) -> None:
 def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
     """Raise every wall of the sandbox; the stub's pid and the fd that tells of dead children."""
     plan = sandbox.plan
+    # While it builds it does not listen: it dies with the zygote, which dies with the supervisor.
+    prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)
     raise_walls(_PLACE_STEPS, Placement(sandbox.init_cgroup_fds))
     raise_walls(_BIRTH_STEPS, sandbox)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
@@ -156,7 +158,8 @@ def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
     # EOFError instead of an answer: the stub has failed, and sent its own report.
     _, (sandbox.payload_cgroup_ns_fd,) = parked.receive()
     raise_walls(_CGROUP_STEPS, sandbox)
-    raise_walls((IDENTITY_STEP,), plan)
+    raise_walls(IDENTITY_STEPS, plan)
+    prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)  # the new uid has cleared it, prctl(2)
     raise_walls(VIEW_STEPS, View(plan, trees))
     parked.receive()  # its capabilities are gone, and it waits
     handed = [
@@ -167,6 +170,7 @@ def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
     ]
     if plan.terminal:
         handed.append(_open_terminal())
+    prctl(_PR_SET_PDEATHSIG, 0)  # from here on a running job outlives its zygote
     raise_walls(_LAST_STEPS, sandbox)
     sandbox.control.send(Report(Kind.READY, pid).pack(), tuple(handed))
     _keep_only(sandbox.control.fileno(), children_fd, sandbox.lease_fd)

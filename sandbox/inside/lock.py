@@ -40,6 +40,7 @@ class Lock:
         self.report_fd = report_fd
         self.inputs_fd = fds.pop() if plan.has_inputs else None
         self.stdio_fds = fds
+        self.listener_fd = -1
 
     def lead_session(self) -> None:
         os.setsid()

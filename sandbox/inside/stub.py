@@ -13,7 +13,7 @@ from sandbox.inside.placement import Placement
 from sandbox.inside.steps import Step, StepFailed, raise_walls
 from sandbox.kernel.processes import prctl
 
-__all__ = ["PLACE_STEPS", "run_stub"]
+__all__ = ["IDENTITY_STEPS", "run_stub"]
 
 _PR_SET_NAME = 15
 
@@ -21,7 +21,7 @@ PLACE_STEPS = (
     Step(Code.CGROUP_PAYLOAD, Placement.enter, Placement.has_entered),
     Step(Code.CGROUP_NAMESPACE, Placement.hide_cgroup, Placement.cgroup_hidden),
 )
-IDENTITY_STEP = Step(Code.IDENTITY, become_job, is_job)
+IDENTITY_STEPS = (Step(Code.IDENTITY, become_job, is_job),)
 
 
 def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking: Channel) -> None:
@@ -32,7 +32,7 @@ def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking
         raise_walls(PLACE_STEPS, Placement(cgroup_fds))
         cgroup_ns_fd = os.open(b"/proc/self/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
         parking.send(LENGTH.pack(0), (cgroup_ns_fd,))
-        raise_walls((IDENTITY_STEP,), plan)
+        raise_walls(IDENTITY_STEPS, plan)
         raise_walls(PARK_STEPS, plan)
         parking.send(LENGTH.pack(0))
         data, fds = channel.receive()

@@ -1,0 +1,123 @@
+"""kill -9 of each process at each step of a job's life: nothing is left on the host."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from containment.walls import ALLOW_ALL, STEPS, attack
+
+from sandbox.kernel.processes import pidfd_open
+
+TESTS = Path(__file__).resolve().parents[1]
+PATIENCE_SECONDS = 60
+
+# Runs one job that hangs at a step, which its name then tells: or in the payload, when all stands.
+RUNNER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from containment.walls import SHOWS_ALL, STEPS, attack, mutated
+step, output = {step!r}, Path({output!r})
+code = (
+    "import _signal; from sandbox.kernel.processes import prctl\\n"
+    "def hang(_): prctl(15, b'hung'); _signal.pause()\\n"
+)
+if step in STEPS:
+    code += f"replace(*{{STEPS[step]}}, {{step!r}}, build=hang)"
+with mutated(code, look=True):
+    attack("open('/proc/self/comm', 'w').write('hung'); import time; time.sleep(1000)", output,
+           policy=SHOWS_ALL)
+"""
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Every process below `pid`, and its command name."""
+    found, pending = {}, [pid]
+    while pending:
+        parent = pending.pop()
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            try:
+                children = [int(child) for child in (task / "children").read_text().split()]
+            except OSError:
+                continue
+            for child in children:
+                with contextlib.suppress(OSError):
+                    found[child] = Path(f"/proc/{child}/comm").read_text().strip()
+            pending += children
+    return found
+
+
+@contextmanager
+def hanging_job(step: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, list[int]]]:
+    """A runner whose job hangs at `step`; its zygote, init and (if there is one) stub or payload."""
+    code = RUNNER.format(tests=str(TESTS), step=step, output=str(tmp_path))
+    runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    try:
+        yield runner, list(wait_until_hung(runner))
+    finally:
+        runner.kill()
+        runner.wait()
+        runner.stderr.close()
+
+
+def wait_until_hung(runner: subprocess.Popen) -> dict[int, str]:
+    """Wait until one of its processes has the name that tells that it hangs."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    found: dict[int, str] = {}
+    while time.monotonic() < end:
+        assert runner.poll() is None, runner.stderr.read().decode()
+        found = descendants(runner.pid)
+        if "hung" in found.values():
+            return found
+        time.sleep(0.01)  # nothing tells of a new name
+    raise AssertionError(f"no process hangs: {found}")
+
+
+def assert_all_end(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            fd = pidfd_open(pid)
+        except OSError:
+            continue  # it is gone
+        with os.fdopen(fd, "rb"):
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            assert poll.poll(PATIENCE_SECONDS * 1000), f"process {pid} outlives its runner"
+
+
+POINTS = [*(s for s in STEPS if s not in ("binds", "network")), "payload"]
+
+
+@pytest.mark.parametrize("step", POINTS)
+def test_nothing_outlives_a_runner_killed_at(step: str, tmp_path: Path, leftovers: object) -> None:
+    if step == "time_namespace" and not Path("/proc/self/ns/time").exists():
+        pytest.skip("this kernel has no time namespaces")
+    with hanging_job(step, tmp_path) as (runner, pids):
+        runner.send_signal(signal.SIGKILL)
+        runner.wait()
+        assert_all_end(pids)
+    attack("print('next')", tmp_path, policy=ALLOW_ALL)  # the next start sweeps
+
+
+@pytest.mark.parametrize("victim", ["zygote", "init"])
+@pytest.mark.parametrize("step", ["filter", "payload"])
+def test_a_job_whose_process_is_killed_ends_with_an_error(
+    step: str, victim: str, tmp_path: Path, leftovers: object
+) -> None:
+    with hanging_job(step, tmp_path) as (runner, pids):
+        zygote, init = sorted(pids)[:2]
+        os.kill({"zygote": zygote, "init": init}[victim], signal.SIGKILL)
+        if victim == "zygote" and step == "payload":
+            runner.send_signal(signal.SIGINT)  # the job goes on without it, until it is cancelled
+        _, errors = runner.communicate(timeout=PATIENCE_SECONDS)
+        if victim == "init":
+            assert b"ZygoteError" in errors
+        assert_all_end(pids)

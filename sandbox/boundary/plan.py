@@ -19,6 +19,7 @@ class TemplatePlan(NamedTuple):
     links: tuple[tuple[bytes, bytes], ...]  # (name, target)
     files: tuple[tuple[bytes, int, bytes], ...]  # (name, mode, content)
     devices: tuple[bytes, ...]  # names in the host's /dev
+    keeps_lowers: bool  # the overlays are also shown bare, as lower layers for each job's upper
 
 
 class Bind(NamedTuple):
@@ -45,6 +46,7 @@ class SandboxPlan(NamedTuple):
     time_offsets: bytes | None  # for /proc/PID/timens_offsets, time_namespaces(7); None: no wall
     hostname: bytes
     cwd: bytes  # below the root, no leading slash
+    uppers: tuple[bytes, ...]  # overlays of the template ("" is the root) that the job may write
     scratch_options: bytes  # of the one tmpfs behind every writable directory
     scratch_blocks: int  # what statfs must then say
     scratch_inodes: int

@@ -28,9 +28,10 @@ from sandbox.kernel.mounts import (
 )
 from sandbox.kernel.processes import sethostname
 
-__all__ = ["TEMPLATE_ROOT", "VIEW_STEPS", "View"]
+__all__ = ["LOWERS", "TEMPLATE_ROOT", "VIEW_STEPS", "View"]
 
-TEMPLATE_ROOT = b"/root"
+TEMPLATE_ROOT, LOWERS = b"/root", b"/lower"
+UPPER_PROBE = b".upper"
 _EMPTY_FILE, _EMPTY_DIRECTORY = b"/empty/file", b"/empty/directory"
 _QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _DEVICES = {b"null": 3, b"zero": 5, b"full": 7, b"random": 8, b"urandom": 9}  # of major 1, mem
@@ -68,7 +69,10 @@ class View:
             os.mkdir(part)
             os.chmod(part, mode)
             trees[name] = open_tree(part, 0)
-        umount2(b"tmp", MNT_DETACH)
+        if self.plan.uppers:
+            self._mount_uppers()
+        else:
+            umount2(b"tmp", MNT_DETACH)
         mount_setattr(trees[b"dev/shm"], MS_NOEXEC)
         for name, tree in trees.items():
             self._attach(tree, name)
@@ -79,6 +83,25 @@ class View:
             self.plan.scratch_blocks,
             self.plan.scratch_inodes,
         )
+
+    def _mount_uppers(self) -> None:
+        """Cover the read-only root with overlays whose uppers are parts of the scratch space."""
+        scratch, devices = open_tree(b"tmp", 0), open_tree(b"dev")
+        for name in self.plan.uppers:
+            upper, work = (b"/proc/self/fd/%d/%s-%s" % (scratch, p, name) for p in (b"u", b"w"))
+            for path in (upper, work):
+                os.mkdir(path)
+            options = b"lowerdir=%s-%s,upperdir=%s,workdir=%s,userxattr" % (
+                *(LOWERS, name, upper, work),
+            )
+            mount(b"rootfs", name or TEMPLATE_ROOT, b"overlay", MS_NOSUID | MS_NODEV, options)
+            os.chdir(TEMPLATE_ROOT)  # the topmost mount there
+        self._attach(devices, b"dev")
+        os.close(scratch)
+        # A tmpfs without user xattrs takes files, and fails at this (Linux before 6.6).
+        os.rmdir(UPPER_PROBE)
+        os.mkdir(UPPER_PROBE)
+        os.rmdir(UPPER_PROBE)
 
     def mount_proc(self) -> None:
         mount(b"proc", b"proc", b"proc", _QUIET, self.plan.proc_options)

@@ -90,6 +90,7 @@ class Planner:
             time_offsets=offsets,
             hostname=b"sandbox",
             cwd=rootfs.scratch_cwd(job),
+            uppers=rootfs.plan_uppers(self.template),
             scratch_options=b"mode=0755,size=%d,nr_inodes=%d" % (disk_bytes, inodes),
             scratch_blocks=disk_bytes // _PAGE_BYTES,
             scratch_inodes=inodes,
@@ -122,11 +123,15 @@ class Planner:
             affinity=(limits.core,) if pinned and limits.core is not None else (),
             landlock=handled,
             landlock_paths=(
-                landlock.allowed_paths(handled[0], rootfs.writable_paths(job)) if handled else ()
+                landlock.allowed_paths(handled[0], self._writable(job)) if handled else ()
             ),
             filter=self._filter.program,
             notifies=self._filter.notifies,
         )
+
+    def _writable(self, job: Job) -> tuple[bytes, ...]:
+        whole = (b"/",) if self.template.keeps_lowers else ()
+        return (*whole, *rootfs.writable_paths(job))
 
 
 def grades_of(limits: Limits, backend: Backend) -> dict[str, str]:

@@ -16,6 +16,7 @@ __all__ = [
     "plan_mounts",
     "plan_proc_masks",
     "plan_template",
+    "plan_uppers",
     "scratch_cwd",
     "writable_paths",
 ]
@@ -69,9 +70,18 @@ def plan_template(job: Job, policy: Policy, hierarchies: tuple[str, ...]) -> Tem
                 directories.append(bind.target)
             else:
                 files.append((bind.target, 0o644, b""))
+    is_writable = policy.root == "writable"
+    if is_writable:
+        directories.append(b".upper")  # what init tries an upper on
     lower = None if job.root is None else os.fsencode(job.root)
     return TemplatePlan(
-        lower, tuple(overlays), tuple(directories), tuple(links), tuple(files), _DEVICES
+        lower,
+        tuple(overlays),
+        tuple(directories),
+        tuple(links),
+        tuple(files),
+        _DEVICES,
+        is_writable,
     )
 
 
@@ -121,6 +131,11 @@ def plan_binds(job: Job) -> tuple[Bind, ...]:
     return tuple(binds)
 
 
+def plan_uppers(template: TemplatePlan) -> tuple[bytes, ...]:
+    """The overlays that a job of this template may write: all of them, the root first, or none."""
+    return (b"", *template.overlays) if template.keeps_lowers else ()
+
+
 def plan_mounts(
     job: Job,
     template: TemplatePlan,
@@ -132,6 +147,7 @@ def plan_mounts(
     device = b"ro,nosuid,noexec"
     mounts = {b"/": root, b"/dev": device, b"/dev/pts": b"nosuid,noexec", b"/proc": quiet}
     mounts |= {b"/" + name: root for name in template.overlays}
+    mounts |= {b"/" + name: data for name in plan_uppers(template)}
     mounts |= {b"/dev/" + name: device for name in template.devices}
     mounts |= {b"/proc/" + name: b"ro," + quiet for name, _ in masks}
     mounts |= {b"/" + target: b"ro," + quiet for _, _, target in cgroup_mounts}

@@ -3,7 +3,7 @@
 import os
 
 from sandbox.boundary.plan import TemplatePlan
-from sandbox.inside.view import TEMPLATE_ROOT
+from sandbox.inside.view import LOWERS, TEMPLATE_ROOT
 from sandbox.kernel.mounts import (
     MNT_DETACH,
     MS_BIND,
@@ -25,7 +25,7 @@ from sandbox.kernel.processes import CLONE_NEWNS, setns, unshare
 __all__ = ["HostView", "build_template"]
 
 _PLACE = b"/tmp"  # any directory that every host has; the host's own is only covered in here
-_ROOT = TEMPLATE_ROOT.lstrip(b"/")
+_ROOT, _LOWERS = TEMPLATE_ROOT.lstrip(b"/"), LOWERS.lstrip(b"/")
 _DEVICE_LINKS = (
     (b"fd", b"/proc/self/fd"),
     (b"stdin", b"/proc/self/fd/0"),
@@ -83,6 +83,10 @@ def build_template(plan: TemplatePlan) -> None:
     os.close(lower_fd)
     for name in plan.overlays:
         _overlay(b"layer/" + name, b"/" + name, _ROOT + b"/" + name)
+    if plan.keeps_lowers:  # an overlay takes no lower layer with mounts in it that are locked
+        for name in (b"", *plan.overlays):
+            os.mkdir(_LOWERS + b"-" + name)
+            mount(_ROOT + b"/" + name, _LOWERS + b"-" + name, b"", MS_BIND)
     _make_devices(_ROOT + b"/dev", plan.devices)
     # proc(5) mounts in a user namespace only where a whole one is already seen.
     mount(b"/proc", b"proc", b"", MS_BIND | MS_REC)

@@ -11,8 +11,8 @@ from sandbox.spec.errors import SetupError
 from sandbox.supervisor.cgroup.parse import Mount, memberships, mounts
 
 __all__ = [
-    "cgroup_mounts", "exists", "process_cgroups", "read", "read_optional", "remove_tree",
-    "set_limit", "tree_pids", "write",
+    "cgroup_mounts", "exists", "own_processes", "process_cgroups", "read", "read_optional",
+    "remove_tree", "set_limit", "tree_pids", "write",
 ]  # fmt: skip
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -30,6 +30,13 @@ def process_cgroups(pid: int | str = "self") -> dict[str, str]:
         return memberships(os.fsdecode(read(f"/proc/{pid}/cgroup")))
     except (FileNotFoundError, ProcessLookupError):
         return {}
+
+
+def own_processes(directory: str) -> list[int]:
+    """This process and its children, those that are in the cgroup `directory`."""
+    us = os.getpid()
+    pids = [int(pid) for pid in read(f"{directory}/cgroup.procs").split()]
+    return [pid for pid in pids if pid == us or _parent(pid) == us]
 
 
 def read(path: str, dir_fd: int | None = None) -> bytes:
@@ -118,6 +125,14 @@ def remove_tree(path: str) -> None:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.001)
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        # The name before it, in brackets, may hold anything; proc_pid_stat(5).
+        return int(read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _kill(pid: int, path: str, deadline: float) -> None:

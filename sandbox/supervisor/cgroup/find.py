@@ -4,10 +4,17 @@ import os
 
 from sandbox.spec.errors import HostError
 from sandbox.supervisor.cgroup.delegate_v1 import PREPARED, v1_mounts
-from sandbox.supervisor.cgroup.files import cgroup_mounts, exists, process_cgroups, read
+from sandbox.supervisor.cgroup.files import (
+    cgroup_mounts,
+    exists,
+    own_processes,
+    process_cgroups,
+    read,
+)
 from sandbox.supervisor.cgroup.fixes import setup_command
 from sandbox.supervisor.cgroup.interface import Backend
 from sandbox.supervisor.cgroup.parse import Mount
+from sandbox.supervisor.cgroup.runs import PREFIX
 from sandbox.supervisor.cgroup.systemd import enter_scope
 from sandbox.supervisor.cgroup.v1 import CONTROLLERS, Hierarchy, V1Backend
 from sandbox.supervisor.cgroup.v1 import REQUIRED as V1_REQUIRED
@@ -20,8 +27,8 @@ def find_backend(uid: int) -> Backend:
     """A subtree in which `uid`, whom we run as, may limit jobs.
 
     Whoever has the memory controller decides the version: hybrid hosts mount an empty v2 beside v1.
-    On v2 this moves the calling process, so call it before any child is started, and `close` at the
-    end. Raises HostError with every way that was tried, and the fix.
+    On v2 this moves the calling process and its children, so call it before any of them has
+    children, and `close` at the end. Raises HostError with every way that was tried, and the fix.
     """
     mounts = cgroup_mounts()
     if any("memory" in mount.controllers for mount in mounts):
@@ -76,7 +83,7 @@ def _find_v2(uid: int, mount: Mount) -> Backend:
     if reason is None:
         return V2Backend(own, mount.membership(own), own, "own cgroup")
     tried.append(f"own cgroup {own}: {reason}")
-    reason = enter_scope()
+    reason = "not as another user" if uid != os.geteuid() else enter_scope(own_processes(own))
     if reason is None:
         own = mount.shown(process_cgroups()[""])
         assert own is not None
@@ -110,9 +117,9 @@ def _is_delegated(uid: int, directory: str) -> bool:
 def _why_not_alone(uid: int, own: str) -> str | None:
     if not _is_delegated(uid, own):
         return f"not delegated to uid {uid}"
-    others = [pid for pid in read(f"{own}/cgroup.procs").split() if int(pid) != os.getpid()]
+    others = len(read(f"{own}/cgroup.procs").split()) - len(own_processes(own))
     if others:
-        return f"other processes are in it ({len(others)}), so its children can have no limits"
+        return f"other processes are in it ({others}), so its children can have no limits"
     return None
 
 
@@ -123,6 +130,8 @@ def _nearest_distributing(uid: int, own: str, top: str) -> str | None:
         if not _is_delegated(uid, directory):
             return None
         enabled = read(f"{directory}/cgroup.subtree_control").decode().split()
-        if all(name in enabled for name in REQUIRED):
+        # Not a run: when its runner started us, we are beside it and not its job.
+        is_run = directory.rpartition("/")[2].startswith(PREFIX)
+        if not is_run and all(name in enabled for name in REQUIRED):
             return directory
     return None

@@ -14,7 +14,7 @@ from sandbox.supervisor.cgroup.files import exists, remove_tree
 
 __all__ = ["PREFIX", "Run", "claim", "sweep"]
 
-PREFIX = "run-"
+PREFIX = "sandbox-run-"  # never "run-": systemd names transient units so, and a sweep kills
 
 
 class Run:

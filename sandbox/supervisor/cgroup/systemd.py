@@ -11,10 +11,10 @@ __all__ = ["enter_scope"]
 _WAIT_SECONDS = 10.0
 
 
-def enter_scope() -> str | None:
-    """Have the user's manager move this process into a new scope with Delegate=yes.
+def enter_scope(pids: list[int]) -> str | None:
+    """Have the user's manager move `pids`, us and our children, into a new scope with Delegate=yes.
 
-    None once we are in it, or the reason why not. Blocks until the manager has moved us, at most
+    None once all are in it, or the reason why not. Blocks until the manager has moved them, at most
     ten seconds. Speaks by busctl(1), which every systemd host has; org.freedesktop.systemd1(5).
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
@@ -30,7 +30,7 @@ def enter_scope() -> str | None:
         "ssa(sv)a(sa(sv))", unit, "fail", "4",
         "Description", "s", "sandbox runner",
         "Delegate", "b", "true",
-        "PIDs", "au", "1", str(os.getpid()),
+        "PIDs", "au", str(len(pids)), *map(str, pids),
         "CollectMode", "s", "inactive-or-failed",
         "0",
     ]  # fmt: skip
@@ -47,7 +47,7 @@ def enter_scope() -> str | None:
         return f"the user's systemd refuses: {os.fsdecode(asked.stderr).strip()}"
     # The call returns when the job is queued, and nothing wakes a process that is moved.
     deadline = time.monotonic() + _WAIT_SECONDS
-    while not process_cgroups()[""].endswith(f"/{unit}"):
+    while not all(process_cgroups(pid).get("", "").endswith(f"/{unit}") for pid in pids):
         if time.monotonic() > deadline:
             return f"the user's systemd did not move us into {unit}"
         time.sleep(0.001)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sandbox.spec.limits import Limits
@@ -99,7 +100,7 @@ class V1Backend:
         write("cpuset.mems", nodes, fd)
         return cpus, nodes
 
-    def _grade(self) -> tuple[dict[str, str], dict[str, str]]:
+    def _grade(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
         grades = dict.fromkeys(("memory", "processes", "cpus", "core"), "kernel")
         gaps = {"cpu_time": "no kernel object stops a group at a CPU time; cpuacct.usage is polled"}
         swaps = (read_optional("/proc/swaps") or b"").splitlines()[1:]

@@ -28,7 +28,7 @@ class Place(NamedTuple):
 class V1Job:
     """Both levels of one job in every hierarchy; `JobCgroup` says what each part means."""
 
-    into_fd = None
+    into_fd: int | None = None
 
     def __init__(self, name: str, places: tuple[Place, ...]) -> None:
         self.init_procs_fds: tuple[int, ...] = ()
@@ -177,6 +177,7 @@ class V1Job:
     def _ran_out(self) -> bool:
         # Looked at, never read: the fd stays readable for whoever waits on it.
         looking = select.poll()
+        assert self.oom_fd is not None
         looking.register(self.oom_fd, select.POLLIN)
         return bool(looking.poll(0))
 

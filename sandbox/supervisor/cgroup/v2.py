@@ -3,11 +3,12 @@
 import contextlib
 import errno
 import os
+from collections.abc import Mapping
 
 from sandbox.spec.errors import HostError
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup import runs
-from sandbox.supervisor.cgroup.files import exists, read, read_optional, write
+from sandbox.supervisor.cgroup.files import exists, own_processes, read, read_optional, write
 from sandbox.supervisor.cgroup.fixes import setup_command
 from sandbox.supervisor.cgroup.v2_job import V2Job
 
@@ -43,15 +44,21 @@ def enable(directory: str) -> tuple[str, ...]:
     return usable
 
 
+def _move(source: str, target: str) -> None:
+    for pid in own_processes(source):
+        write(f"{target}/cgroup.procs", b"%d" % pid)
+
+
 class V2Backend:
     """Cgroups below `base`; `Backend` says what each part means.
 
-    Moves this process into a leaf of the run, so make it before any child is started: a child left
-    behind in `base` would forbid the controllers.
+    Moves this process and its children into a leaf of the run: whoever stays behind in `base`
+    forbids the controllers. A zygote has to come along, for it may clone only into cgroups below an
+    ancestor of its own that it may write.
     """
 
     version = 2
-    hierarchies = ()
+    hierarchies: tuple[str, ...] = ()
 
     def __init__(self, base: str, membership: str, origin: str, how: str) -> None:
         """`membership`: of `base`, as in /proc/PID/cgroup. `origin`: where this process is now."""
@@ -64,7 +71,7 @@ class V2Backend:
         self._membership = f"{membership.rstrip('/')}/{self._run.name}"
         try:
             os.mkdir(self._leaf, 0o755)  # noqa: PTH102
-            write(f"{self._leaf}/cgroup.procs", b"0")
+            _move(origin, self._leaf)
             enable(base)
             self._controllers = enable(self._directory)
             self._fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -92,7 +99,7 @@ class V2Backend:
         return runs.sweep((self._base,))
 
     def close(self) -> None:
-        """See `Backend.close`. Moves this process back to where it came from."""
+        """See `Backend.close`. Moves this process and its children back to where it came from."""
         os.close(self._fd)
         self._leave()
 
@@ -107,11 +114,11 @@ class V2Backend:
                 for directory in (self._directory, self._base):
                     disabling = " ".join(f"-{name}" for name in enabled).encode()
                     write(f"{directory}/cgroup.subtree_control", disabling)
-            write(f"{self._origin}/cgroup.procs", b"0")
+            _move(self._leaf, self._origin)
             os.rmdir(self._leaf)  # noqa: PTH106
         self._run.release()
 
-    def _grade(self) -> tuple[dict[str, str], dict[str, str]]:
+    def _grade(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
         grades = {"memory": "kernel", "processes": "kernel", "cpu_time": "polled"}
         gaps = {"cpu_time": "no kernel object stops a group at a CPU time; cpu.stat is polled"}
         if not self._has_swap and (read_optional("/proc/swaps") or b"").splitlines()[1:]:
@@ -121,5 +128,8 @@ class V2Backend:
             is_usable = controller in self._controllers
             grades[limit] = "kernel" if is_usable else "none"
             if not is_usable:
-                gaps[limit] = f'cgroup v2 "{controller}" is not delegated; fix: {setup_command()}'
+                gaps[limit] = (
+                    f'cgroup v2 "{controller}" is not delegated, or this kernel lacks it; '
+                    f"fix: {setup_command()}"
+                )
         return grades, gaps

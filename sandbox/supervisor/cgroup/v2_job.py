@@ -21,7 +21,7 @@ class V2Job:
     """
 
     init_procs_fds: tuple[int, ...] = ()  # init is born in `into_fd`
-    oom_fd = None
+    oom_fd: int | None = None
 
     def __init__(self, name: str, run_fd: int, run_membership: str) -> None:
         self.into_fd: int | None = None

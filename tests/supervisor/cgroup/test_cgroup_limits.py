@@ -37,7 +37,8 @@ else:
 """
 BURN = """
 import time
-while time.process_time() < 0.3:
+start = time.process_time()  # Python's own start was outside of the cgroup
+while time.process_time() - start < 0.3:
     pass
 tell('burnt')
 """
@@ -53,7 +54,8 @@ def test_memory_over_the_limit_ends_in_an_oom_kill(create: Create, enter: Enter)
     process = enter(job, ALLOCATE)
     assert process.wait() == -signal.SIGKILL
     usage = job.sample()
-    assert usage.oom_kills == 1 and usage.oom_events >= 1 and usage.memory_refusals >= 1
+    # A group kill counts its first victim twice.
+    assert usage.oom_kills >= 1 and usage.oom_events >= 1 and usage.memory_refusals >= 1
     assert usage.memory_peak_bytes is not None
     assert 20 * MIB < usage.memory_peak_bytes <= 24 * MIB
 
@@ -196,7 +198,7 @@ def test_the_procs_fds_can_be_closed_early(create: Create, enter: Enter) -> None
     assert _line(process) == "in"
     job.close_procs()
     assert job.payload_procs_fds == job.init_procs_fds == () and job.into_fd is None
-    assert job.pids() == [process.pid] and job.sample().cpu_seconds > 0
+    assert job.pids() == [process.pid] and job.sample().memory_peak_bytes
 
 
 def test_no_process_of_another_user_is_taken_in(create: Create) -> None:
@@ -228,13 +230,13 @@ sys.stdin.read()
 
 
 def test_what_a_killed_runner_left_is_swept_with_its_processes(backend: Backend) -> None:
-    if backend.how in ("own cgroup", "systemd user scope"):
-        pytest.skip("no second runner can share this subtree")
+    if backend.how == "systemd user scope":
+        pytest.skip("a second runner has a scope of its own, which systemd removes")
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     orphan = os.pidfd_open(int(_line(runner)))
-    (run,) = Path(backend.path.split()[0]).glob(f"run-{runner.pid}-*")
+    (run,) = Path(backend.path.split()[0]).glob(f"sandbox-run-{runner.pid}-*")
     assert run.name not in backend.sweep(), "a live runner's cgroups were swept"
     runner.kill()
     runner.wait()
@@ -242,6 +244,27 @@ def test_what_a_killed_runner_left_is_swept_with_its_processes(backend: Backend)
     assert select.select([orphan], [], [], 0)[0] == [orphan], "its payload lives on"
     os.close(orphan)
     assert not [base for base in backend.path.split() if (Path(base) / run.name).exists()]
+
+
+FOLLOWED = """
+import os, subprocess, sys
+from sandbox.supervisor.cgroup import find_backend
+from sandbox.supervisor.cgroup.files import process_cgroups
+child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+before = process_cgroups()
+backend = find_backend(os.geteuid())
+print(process_cgroups(child.pid) == process_cgroups())
+child.communicate()
+backend.close()
+if backend.how != "systemd user scope":
+    print(process_cgroups() == before)
+"""
+
+
+def test_a_child_that_was_started_before_comes_along(backend: Backend) -> None:
+    # The zygote: it starts first, and may clone only below a cgroup that it is in.
+    ended = subprocess.run([sys.executable, "-c", FOLLOWED], stdout=subprocess.PIPE)
+    assert ended.returncode == 0 and {*ended.stdout.split()} == {b"True"}
 
 
 def test_a_uid_without_a_subtree_is_told_the_fix(backend: Backend) -> None:

@@ -27,8 +27,9 @@ class Run:
 
     def release(self) -> None:
         """Remove the directories and unlock; what is still populated stays for a sweep."""
-        for directory in reversed(self.directories):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            # The first hierarchy last, and only after all others: a sweep goes by it.
+            for directory in reversed(self.directories):
                 os.rmdir(directory)  # noqa: PTH106
         os.close(self._lock_fd)
 

@@ -37,6 +37,15 @@ def test_a_released_run_leaves_nothing(bases: list[str]) -> None:
     assert _names(bases) == [[], []]
 
 
+def test_a_run_that_is_still_populated_is_left_for_a_sweep(bases: list[str]) -> None:
+    run = runs.claim(bases)
+    (Path(bases[1]) / run.name / "job").mkdir()
+    run.release()
+    assert _names(bases) == [[run.name], [run.name]]
+    assert runs.sweep(bases) == [run.name]
+    assert _names(bases) == [[], []]
+
+
 def test_two_runs_of_one_process_differ(bases: list[str]) -> None:
     first, second = runs.claim(bases), runs.claim(bases)
     assert first.name != second.name

@@ -30,7 +30,8 @@ class Run:
         with contextlib.suppress(OSError):
             # The first hierarchy last, and only after all others: a sweep goes by it.
             for directory in reversed(self.directories):
-                os.rmdir(directory)  # noqa: PTH106
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(directory)  # noqa: PTH106
         os.close(self._lock_fd)
 
 

@@ -46,6 +46,12 @@ def test_a_run_that_is_still_populated_is_left_for_a_sweep(bases: list[str]) -> 
     assert _names(bases) == [[], []]
 
 
+def test_a_claim_that_fails_half_way_leaves_nothing(bases: list[str]) -> None:
+    with pytest.raises(FileNotFoundError):
+        runs.claim([*bases, f"{bases[0]}/absent"])
+    assert _names(bases) == [[], []]
+
+
 def test_two_runs_of_one_process_differ(bases: list[str]) -> None:
     first, second = runs.claim(bases), runs.claim(bases)
     assert first.name != second.name

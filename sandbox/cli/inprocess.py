@@ -29,44 +29,41 @@ def run_job(
     limits = limits_for(job, policy)
     from sandbox.supervisor.startup import start_zygote, take_ground
 
-    process = start_zygote()
-    try:
+    with contextlib.ExitStack() as held:
+        process = start_zygote()
+        closing = held.enter_context(contextlib.ExitStack())
+        held.callback(process.close)
         import trio
 
         ground, files = take_ground(process, job)
-        try:
-            from sandbox.supervisor.lifecycle import Caller
-            from sandbox.supervisor.planner import Planner
-            from sandbox.supervisor.supervisor import Supervisor
-            from sandbox.supervisor.zygote import Zygote
+        closing.callback(ground.backend.close)  # when the zygote has left it
+        held.callback(files.close)
+        from sandbox.supervisor.lifecycle import Caller
+        from sandbox.supervisor.planner import Planner
+        from sandbox.supervisor.supervisor import Supervisor
+        from sandbox.supervisor.zygote import Zygote
 
-            planner = Planner(job, policy, ground.backend)
-            process.build_template(planner.template)
-            fds = {"stdout": stdout_fd, "stderr": stderr_fd}
+        planner = Planner(job, policy, ground.backend)
+        process.build_template(planner.template)
+        fds = {"stdout": stdout_fd, "stderr": stderr_fd}
 
-            async def main() -> Result:
-                cancelled = trio.Event()
-                with _raw_terminal(job.tty, stdin_fd) as terminal_started:
-                    stdin = None if stdin_fd is None else _pieces(stdin_fd)
-                    caller = Caller(
-                        lambda stream, data: _write(fds[stream], data),
-                        stdin,
-                        cancelled,
-                        terminal_started,
-                    )
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_cancel_on_signals, cancelled)
-                        supervisor = Supervisor(ground, Zygote(process), planner)
-                        result = await supervisor.run(job, policy, limits, files, caller)
-                        nursery.cancel_scope.cancel()
-                return result
+        async def main() -> Result:
+            cancelled = trio.Event()
+            with _raw_terminal(job.tty, stdin_fd) as terminal_started:
+                caller = Caller(
+                    sink=lambda stream, data: _write(fds[stream], data),
+                    stdin=None if stdin_fd is None else _pieces(stdin_fd),
+                    cancelled=cancelled,
+                    terminal_started=terminal_started,
+                )
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_on_signals, cancelled)
+                    supervisor = Supervisor(ground, Zygote(process), planner)
+                    result = await supervisor.run(job, policy, limits, files, caller)
+                    nursery.cancel_scope.cancel()
+            return result
 
-            return _run(trio.run, main)
-        finally:
-            files.close()
-            ground.backend.close()
-    finally:
-        process.close()
+        return _run(trio.run, main)
 
 
 def _run(
@@ -135,7 +132,7 @@ async def _write(fd: int, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _raw_terminal(wanted: bool, stdin_fd: int | None):  # noqa: ANN202
+def _raw_terminal(wanted: bool, stdin_fd: int | None):
     """The caller's terminal as a plain pipe for keys, and its size for the job's own."""
     if not wanted or stdin_fd is None or not os.isatty(stdin_fd):
         yield None

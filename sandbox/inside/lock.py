@@ -33,14 +33,20 @@ _PROBE = b"/tmp/.landlock"
 
 
 class Lock:
-    """What one stub is locked with: the plan, and the fds that came with it."""
+    """What one stub is locked with: the fd that it reports on, the plan, and the plan's fds."""
 
-    def __init__(self, plan: JobPlan, report_fd: int, fds: list[int]) -> None:
-        self.plan = plan
+    plan: JobPlan
+
+    def __init__(self, report_fd: int) -> None:
         self.report_fd = report_fd
-        self.inputs_fd = fds.pop() if plan.has_inputs else None
+        self.inputs_fd = self.listener_fd = -1
+        self.stdio_fds: list[int] = []
+
+    def take(self, plan: JobPlan, fds: list[int]) -> None:
+        """Take the job, and its fds: three streams unless it has a terminal, then its inputs."""
+        self.plan = plan
+        self.inputs_fd = fds.pop() if plan.has_inputs else -1
         self.stdio_fds = fds
-        self.listener_fd = -1
 
     def lead_session(self) -> None:
         os.setsid()
@@ -60,7 +66,7 @@ class Lock:
     def write_inputs(self) -> None:
         os.makedirs(self.plan.cwd, exist_ok=True)
         os.chdir(self.plan.cwd)
-        if self.inputs_fd is not None:
+        if self.inputs_fd >= 0:
             write_inputs(self.inputs_fd)
 
     def works_in_cwd(self) -> bool:
@@ -83,6 +89,7 @@ class Lock:
         for number, fd in enumerate(moved):
             os.dup2(fd, number, inheritable=number != REPORT_FD)
         close_range(REPORT_FD + 1)
+        self.report_fd = REPORT_FD
 
     def only_planned_fds(self) -> bool:
         # The listing itself holds one more.

@@ -5,7 +5,7 @@ import sys
 
 from sandbox.boundary.channel import LENGTH, Channel
 from sandbox.boundary.plan import JobPlan, SandboxPlan, decode
-from sandbox.boundary.report import REPORT_FD, Kind, Report
+from sandbox.boundary.report import Kind, Report
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import become_job, is_job
 from sandbox.inside.lock import LOCK_STEPS, PARK_STEPS, Lock
@@ -26,7 +26,7 @@ IDENTITY_STEPS = (Step(Code.IDENTITY, become_job, is_job),)
 
 def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking: Channel) -> None:
     """Park, say so on `parking`, then lock and execute the one job that comes. Never returns."""
-    report_fd = channel.fileno()
+    lock = Lock(channel.fileno())
     try:
         prctl(_PR_SET_NAME, plan.stub_name)
         raise_walls(PLACE_STEPS, Placement(cgroup_fds))
@@ -36,14 +36,13 @@ def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking
         raise_walls(PARK_STEPS, plan)
         parking.send(LENGTH.pack(0))
         data, fds = channel.receive()
-        job = decode(JobPlan, data)
-        raise_walls(LOCK_STEPS, Lock(job, report_fd, fds))
-        report_fd = REPORT_FD
-        os.write(report_fd, Report(Kind.LOCKED).pack())
-        if os.read(report_fd, 1):
-            _execute(job)
+        lock.take(decode(JobPlan, data), fds)
+        raise_walls(LOCK_STEPS, lock)
+        os.write(lock.report_fd, Report(Kind.LOCKED).pack())
+        if os.read(lock.report_fd, 1):
+            _execute(lock.plan)
     except StepFailed as failed:
-        os.write(report_fd, failed.report.pack())
+        os.write(lock.report_fd, failed.report.pack())
     except EOFError:
         pass  # the supervisor is gone
     except BaseException:

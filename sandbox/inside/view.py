@@ -145,10 +145,8 @@ class View:
             os.close(tree)
         os.close(root_fd)
 
-    def binds_are_read_only(self) -> bool:
-        return all(
-            os.statvfs(Bind._make(bind).target).f_flag & os.ST_RDONLY for bind in self.plan.binds
-        )
+    def binds_are_attached(self) -> bool:
+        return all(_is_bound(Bind._make(bind)) for bind in self.plan.binds)
 
     def pivot(self) -> None:
         pivot_root(b".", b".")
@@ -188,6 +186,12 @@ class View:
             os.close(os.open(bind.target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
 
 
+def _is_bound(bind: Bind) -> bool:
+    found = os.stat(bind.target)
+    is_source = (found.st_dev, found.st_ino) == (bind.device, bind.inode)
+    return is_source and bool(os.statvfs(bind.target).f_flag & os.ST_RDONLY)
+
+
 def _lines(path: bytes) -> list[bytes]:
     with open(path, "rb") as file:
         return file.read().splitlines()
@@ -201,6 +205,6 @@ VIEW_STEPS = (
     Step(Code.PROC, View.mount_proc, View.proc_is_private),
     Step(Code.DEVICES, View.mount_terminals, View.devices_are_right),
     Step(Code.CGROUP_FILES, View.mount_cgroup_files, View.cgroup_files_are_own),
-    Step(Code.BINDS, View.attach_binds, View.binds_are_read_only),
+    Step(Code.BINDS, View.attach_binds, View.binds_are_attached),
     Step(Code.PIVOT, View.pivot, View.mounts_are_planned),
 )

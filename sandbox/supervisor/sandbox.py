@@ -3,13 +3,11 @@
 import contextlib
 import os
 import signal
-import socket
 
 import trio
 
 from sandbox.boundary.plan import JobPlan, SandboxPlan, encode
 from sandbox.boundary.report import LISTENER_FD, STEPS, Kind, Report, Step
-
 from sandbox.kernel.processes import pidfd_getfd, pidfd_send_signal
 from sandbox.spec.errors import ExecError, SetupError, ZygoteError
 from sandbox.supervisor.cgroup import JobCgroup

@@ -30,7 +30,7 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> tuple[Ground, Files]:
     is_root = os.geteuid() == 0
     base = zygote.map_ids(_plan_base())
     if is_root:
-        cgroup.delegate_v1(base.uid, base.gid)
+        cgroup.claim(base.uid, base.gid, zygote.pid)
     files = Files.open(job)
     try:
         directory = runtime_directory(base.uid) if base.ranges is not None else None

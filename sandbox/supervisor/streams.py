@@ -1,6 +1,5 @@
 """A job's streams: what comes out is counted to the byte, what goes in waits for the reader."""
 
-import contextlib
 import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable

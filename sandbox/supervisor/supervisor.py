@@ -3,12 +3,10 @@
 import contextlib
 import itertools
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import trio
 
-from sandbox.spec.errors import SetupError, SpecError
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy

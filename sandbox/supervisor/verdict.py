@@ -78,7 +78,9 @@ def memory_evidence(usage: Usage, limits: Limits) -> str:
     """What says that the memory limit ended the job."""
     peak = usage.memory_peak_bytes
     shown = "peak unknown" if peak is None else f"peak {peak / _MIB:.1f} MiB"
-    return f"oom_kill={usage.oom_kills}, {shown} of {limits.memory_bytes / _MIB:g} MiB"
+    # v1 tells of the event before it kills; where we were quicker, no kill of its own is counted.
+    counted = f"oom_kill={usage.oom_kills}" if usage.oom_kills else f"oom={usage.oom_events}"
+    return f"{counted}, {shown} of {limits.memory_bytes / _MIB:g} MiB"
 
 
 def cpu_evidence(used: float, limit: float) -> str:

@@ -15,7 +15,7 @@ from sandbox.spec.errors import HostError, SetupError, ZygoteError
 from sandbox.supervisor.identity import BaseMap, write_maps
 
 if TYPE_CHECKING:
-    from sandbox.supervisor.link import Link
+    pass
 
 __all__ = ["Zygote", "ZygoteProcess"]
 

@@ -3,7 +3,10 @@
 Each message says what happened, to what, why, and what to do about it.
 """
 
+import os
+
 __all__ = [
+    "ExecError",
     "HostError",
     "ProtocolError",
     "RefusedError",
@@ -24,6 +27,7 @@ class SpecError(SandboxError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
 
 
 class RefusedError(SandboxError):
@@ -36,6 +40,15 @@ class HostError(SandboxError):
 
 class SetupError(SandboxError):
     """A wall could not be built or did not hold. The payload was never started."""
+
+
+class ExecError(SandboxError):
+    """Every wall held, and the command could not be executed; `errno` is execve(2)'s own."""
+
+    def __init__(self, errno: int, command: bytes) -> None:
+        super().__init__(f"{os.fsdecode(command)}: {os.strerror(errno)}")
+        self.errno = errno
+        self.command = command
 
 
 class ZygoteError(SandboxError):

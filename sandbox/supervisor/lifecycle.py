@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -244,7 +245,8 @@ class Run:
             violation = seccomp.receive(listener_fd)
             if violation is not None:
                 # Never answered: the caller stays in the call until the kill.
-                await self._ending.limit("violation", f"seccomp: {violation.text}")
+                evidence = f"seccomp: {violation.text} by pid {_pid_inside(violation.pid)}"
+                await self._ending.limit("violation", evidence)
                 return
 
     async def _watch_cancel(self) -> None:
@@ -271,3 +273,12 @@ class Run:
     def _sample_memory(self, usage: Usage) -> None:
         for part, count in usage.memory_split_bytes.items():
             self._split[part] = max(self._split.get(part, 0), count)
+
+
+def _pid_inside(pid: int) -> str:
+    """The pid that a process of ours has in its own, innermost namespace. proc_pid_status(5)."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # dead already, by another's kill
+        return "?"
+    return next((line.split()[-1] for line in lines if line.startswith("NSpid:")), "?")

@@ -6,14 +6,13 @@ import os
 import select
 import signal
 import struct
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pyseccomp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from supervisor.bpf import KILL_PROCESS, Call, run
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.policy import ArgumentCheck, Policy, SyscallRule
@@ -27,9 +26,6 @@ from sandbox.supervisor.seccomp import (
     receive,
     syscall_name,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-from bpf import KILL_PROCESS, Call, run
 
 ALLOW, NOTIFY = 0x7FFF0000, 0x7FC00000
 EPERM, ENOSYS = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS

@@ -1,5 +1,6 @@
 /* Fills pipes, whose buffers are the kernel's memory. Right verdict: memory; where the fd limit
    comes first it exits with 1. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <unistd.h>
 

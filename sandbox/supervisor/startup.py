@@ -10,7 +10,6 @@ from sandbox.spec.errors import HostError
 from sandbox.spec.job import Job
 from sandbox.supervisor import cgroup
 from sandbox.supervisor.identity import BaseMap, Identities, plan_base_map, runtime_directory
-from sandbox.supervisor.privileges import choose_root_map, drop_for_good
 from sandbox.supervisor.supervisor import Files, Ground
 from sandbox.supervisor.zygote import ZygoteProcess
 
@@ -35,6 +34,8 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> tuple[Ground, Files]:
     try:
         directory = runtime_directory(base.uid) if base.ranges is not None else None
         if is_root:
+            from sandbox.supervisor.privileges import drop_for_good
+
             drop_for_good(base.uid, base.gid)
         backend = cgroup.find_backend(base.uid)
         backend.sweep()
@@ -47,6 +48,8 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> tuple[Ground, Files]:
 
 def _plan_base() -> BaseMap:
     if os.geteuid() == 0:
+        from sandbox.supervisor.privileges import choose_root_map
+
         return choose_root_map()
     if os.getuid() != os.geteuid():
         raise HostError("sandbox must not be set-uid; fix: chmod u-s its program")

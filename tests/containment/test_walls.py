@@ -98,7 +98,7 @@ def met(body: str, tmp_path: Path, **changes: object) -> int:
 
 @pytest.mark.parametrize("case", ATTACKS, ids=lambda case: case.step)
 def test_an_attack_works_without_its_wall_and_not_with_it(case: Attack, tmp_path: Path) -> None:
-    if case.step == "time_namespace" and not os.path.exists("/proc/self/ns/time"):
+    if case.step == "time_namespace" and not Path("/proc/self/ns/time").exists():
         pytest.skip("this kernel has no time namespaces")
     if case.step == "landlock" and landlock.handled_accesses() is None:
         pytest.skip("this kernel has no Landlock")
@@ -175,7 +175,8 @@ def test_the_scratch_space_is_capped_by_its_own_file_system(tmp_path: Path) -> N
         "import sandbox.zygote.main as m; decode = m.decode\n"
         "def larger(kind, data):\n"
         "    plan = decode(kind, data)\n"
-        "    return plan._replace(scratch_options=b'mode=0755') if kind is m.SandboxPlan else plan\n"
+        "    uncapped = kind is m.SandboxPlan and {'scratch_options': b'mode=0755'}\n"
+        "    return plan._replace(**(uncapped or {}))\n"
         "m.decode = larger\n"
     )
     with mutated(
@@ -202,7 +203,7 @@ BUILT = [step for step in STEPS if step not in ("namespaces", "network", "dumpab
 
 @pytest.mark.parametrize("step", BUILT)
 def test_a_wall_that_was_not_built_is_noticed(step: str, tmp_path: Path) -> None:
-    if step == "time_namespace" and not os.path.exists("/proc/self/ns/time"):
+    if step == "time_namespace" and not Path("/proc/self/ns/time").exists():
         pytest.skip("this kernel has no time namespaces")
     changes = {}
     if step == "binds":

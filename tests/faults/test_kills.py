@@ -57,7 +57,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 @contextmanager
 def hanging_job(step: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, list[int]]]:
-    """A runner whose job hangs at `step`; its zygote, init and (if there is one) stub or payload."""
+    """A runner whose job hangs at `step`; its zygote, init and, if there is one, stub."""
     code = RUNNER.format(tests=str(TESTS), step=step, output=str(tmp_path))
     runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     try:

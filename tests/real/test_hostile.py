@@ -1,4 +1,4 @@
-"""Each hostile program of examples/hostile ends at its limit, with the right verdict, leaving nothing."""
+"""Each program of examples/hostile ends at its limit, with the right verdict, leaving nothing."""
 
 import re
 from collections.abc import Callable

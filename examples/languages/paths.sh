@@ -20,7 +20,7 @@ find_paths() {
 
         # A queue of nodes whose distance fell (Bellman and Ford): awk has no heap.
         function find_paths(source,   distance, queue, queued, head, tail, node, i, to, via) {
-            distance[source] = 0
+            distance[source] = head = tail = 0
             queue[tail++] = source
             while (head < tail) {
                 node = queue[head]

@@ -119,7 +119,8 @@ def test_a_go_program_starts_a_thread_for_each_of_its_cpus(
         pytest.skip("no go on this host")
     source = tmp_path / "cpus.go"
     source.write_text(
-        'package main\nimport ("fmt"; "runtime")\nfunc main() { fmt.Println(runtime.GOMAXPROCS(0)) }\n'
+        'package main\nimport ("fmt"; "runtime")\n'
+        "func main() { fmt.Println(runtime.GOMAXPROCS(0)) }\n"
     )
     built = tmp_path / "cpus"
     arguments = ("--policy", "compile", "--copy", source, f"--collect=cpus={built}")

@@ -18,7 +18,8 @@ for _ in range(20):
 """
 BURN = """
 import time
-while time.process_time() < 0.5:
+start = time.process_time()  # what the stub used before was not in the payload's cgroup
+while time.process_time() - start < 0.5:
     pass
 """
 # A tree, half of it in sessions of its own, that outlives its root and its output's reader.
@@ -59,7 +60,7 @@ def test_a_share_of_a_cpu_throttles(run_sandbox: Callable) -> None:
     outcome = run_sandbox("--cpus", "0.2", *PYTHON, BURN)
     assert outcome.result["verdict"] == "exited", outcome
     assert outcome.result["throttled_seconds"] > 0
-    assert outcome.result["cpu_seconds"] >= 0.5
+    assert outcome.result["cpu_seconds"] >= 0.45  # accounting is by ticks
 
 
 def test_cpu_time_over_the_limit_is_the_verdict(run_sandbox: Callable) -> None:

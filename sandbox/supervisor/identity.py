@@ -4,6 +4,7 @@ The base user namespace shows the runner's own id as 0 and its subordinate ids f
 gets one of those, leased across every runner of the user on this machine.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -144,17 +145,21 @@ def runtime_directory(
 ) -> Path:
     """The directory that all runners of user `uid` share, made if missing.
 
-    It does not depend on the environment, or two sessions would lease the same ids. Raises
-    HostError: something else is in its place, so its locks cannot be trusted.
+    It does not depend on the environment, or two sessions would lease the same ids. Root makes it
+    for the id that it is about to become, in `run`, where nobody else can. Raises HostError:
+    something else is in its place, so its locks cannot be trusted.
     """
-    if _is_private(claimed := run / "sandbox", uid):
-        return claimed  # made for the id that root's runners drop to
     session = run / "user" / str(uid)
-    directory = session / "sandbox" if _is_private(session, uid) else temporary / f"sandbox-{uid}"
+    directory = temporary / f"sandbox-{uid}"
+    if os.geteuid() == 0 or _is_private(run / "sandbox", uid):
+        directory = run / "sandbox"
+    elif _is_private(session, uid):
+        directory = session / "sandbox"
     try:
-        directory.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(directory, uid, uid, follow_symlinks=False)
     except OSError as error:
         raise HostError(f"{directory} cannot be made: {error.strerror}") from error
     if not _is_private(directory, uid):

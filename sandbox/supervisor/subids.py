@@ -33,11 +33,11 @@ class SubidFile(NamedTuple):
     entries: tuple[tuple[str, Range], ...]
     ignored: tuple[str, ...]
 
-    def usable(self, uid: int, gid_or_uid: int) -> tuple[list[Range], list[str]]:
+    def usable(self, uid: int, own_id: int) -> tuple[list[Range], list[str]]:
         """The ranges of user `uid` that are safe to map, largest first, and why others are not.
 
         A range that somebody else's overlaps is not: that user could act as our jobs. Nor is one
-        with root's id, or with `gid_or_uid`, the caller's own id in this file: the kernel takes no
+        with root's id, or with `own_id`, the caller's own id in this file: the kernel takes no
         id twice (user_namespaces(7)).
         """
         names = owner_names(uid)
@@ -52,7 +52,7 @@ class SubidFile(NamedTuple):
             )  # fmt: skip
             if others:
                 problems.append(f"{line} overlaps a range of {others[0]}")
-            elif any(mine.start <= known < mine.end for known in (0, gid_or_uid)):
+            elif any(mine.start <= known < mine.end for known in (0, own_id)):
                 problems.append(f"{line} holds the id of root or of the user")
             else:
                 good.append(mine)
@@ -79,7 +79,7 @@ def owner_names(uid: int) -> set[str]:
 
 
 def read_subids(path: Path) -> SubidFile:
-    """The file at `path`; one that is missing or unreadable grants nothing and says so. subuid(5)."""
+    """The file at `path`; without one that can be read nobody is granted any. subuid(5)."""
     try:
         lines = path.read_text("utf-8", "surrogateescape").split("\n")
     except OSError as error:

@@ -32,6 +32,13 @@ class Ending:
         self.ended_at = trio.current_time()
         self._over.set()
 
+    def cancelled_early(self) -> None:
+        """The caller cancelled before there was a payload."""
+        self.verdict = "cancelled"
+        self.evidence.append("the caller cancelled the job before it started")
+        self.ended_at = trio.current_time()
+        self._over.set()
+
     async def wait(self) -> None:
         """Wait until the payload's own process is dead."""
         await self._over.wait()

@@ -35,7 +35,7 @@ def allowed_paths(handled_fs: int, writable: tuple[bytes, ...]) -> tuple[tuple[b
     devices = (read | _WRITE_FILE | _TRUNCATE | _IOCTL_DEV) & handled_fs
     return (
         (b"/", read),
-        (b"/proc", read | _WRITE_FILE),
+        (b"/proc", (read | _WRITE_FILE | _TRUNCATE) & handled_fs),
         (b"/dev", devices),
         *((path, write & ~_IOCTL_DEV) for path in writable),
     )

@@ -65,8 +65,13 @@ class Run:
         self._started_at = 0.0
         self._fds: list[int] = []
 
-    async def lock_and_execute(self, plan: JobPlan, sources: tuple[artifacts.Source, ...]) -> None:
-        """Give the stub its job and its streams; on return the payload runs."""
+    async def lock_and_execute(
+        self, plan: JobPlan, sources: tuple[artifacts.Source, ...]
+    ) -> bool:
+        """Give the stub its job and its streams; on return the payload runs.
+
+        False: the caller cancelled first, and nothing has run.
+        """
         theirs: list[int] = []
         if not plan.terminal:
             theirs, self._fds = open_pipes()
@@ -77,14 +82,21 @@ class Run:
             theirs.append(read_fd)
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._give_up_when_cancelled, nursery.cancel_scope)
                 if plan.has_inputs:
                     nursery.start_soon(artifacts.send, sources, inputs_fd)
                 await self._sandbox.lock(plan, tuple(theirs))
+                nursery.cancel_scope.cancel()
         finally:
             for fd in (*theirs, *([inputs_fd] if plan.has_inputs else [])):
                 os.close(fd)
+        self._started_at = trio.current_time()
+        if self._caller.cancelled.is_set():
+            self._ending.cancelled_early()
+            return False
         await self._sandbox.execute(self._job.command[0])
         self._started_at = trio.current_time()
+        return True
 
     async def watch(self) -> None:
         """Serve the job until its end: its streams, and every limit that somebody must watch."""
@@ -243,11 +255,17 @@ class Run:
         while True:
             await trio.lowlevel.wait_readable(listener_fd)
             violation = seccomp.receive(listener_fd)
-            if violation is not None:
+            if violation is None:  # the caller was killed first, or nobody has the filter any more
+                await trio.sleep(_LEAST_LOOK_SECONDS)
+            else:
                 # Never answered: the caller stays in the call until the kill.
                 evidence = f"seccomp: {violation.text} by pid {_pid_inside(violation.pid)}"
                 await self._ending.limit("violation", evidence)
                 return
+
+    async def _give_up_when_cancelled(self, scope: trio.CancelScope) -> None:
+        await self._caller.cancelled.wait()
+        scope.cancel()
 
     async def _watch_cancel(self) -> None:
         await self._caller.cancelled.wait()

@@ -64,9 +64,11 @@ class Supervisor:
             await sandbox.spawn(self._zygote)
             run = Run(sandbox, self._zygote, job, limits, caller)
             held.callback(run.close)
-            await run.lock_and_execute(self._planner.job(job, limits, grades), files.sources)
-            await run.watch()
-            collected = await run.collect(files.destinations, drops_groups=lease is not None)
+            job_plan = self._planner.job(job, limits, grades)
+            collected: dict[str, str] = {}
+            if await run.lock_and_execute(job_plan, files.sources):
+                await run.watch()
+                collected = await run.collect(files.destinations, drops_groups=lease is not None)
             own = lease is not None
             return run.result(
                 walls=dict(self._planner.walls),

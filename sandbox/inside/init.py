@@ -83,6 +83,7 @@ class Sandbox:
         return prctl(_PR_GET_DUMPABLE) == 0
 
     def filter_own_syscalls(self) -> None:
+        prctl(_PR_SET_PDEATHSIG, 0)  # all is built: from here on a job outlives its zygote
         seccomp_load(self.plan.init_filter, listener=False)
 
     def own_syscalls_filtered(self) -> bool:
@@ -170,7 +171,6 @@ def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
     ]
     if plan.terminal:
         handed.append(_open_terminal())
-    prctl(_PR_SET_PDEATHSIG, 0)  # from here on a running job outlives its zygote
     raise_walls(_LAST_STEPS, sandbox)
     sandbox.control.send(Report(Kind.READY, pid).pack(), tuple(handed))
     _keep_only(sandbox.control.fileno(), children_fd, sandbox.lease_fd)

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["Zygote", "ZygoteProcess"]
 
 _PACKAGES = Path(__file__).resolve().parents[2]
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1))\nfrom sandbox.zygote.main import main; main()"
+)
 _CHANNEL_FD = 3
 
 
 class ZygoteProcess:
     """A zygote that starts up: a bare interpreter, without site-packages, in its own session."""
 
-    def __init__(self, owner: int | None = None, module: str = "sandbox.zygote.main") -> None:
+    def __init__(self, owner: int | None = None) -> None:
         """Start it and return at once. `owner`: the uid and gid to become, where we are root."""
         self.socket, theirs = socket.socketpair()
-        argv = [sys.executable, "-I", "-S", "-c", _BOOT.format(module), os.fspath(_PACKAGES)]
+        argv = [sys.executable, "-I", "-S", "-c", _BOOT, os.fspath(_PACKAGES)]
         argv += [] if owner is None else [str(owner)]
         self.pid = os.posix_spawn(
             sys.executable,

@@ -60,8 +60,8 @@ def replace(module, table, name, **changes):
     assert name in [STEPS[step.code] for step in steps], name
     setattr(room, table, tuple(
         step._replace(**changes) if STEPS[step.code] == name else step for step in steps))
-{mutations}
-from {{}} import main; main()
+MUTATIONS
+from sandbox.zygote.main import main; main()
 """
 _NO_BUILD, _NO_LOOK = "build=lambda _: None", "holds=lambda _: True"
 
@@ -109,7 +109,7 @@ SHOWS_ALL = replace(ALLOW_ALL, proc="masked", cgroup_files=True)
 def mutated(code: str, *, look: bool) -> Iterator[None]:
     """Zygotes started in here run `code` first. `look` off: nor does the supervisor check."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zygote, "_BOOT", _BOOT.format(mutations=code))
+        patch.setattr(zygote, "_BOOT", _BOOT.replace("MUTATIONS", code))
         if not look:
             patch.setattr(sandbox, "check_stub", lambda *_, **__: None)
         yield

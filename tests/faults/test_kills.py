@@ -43,7 +43,7 @@ def descendants(pid: int) -> dict[int, str]:
     found, pending = {}, [pid]
     while pending:
         parent = pending.pop()
-        for task in Path(f"/proc/{parent}/task").iterdir():
+        for task in Path(f"/proc/{parent}/task").glob("*"):  # none, where it is gone
             try:
                 children = [int(child) for child in (task / "children").read_text().split()]
             except OSError:

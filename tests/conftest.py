@@ -36,7 +36,8 @@ def run_sandbox(tmp_path: Path) -> Callable[..., Outcome]:
         report.unlink(missing_ok=True)
         command = [sys.executable, "-m", "sandbox", "run", f"--json={report}", *map(str, arguments)]
         done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout)
-        result = json.loads(report.read_text()) if report.exists() else None
+        text = report.read_text() if report.exists() else ""
+        result = json.loads(text) if text else None
         return Outcome(done.returncode, done.stdout, done.stderr.decode(errors="replace"), result)
 
     return run

@@ -1,5 +1,6 @@
 """Files in and out of a sandbox, as archives on pipes: the supervisor's side of both."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ def open_destinations(artifacts: tuple[Artifact, ...]) -> tuple[Destination, ...
     for artifact in artifacts:
         try:
             is_new = not artifact.destination.exists()
-            fd = os.open(artifact.destination, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # Executable, because root can take that back only now, and others later too.
+            fd = os.open(artifact.destination, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o777)
         except OSError as error:
             for destination in opened:
                 close_destination(destination, was_collected=False)
@@ -98,29 +100,46 @@ async def receive(destinations: tuple[Destination, ...], fd: int) -> dict[str, s
         destination = waiting.pop(0)
         name = os.fsdecode(destination.artifact.path)
         try:
-            entry = Entry.unpack(await reader.exactly(HEADER_BYTES))
-            if await reader.exactly(entry.name_bytes) != destination.artifact.path:
-                raise EOFError
-            if entry.kind != EntryKind.FILE:
-                outcome[name] = f"not collected: {os.strerror(entry.mode)}"
-                close_destination(destination, was_collected=False)
-                continue
-            os.ftruncate(destination.fd, 0)
-            left = entry.size
-            while left:
-                piece = await reader.exactly(min(left, _PIECE_BYTES))
-                os.write(destination.fd, piece)
-                left -= len(piece)
+            outcome[name] = await _receive_one(destination, reader)
         except EOFError:
             for unmet in (destination, *waiting):
-                outcome[os.fsdecode(unmet.artifact.path)] = "not collected: the collector died"
+                name = os.fsdecode(unmet.artifact.path)
+                outcome[name] = "not collected: the collector died"
                 close_destination(unmet, was_collected=False)
             break
-        if entry.mode & 0o111 and destination.is_new:
-            os.fchmod(destination.fd, 0o777 & ~_umask())
-        close_destination(destination, was_collected=True)
-        outcome[name] = f"collected {entry.size} bytes"
+        close_destination(destination, was_collected=outcome[name].startswith("collected"))
     return outcome
+
+
+async def _receive_one(destination: Destination, reader: "_Reader") -> str:
+    entry = Entry.unpack(await reader.exactly(HEADER_BYTES))
+    if await reader.exactly(entry.name_bytes) != destination.artifact.path:
+        raise EOFError
+    if entry.kind != EntryKind.FILE:
+        return f"not collected: {os.strerror(entry.mode)}"
+    failure = ""
+    left = entry.size
+    while left:
+        piece = await reader.exactly(min(left, _PIECE_BYTES))
+        left -= len(piece)
+        try:
+            if not failure:
+                _write_all(destination.fd, piece)
+        except OSError as error:  # the host's disk is full: told, and the next one may still fit
+            failure = f"not collected: {destination.artifact.destination}: {error.strerror}"
+    if failure:
+        return failure
+    os.ftruncate(destination.fd, entry.size)  # what was there before may have been longer
+    if destination.is_new and not entry.mode & 0o111:
+        with contextlib.suppress(PermissionError):  # root has dropped, and it is root's file
+            os.fchmod(destination.fd, 0o666 & ~_umask())
+    return f"collected {entry.size} bytes"
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _walk(top: Path) -> Iterator[Path]:

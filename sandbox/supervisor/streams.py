@@ -31,8 +31,11 @@ class Output:
             allowed = piece[: self._left]
             self._left -= len(allowed)
             self.bytes[stream] += len(allowed)
-            if allowed:
-                await self._sink(stream, allowed)
+            try:
+                if allowed:
+                    await self._sink(stream, allowed)
+            except BrokenPipeError:
+                await self._ending.limit("cancelled", f"nobody reads {stream} any more")
             if len(allowed) < len(piece):
                 # Read on, so that the writer can be seen to end.
                 await self._ending.limit("output", f"output over {self._limit_bytes} bytes")

@@ -1,9 +1,11 @@
-/* Forks without end, in every child too. Right verdict: processes, or a time limit; nothing left. */
+/* Forks without end, in every child too; each gives up when it is refused.
+   Right verdict: processes. */
+#include <stdio.h>
 #include <unistd.h>
 
 int main(void) {
-    int refused = 0;
-    while (!refused)
-        refused = fork() < 0;
+    while (fork() >= 0)
+        ;
+    perror("fork");
     return 1;
 }

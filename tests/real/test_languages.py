@@ -87,6 +87,7 @@ def test_a_program_compiles_and_runs_inside(
 # What each runtime believes of its machine, inside 512 MiB and one CPU.
 BELIEFS = [
     ("node", "node", ("node", "-p", "process.constrainedMemory()"), b"536870912\n"),
+    ("node", "node", ("node", "-p", "v8.getHeapStatistics().heap_size_limit < 2 ** 29"), b"true\n"),
     ("java", "jvm", ("java", "-XshowSettings:system", "-version"), b"Effective CPU Count: 1\n"),
     ("java", "jvm", ("java", "-XshowSettings:system", "-version"), b"Memory Limit: 512.00M\n"),
 ]

@@ -1,13 +1,30 @@
-"""Facts of this host that explain a job's times."""
+"""Facts of this host: what explains a job's times, and what stands in a job's way."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["TimeFacts", "time_facts"]
+from sandbox.kernel.confinement import landlock_abi
+from sandbox.supervisor.cgroup.files import cgroup_mounts
+
+__all__ = ["HostFacts", "TimeFacts", "facts", "time_facts", "userns_gaps"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+# Of the sysctls that can forbid user namespaces: the value that does, and one that does not.
+_FORBIDDING = {
+    "user.max_user_namespaces": (0, 28633),
+    "kernel.unprivileged_userns_clone": (0, 1),  # Debian's
+    "kernel.apparmor_restrict_unprivileged_userns": (1, 0),  # Ubuntu's, from 23.10
+}
+_APPARMOR = "kernel.apparmor_restrict_unprivileged_userns"
+_APPARMOR_PROFILE = """abi <abi/4.0>,
+include <tunables/global>
+profile sandbox {python} flags=(unconfined) {{
+  userns,
+}}
+"""
 
 
 class TimeFacts:
@@ -28,9 +45,66 @@ class TimeFacts:
         }
 
 
+class HostFacts(NamedTuple):
+    """What the kernel says of itself, without trying anything."""
+
+    kernel: str
+    machine: str
+    cores: int
+    governor: str | None
+    cgroups: str  # "v1", "v2" or "none": where memory is limited
+    landlock_abi: int  # 0: no Landlock
+    has_time_namespaces: bool
+    yama_scope: int | None  # None: no Yama
+    sysctls: Mapping[str, int]  # those that can forbid user namespaces, where they exist
+    container: str | None  # what we run in, as far as it tells
+
+
 def time_facts() -> TimeFacts:
     """Look now. Some ten microseconds."""
     return TimeFacts()
+
+
+def facts() -> HostFacts:
+    """Ask the kernel."""
+    versions = {m.version for m in cgroup_mounts() if m.version == 2 or "memory" in m.controllers}
+    try:
+        abi = landlock_abi()
+    except OSError:
+        abi = 0
+    values = {name: _sysctl(name) for name in _FORBIDDING}
+    return HostFacts(
+        kernel=os.uname().release,
+        machine=os.uname().machine,
+        cores=os.cpu_count() or 1,
+        governor=_governor(),
+        cgroups=f"v{min(versions)}" if versions else "none",
+        landlock_abi=abi,
+        has_time_namespaces=Path("/proc/self/ns/time").exists(),
+        yama_scope=_sysctl("kernel.yama.ptrace_scope"),
+        sysctls={name: value for name, value in values.items() if value is not None},
+        container=_container(),
+    )
+
+
+def userns_gaps() -> list[tuple[str, str]]:
+    """(what, fix) of each sysctl that forbids user namespaces to ordinary users."""
+    found = []
+    for name, (forbidden, allowed) in _FORBIDDING.items():
+        if _sysctl(name) != forbidden:
+            continue
+        fix = f"echo {name}={allowed} > /etc/sysctl.d/60-sandbox.conf && sysctl --system (as root)"
+        if name == _APPARMOR:
+            # The kernel sees the interpreter, never the script: hence the file behind the links.
+            python = Path(sys.executable).resolve()
+            profile = _APPARMOR_PROFILE.format(python=python)
+            fix = (
+                f"write this to /etc/apparmor.d/sandbox and run: apparmor_parser -r "
+                f"/etc/apparmor.d/sandbox (as root; it allows every program of this interpreter, "
+                f"so give sandbox its own: python3 -m venv --copies)\n{profile}or: {fix}"
+            )
+        found.append((f"{name} is {forbidden}", fix))
+    return found
 
 
 def _steal_seconds() -> float:
@@ -44,5 +118,22 @@ def _governor() -> str | None:
     try:
         path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
         return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _sysctl(name: str) -> int | None:
+    try:
+        return int((Path("/proc/sys") / name.replace(".", "/")).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _container() -> str | None:
+    for path, name in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
+        if Path(path).exists():
+            return name
+    try:  # systemd's "Container Interface"
+        return Path("/run/systemd/container").read_text().strip()
     except OSError:
         return None

@@ -11,9 +11,9 @@ import trio
 
 from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind
 from sandbox.spec.errors import SpecError
-from sandbox.spec.job import Artifact, Input
+from sandbox.spec.job import Artifact, Input, Job
 
-__all__ = ["Destination", "Source", "open_destinations", "open_sources", "receive", "send"]
+__all__ = ["Destination", "Files", "Source", "receive", "send"]
 
 _PIECE_BYTES = 1 << 18
 
@@ -34,7 +34,7 @@ class Destination(NamedTuple):
     is_new: bool
 
 
-def open_sources(inputs: tuple[Input, ...]) -> tuple[Source, ...]:
+def _open_sources(inputs: tuple[Input, ...]) -> tuple[Source, ...]:
     """Every file of the copied inputs, directories walked. Raises SpecError naming the file.
 
     Started as root we drop before anything is sent, so files are opened now; else on their turn,
@@ -52,7 +52,7 @@ def open_sources(inputs: tuple[Input, ...]) -> tuple[Source, ...]:
     return tuple(sources)
 
 
-def open_destinations(artifacts: tuple[Artifact, ...]) -> tuple[Destination, ...]:
+def _open_destinations(artifacts: tuple[Artifact, ...]) -> tuple[Destination, ...]:
     """Open where the artifacts go, before anything runs. Raises SpecError naming the file."""
     opened: list[Destination] = []
     for artifact in artifacts:
@@ -62,13 +62,13 @@ def open_destinations(artifacts: tuple[Artifact, ...]) -> tuple[Destination, ...
             fd = os.open(artifact.destination, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o777)
         except OSError as error:
             for destination in opened:
-                close_destination(destination, was_collected=False)
+                _close_destination(destination, was_collected=False)
             raise SpecError("collect", f"{artifact.destination}: {error.strerror}") from error
         opened.append(Destination(artifact, fd, is_new))
     return tuple(opened)
 
 
-def close_destination(destination: Destination, *, was_collected: bool) -> None:
+def _close_destination(destination: Destination, *, was_collected: bool) -> None:
     """Close it; a file that we made and nothing came for goes again."""
     os.close(destination.fd)
     if destination.is_new and not was_collected:
@@ -76,6 +76,29 @@ def close_destination(destination: Destination, *, was_collected: bool) -> None:
             destination.artifact.destination.unlink()
         except OSError:
             return  # root gave up the right to; an empty file stays
+
+
+class Files(NamedTuple):
+    """The caller's files, opened while the caller's rights are still there."""
+
+    sources: tuple[Source, ...]
+    destinations: tuple[Destination, ...]
+
+    @classmethod
+    def open(cls, job: Job) -> "Files":
+        """Raises SpecError naming the file."""
+        sources = _open_sources(job.inputs)
+        return cls(sources, _open_destinations(job.artifacts))
+
+    def close(self) -> None:
+        """Close what no job took: after a failure, our new and empty files go again."""
+        for destination in self.destinations:
+            with contextlib.suppress(OSError):
+                _close_destination(destination, was_collected=False)
+        for source in self.sources:
+            if source.fd is not None:
+                with contextlib.suppress(OSError):
+                    os.close(source.fd)
 
 
 async def send(sources: tuple[Source, ...], fd: int) -> None:
@@ -105,9 +128,9 @@ async def receive(destinations: tuple[Destination, ...], fd: int) -> dict[str, s
             for unmet in (destination, *waiting):
                 name = os.fsdecode(unmet.artifact.path)
                 outcome[name] = "not collected: the collector died"
-                close_destination(unmet, was_collected=False)
+                _close_destination(unmet, was_collected=False)
             break
-        close_destination(destination, was_collected=outcome[name].startswith("collected"))
+        _close_destination(destination, was_collected=outcome[name].startswith("collected"))
     return outcome
 
 

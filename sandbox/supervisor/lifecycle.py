@@ -65,9 +65,7 @@ class Run:
         self._started_at = 0.0
         self._fds: list[int] = []
 
-    async def lock_and_execute(
-        self, plan: JobPlan, sources: tuple[artifacts.Source, ...]
-    ) -> bool:
+    async def lock_and_execute(self, plan: JobPlan, sources: tuple[artifacts.Source, ...]) -> bool:
         """Give the stub its job and its streams; on return the payload runs.
 
         False: the caller cancelled first, and nothing has run.

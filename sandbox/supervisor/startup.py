@@ -5,15 +5,26 @@ or newuidmap's help, and what root opens for us it must open before it drops.
 """
 
 import os
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.spec.errors import HostError
 from sandbox.spec.job import Job
 from sandbox.supervisor import cgroup
 from sandbox.supervisor.identity import BaseMap, Identities, plan_base_map, runtime_directory
-from sandbox.supervisor.supervisor import Files, Ground
 from sandbox.supervisor.zygote import ZygoteProcess
 
-__all__ = ["start_zygote", "take_ground"]
+if TYPE_CHECKING:
+    from sandbox.supervisor.artifacts import Files
+
+__all__ = ["Ground", "start_zygote", "take_ground"]
+
+
+class Ground(NamedTuple):
+    """What the host gave us, before anything runs."""
+
+    backend: cgroup.Backend
+    base: BaseMap
+    identities: Identities | None  # None: every job runs under the runner's own id
 
 
 def start_zygote() -> ZygoteProcess:
@@ -21,11 +32,13 @@ def start_zygote() -> ZygoteProcess:
     return ZygoteProcess(owner=_plan_base().uid if os.geteuid() == 0 else None)
 
 
-def take_ground(zygote: ZygoteProcess, job: Job) -> tuple[Ground, Files]:
+def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
     """Map the ids, find the cgroups, open the job's files; drop for good where we are root.
 
     Raises HostError, SpecError, SetupError; the caller closes the zygote.
     """
+    from sandbox.supervisor.artifacts import Files  # imports trio, while the zygote starts
+
     is_root = os.geteuid() == 0
     base = zygote.map_ids(_plan_base())
     if is_root:

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-from typing import NamedTuple
 
 import trio
 
@@ -11,26 +10,17 @@ from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
 from sandbox.spec.result import Result
-from sandbox.supervisor import artifacts
-from sandbox.supervisor.cgroup import Backend
+from sandbox.supervisor.artifacts import Files
 from sandbox.supervisor.host import time_facts
-from sandbox.supervisor.identity import BaseMap, Identities
 from sandbox.supervisor.lifecycle import Caller, Run
 from sandbox.supervisor.planner import Planner, grades_of, refuse_weak_grades
 from sandbox.supervisor.sandbox import Sandbox
+from sandbox.supervisor.startup import Ground
 from sandbox.supervisor.zygote import Zygote
 
-__all__ = ["Ground", "Supervisor"]
+__all__ = ["Supervisor"]
 
 _TEARDOWN_SECONDS = 60
-
-
-class Ground(NamedTuple):
-    """What the host gave us, before anything runs."""
-
-    backend: Backend
-    base: BaseMap
-    identities: Identities | None  # None: every job runs under the runner's own id
 
 
 class Supervisor:
@@ -43,7 +33,7 @@ class Supervisor:
         self._numbers = itertools.count(1)
 
     async def run(
-        self, job: Job, policy: Policy, limits: Limits, files: "Files", caller: Caller
+        self, job: Job, policy: Policy, limits: Limits, files: Files, caller: Caller
     ) -> Result:
         """Run one job to its end. Raises only for our failures; nothing is left in any case."""
         backend = self._ground.backend
@@ -81,29 +71,6 @@ class Supervisor:
                 },
                 host=noise.since(),
             )
-
-
-class Files(NamedTuple):
-    """The caller's files, opened while the caller's rights are still there."""
-
-    sources: tuple[artifacts.Source, ...]
-    destinations: tuple[artifacts.Destination, ...]
-
-    @classmethod
-    def open(cls, job: Job) -> "Files":
-        """Raises SpecError naming the file."""
-        sources = artifacts.open_sources(job.inputs)
-        return cls(sources, artifacts.open_destinations(job.artifacts))
-
-    def close(self) -> None:
-        """Close what no job took: after a failure, our new and empty files go again."""
-        for destination in self.destinations:
-            with contextlib.suppress(OSError):
-                artifacts.close_destination(destination, was_collected=False)
-        for source in self.sources:
-            if source.fd is not None:
-                with contextlib.suppress(OSError):
-                    os.close(source.fd)
 
 
 async def _destroy(sandbox: Sandbox) -> None:

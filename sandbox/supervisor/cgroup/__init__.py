@@ -7,6 +7,6 @@ from sandbox.supervisor.cgroup.find import find_backend
 from sandbox.supervisor.cgroup.interface import Backend, JobCgroup, Usage
 
 __all__ = [
-    "Backend", "JobCgroup", "Usage", "claim", "delegate_v1", "delegate_v2", "enter_v2", "find_backend",
-    "undelegate_v1", "undelegate_v2",
+    "Backend", "JobCgroup", "Usage", "claim", "delegate_v1", "delegate_v2", "enter_v2",
+    "find_backend", "undelegate_v1", "undelegate_v2",
 ]  # fmt: skip

@@ -42,7 +42,7 @@ def delegate_v1(uid: int, gid: int) -> list[str]:
             for directory in (f"{mount.point}/{PREPARED}", f"{mount.point}/{PREPARED}/{uid}"):
                 if _make(directory, "cpuset" in mount.controllers):
                     changed.append(directory)
-            status = os.stat(directory)  # noqa: PTH116
+            status = os.stat(directory)
             if (status.st_uid, status.st_gid) != (uid, gid):
                 os.chown(directory, uid, gid)
                 changed += [] if directory in changed else [directory]
@@ -66,10 +66,10 @@ def undelegate_v1(uid: int) -> list[str]:
         if bases:
             runs.sweep(bases)
         for base in bases:
-            os.rmdir(base)  # noqa: PTH106
+            os.rmdir(base)
             removed.append(base)
             with contextlib.suppress(OSError):  # another user's is beside it
-                os.rmdir(base.rpartition("/")[0])  # noqa: PTH106
+                os.rmdir(base.rpartition("/")[0])
     except OSError as error:
         raise HostError(
             f"{error.filename}: {error.strerror}; fix: as root, when no job of uid {uid} runs"
@@ -79,7 +79,7 @@ def undelegate_v1(uid: int) -> list[str]:
 
 def _make(directory: str, is_cpuset: bool) -> bool:
     if is_new := not exists(directory):
-        os.mkdir(directory, 0o755)  # noqa: PTH102
+        os.mkdir(directory, 0o755)
     # A new cpuset is empty, and a child can have no more than its parent; cpuset(7).
     for name in ("cpuset.cpus", "cpuset.mems") if is_cpuset else ():
         if not read(f"{directory}/{name}").strip():

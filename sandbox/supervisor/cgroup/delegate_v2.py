@@ -30,10 +30,10 @@ def delegate_v2(uid: int, gid: int) -> str:
         enable(parent.rpartition("/")[0])
         for path in (parent, directory):
             with contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o755)  # noqa: PTH102
+                os.mkdir(path, 0o755)
             enable(path)
         with contextlib.suppress(FileExistsError):
-            os.mkdir(f"{directory}/{_ENTRY}", 0o755)  # noqa: PTH102
+            os.mkdir(f"{directory}/{_ENTRY}", 0o755)
         for path in (directory, f"{directory}/{_ENTRY}"):
             os.chown(path, uid, gid)
             for name in _DELEGATED:
@@ -63,7 +63,7 @@ def undelegate_v2(uid: int) -> list[str]:
         raise HostError(f"{directory} holds {len(pids)} processes; fix: end them first")
     remove_tree(directory)
     with contextlib.suppress(OSError):  # another user's is beside it
-        os.rmdir(directory.rpartition("/")[0])  # noqa: PTH106
+        os.rmdir(directory.rpartition("/")[0])
     return [directory]
 
 

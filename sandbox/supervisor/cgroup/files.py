@@ -156,4 +156,4 @@ def _kill(pid: int, path: str, deadline: float) -> None:
 def _remove_directories(path: str) -> None:
     for directory, _, _ in os.walk(path, topdown=False):
         with contextlib.suppress(FileNotFoundError):
-            os.rmdir(directory)  # noqa: PTH106 - rmdir(2) is what removes a cgroup
+            os.rmdir(directory)

@@ -102,7 +102,7 @@ def _find_v2(uid: int, mount: Mount) -> Backend:
 def _is_ours(uid: int, directory: str) -> bool:
     return (
         exists(directory)
-        and os.stat(directory).st_uid == uid  # noqa: PTH116
+        and os.stat(directory).st_uid == uid
         and os.access(directory, os.W_OK | os.X_OK)
     )
 

@@ -31,7 +31,7 @@ class Run:
             # The first hierarchy last, and only after all others: a sweep goes by it.
             for directory in reversed(self.directories):
                 with contextlib.suppress(FileNotFoundError):
-                    os.rmdir(directory)  # noqa: PTH106
+                    os.rmdir(directory)
         os.close(self._lock_fd)
 
 
@@ -47,7 +47,7 @@ def claim(bases: Sequence[str]) -> Run:
             for directory in run.directories[1:]:
                 # It may be there: a sweep removes it in the first hierarchy last.
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(directory, 0o755)  # noqa: PTH102
+                    os.mkdir(directory, 0o755)
         except OSError:
             run.release()
             raise
@@ -61,7 +61,7 @@ def sweep(bases: Sequence[str]) -> list[str]:
     Blocks for at most some seconds a run; one that cannot be removed is left for the next sweep.
     """
     removed = []
-    for name in sorted(os.listdir(bases[0])):  # noqa: PTH208
+    for name in sorted(os.listdir(bases[0])):
         directory = f"{bases[0]}/{name}"
         if not name.startswith(PREFIX) or (lock_fd := _lock(directory, wait=False)) is None:
             continue
@@ -81,7 +81,7 @@ def sweep(bases: Sequence[str]) -> list[str]:
 
 def _claim_first(directory: str) -> int | None:
     try:
-        os.mkdir(directory, 0o755)  # noqa: PTH102
+        os.mkdir(directory, 0o755)
     except FileExistsError:
         return None
     return _lock(directory, wait=True)
@@ -96,7 +96,7 @@ def _lock(directory: str, *, wait: bool) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         # Between our open and our lock a sweep may have removed it, for nobody held the lock.
-        if os.stat(directory).st_ino == os.fstat(fd).st_ino:  # noqa: PTH116
+        if os.stat(directory).st_ino == os.fstat(fd).st_ino:
             return fd
     except (BlockingIOError, FileNotFoundError):
         pass

@@ -70,7 +70,7 @@ class V2Backend:
         (self._directory,) = self._run.directories
         self._membership = f"{membership.rstrip('/')}/{self._run.name}"
         try:
-            os.mkdir(self._leaf, 0o755)  # noqa: PTH102
+            os.mkdir(self._leaf, 0o755)
             _move(origin, self._leaf)
             enable(base)
             self._controllers = enable(self._directory)
@@ -115,7 +115,7 @@ class V2Backend:
                     disabling = " ".join(f"-{name}" for name in enabled).encode()
                     write(f"{directory}/cgroup.subtree_control", disabling)
             _move(self._leaf, self._origin)
-            os.rmdir(self._leaf)  # noqa: PTH106
+            os.rmdir(self._leaf)
         self._run.release()
 
     def _grade(self) -> tuple[Mapping[str, str], Mapping[str, str]]:

@@ -87,11 +87,11 @@ def facts() -> HostFacts:
     )
 
 
-def userns_gaps() -> list[tuple[str, str]]:
-    """(what, fix) of each sysctl that forbids user namespaces to ordinary users."""
+def userns_gaps(sysctls: Mapping[str, int]) -> list[tuple[str, str]]:
+    """(what, fix) of each of these sysctls that forbids user namespaces to ordinary users."""
     found = []
     for name, (forbidden, allowed) in _FORBIDDING.items():
-        if _sysctl(name) != forbidden:
+        if sysctls.get(name) != forbidden:
             continue
         fix = f"echo {name}={allowed} > /etc/sysctl.d/60-sandbox.conf && sysctl --system (as root)"
         if name == _APPARMOR:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sandbox.spec.errors import HostError, SpecError
 from sandbox.supervisor import cgroup, grants
 from sandbox.supervisor.cgroup.files import cgroup_mounts
-from sandbox.supervisor.host import userns_gaps
+from sandbox.supervisor.host import facts, userns_gaps
 from sandbox.supervisor.identity import plan_base_map
 from sandbox.supervisor.subids import read_subids
 
@@ -115,7 +115,7 @@ class Setup:
             self.delegate_by_systemd()
         else:
             self._delegate_v2()
-        for gap, fix in userns_gaps():
+        for gap, fix in userns_gaps(facts().sysctls):
             self._say(f"to do: {gap}; fix: {fix}")
 
     def undo(self) -> None:

@@ -1,0 +1,160 @@
+"""What a process like our zygote may really do here: each thing is tried, in a child that ends."""
+
+import errno
+import json
+import os
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from sandbox.kernel import processes as kernel
+from sandbox.kernel.confinement import (
+    landlock_create_ruleset,
+    landlock_restrict_self,
+    seccomp_load,
+)
+from sandbox.kernel.mounts import MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, mount
+from sandbox.spec.errors import SandboxError
+from sandbox.supervisor.identity import BaseMap, write_maps
+
+__all__ = ["Attempts", "attempt"]
+
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_LANDLOCK_EXECUTE = 1
+_ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET of SECCOMP_RET_ALLOW
+
+
+class Attempts(NamedTuple):
+    """What came of it."""
+
+    codes: Mapping[str, int]  # by name: 0, or the errno; without "user", nothing else was tried
+    base: BaseMap  # the maps that were in force
+    maps_problem: str  # "" where they were written
+
+
+def attempt(base: BaseMap) -> Attempts:
+    """Try every namespace, mount and lock once, with the maps `base`. Leaves nothing behind.
+
+    For a process of one thread, an ordinary user's or root's.
+    """
+    answers_fd, child_answers_fd = os.pipe()
+    child_mapped_fd, mapped_fd = os.pipe()
+    owner = (base.uid, base.gid) if os.geteuid() == 0 else None
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            os.close(answers_fd)
+            os.close(mapped_fd)
+            _child(owner, child_answers_fd, child_mapped_fd)
+        os._exit(0)
+    os.close(child_answers_fd)
+    os.close(child_mapped_fd)
+    problem = ""
+    with open(answers_fd) as answers:
+        codes: dict[str, int] = json.loads(answers.readline() or "{}")
+        if codes.get("user") == 0:
+            try:
+                base = write_maps(pid, base)
+                os.write(mapped_fd, b"1")
+            except SandboxError as error:
+                problem = str(error)
+        os.close(mapped_fd)
+        for line in answers:
+            codes |= json.loads(line)
+    os.waitpid(pid, 0)
+    return Attempts(codes, base, problem)
+
+
+def _child(owner: tuple[int, int] | None, answers_fd: int, mapped_fd: int) -> None:
+    def answer(name: str, code: int) -> None:
+        os.write(answers_fd, json.dumps({name: code}).encode() + b"\n")
+
+    def become_owner() -> None:
+        if owner is not None:
+            uid, gid = owner
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            kernel.prctl(_PR_SET_DUMPABLE, 1)  # else our maps in /proc are root's
+        kernel.unshare(kernel.CLONE_NEWUSER)
+
+    answer("user", _errno_of(become_owner))
+    if not os.read(mapped_fd, 1):
+        return
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    codes: dict[str, int] = {}
+    for name, try_it in _ATTEMPTS:
+        # Without mounts of our own, the next ones would be made on the host's directories.
+        needs_mounts = name in ("overlay", "device", "processes", "proc")
+        broken = codes.get("mount", 0) if needs_mounts else 0
+        codes[name] = broken or _errno_of(try_it)
+        answer(name, codes[name])
+
+
+def _errno_of(try_it: Callable[[], object]) -> int:
+    try:
+        try_it()
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
+def _mounts() -> None:
+    kernel.unshare(kernel.CLONE_NEWNS)
+    mount(b"none", b"/", b"", MS_REC | MS_PRIVATE)
+    mount(b"attempt", b"/tmp", b"tmpfs", MS_NOSUID | MS_NODEV, b"size=64k")
+    for name in ("layer", "root", "proc"):
+        os.mkdir(f"/tmp/{name}")
+
+
+def _overlay() -> None:
+    options = b"lowerdir=/tmp/layer:/usr"
+    mount(b"attempt", b"/tmp/root", b"overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, options)
+
+
+def _device() -> None:
+    os.close(os.open("/tmp/null", os.O_WRONLY | os.O_CREAT, 0o600))
+    mount(b"/dev/null", b"/tmp/null", b"", MS_BIND)
+
+
+def _proc() -> None:
+    # The first child is pid 1 of the new namespace, and only there a proc of it can be mounted.
+    pid = os.fork()
+    if pid == 0:
+        os._exit(_errno_of(lambda: mount(b"proc", b"/tmp/proc", b"proc", MS_NOSUID | MS_NODEV)))
+    if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise OSError(code, os.strerror(code))
+
+
+def _landlock() -> None:
+    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    ruleset_fd = landlock_create_ruleset(_LANDLOCK_EXECUTE, 0, 0)
+    landlock_restrict_self(ruleset_fd)
+
+
+def _syscalls() -> None:
+    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    seccomp_load(_ALLOW_ALL, listener=True)
+
+
+def _unshare(flag: int) -> Callable[[], None]:
+    return lambda: kernel.unshare(flag)
+
+
+# In an order in which none spoils the next: a landlocked process cannot mount.
+_ATTEMPTS: tuple[tuple[str, Callable[[], None]], ...] = (
+    ("mount", _mounts),
+    ("overlay", _overlay),
+    ("device", _device),
+    ("network", _unshare(kernel.CLONE_NEWNET)),
+    ("ipc", _unshare(kernel.CLONE_NEWIPC)),
+    ("uts", _unshare(kernel.CLONE_NEWUTS)),
+    ("cgroup", _unshare(kernel.CLONE_NEWCGROUP)),
+    ("time", _unshare(kernel.CLONE_NEWTIME)),
+    ("processes", _unshare(kernel.CLONE_NEWPID)),
+    ("proc", _proc),
+    ("landlock", _landlock),
+    ("syscalls", _syscalls),
+)

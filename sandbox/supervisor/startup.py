@@ -5,6 +5,7 @@ or newuidmap's help, and what root opens for us it must open before it drops.
 """
 
 import os
+import resource
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.spec.errors import HostError
@@ -29,6 +30,9 @@ class Ground(NamedTuple):
 
 def start_zygote() -> ZygoteProcess:
     """Start the zygote's interpreter, which takes a while: first of all, and without waiting."""
+    # A job is some twenty fds of ours, and the usual soft limit of 1024 is for select(2).
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return ZygoteProcess(owner=_plan_base().uid if os.geteuid() == 0 else None)
 
 

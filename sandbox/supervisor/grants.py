@@ -109,7 +109,7 @@ def _replace(path: Path, content: bytes) -> None:
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with open(fd, "wb") as file:  # noqa: PTH123 - an fd
+        with open(fd, "wb") as file:
             file.write(content)
             file.flush()
             os.fchmod(fd, mode)

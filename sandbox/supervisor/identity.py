@@ -186,7 +186,7 @@ def _helper_problem(name: str) -> str:
     path = shutil.which(name)
     if path is None:
         return f"{name} is not installed (package uidmap)"
-    found = os.stat(path)  # noqa: PTH116 - a path to execute, as shutil gives it
+    found = os.stat(path)
     if found.st_uid == 0 and found.st_mode & stat.S_ISUID:
         return ""
     if _XATTR_FILE_CAPS in os.listxattr(path):

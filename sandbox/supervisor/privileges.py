@@ -22,11 +22,12 @@ _LAST_CAPABILITY = 63
 _CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 
 
-def choose_root_map(etc: Path = Path("/etc")) -> BaseMap:
+def choose_root_map(etc: Path = Path("/etc"), proc: Path = Path("/proc/self")) -> BaseMap:
     """The maps for a runner that starts as root: it becomes the first id of a range of its own.
 
     That is root's range in /etc/subuid and /etc/subgid where both name the same ids, else
-    ROOT_RANGE. Raises HostError: the id has an account, or the range is another user's.
+    ROOT_RANGE. Raises HostError: the id has an account, the range is another user's, or we are
+    root of a container only, which has no such ids.
     """
     file, groups = read_subids(etc / "subuid"), read_subids(etc / "subgid")
     granted, problems = file.usable(0, 0)
@@ -47,6 +48,12 @@ def choose_root_map(etc: Path = Path("/etc")) -> BaseMap:
             )
     if _has_account(range_.start):
         raise HostError(f"uid {range_.start}, for the runner, has an account; fix: remove it")
+    for name in ("uid_map", "gid_map"):
+        if not _is_mapped(range_, (proc / name).read_text()):
+            raise HostError(
+                f"this container has no ids {range_.start}+{range_.count} ({name}); "
+                "fix: give root some that it has, the same in /etc/subuid and /etc/subgid"
+            )
     rest = Range(range_.start + 1, range_.count - 1)
     return BaseMap(range_.start, range_.start, BaseRanges(rest, rest))
 
@@ -81,10 +88,10 @@ def _drop_bounding_set() -> None:
     for capability in range(_LAST_CAPABILITY + 1):
         try:
             prctl(_PR_CAPBSET_DROP, capability)
-        except PermissionError:
-            return  # a container without CAP_SETPCAP; no_new_privs closes what the set would
         except OSError:
-            return  # EINVAL: past the last capability of this kernel
+            # EINVAL: past the last capability of this kernel. EPERM: a container without
+            # CAP_SETPCAP; no_new_privs closes what the bounding set would.
+            return
 
 
 def _rights_left(uid: int, gid: int) -> list[str]:
@@ -116,6 +123,13 @@ def _succeeds(attempt: Callable[[], None]) -> bool:
     except PermissionError:
         return False
     return True
+
+
+def _is_mapped(range_: Range, id_map: str) -> bool:
+    # Lines of: first id inside, first id outside, count (user_namespaces(7)).
+    lines = [line.split() for line in id_map.splitlines()]
+    mapped = [Range(int(inside), int(count)) for inside, _, count in lines]
+    return any(m.start <= range_.start and range_.end <= m.end for m in mapped)
 
 
 def _has_account(uid: int) -> bool:

@@ -128,7 +128,7 @@ def test_a_lease_lives_as_long_as_an_inherited_fd(tmp_path: Path) -> None:
     identities.lease().release()
 
 
-def test_two_users_files_of_other_ranges_do_not_meet(tmp_path: Path) -> None:
+def test_runners_with_other_ranges_do_not_lock_each_other_out(tmp_path: Path) -> None:
     low = BaseRanges(Range(100000, 1), Range(100000, 1))
     high = BaseRanges(Range(100001, 1), Range(100001, 1))
     leases = [Identities(found, tmp_path).lease() for found in (low, high)]

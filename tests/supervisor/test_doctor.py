@@ -1,0 +1,150 @@
+"""The doctor's judgement by table, and its examination of this host."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox.spec.errors import HostError
+from sandbox.supervisor import cgroup, doctor
+from sandbox.supervisor.attempts import Attempts, attempt
+from sandbox.supervisor.cgroup import find_backend
+from sandbox.supervisor.diagnosis import Row, limit_rows, split_fix, wall_rows
+from sandbox.supervisor.doctor import Trial
+from sandbox.supervisor.host import HostFacts
+from sandbox.supervisor.identity import BaseMap, BaseRanges, plan_base_map
+from sandbox.supervisor.subids import Range
+
+FACTS = HostFacts("6.1.0", "x86_64", 2, None, "v2", 3, True, None, {}, None)
+RANGES = BaseRanges(Range(100000, 65536), Range(100000, 65536))
+BASE = BaseMap(4_000_000, 4_000_000, RANGES)
+NAMES = (
+    "user", "mount", "overlay", "device", "network", "ipc", "uts", "cgroup", "time",
+    "processes", "proc", "landlock", "syscalls",
+)  # fmt: skip
+ALL_WORK = Attempts(dict.fromkeys(NAMES, 0), BASE, "")
+QUOTAS = Row("up", "cgroup v2")
+RESTRICTED = FACTS._replace(sysctls={"kernel.apparmor_restrict_unprivileged_userns": 1})
+
+
+def refused(**codes: int) -> Attempts:
+    return ALL_WORK._replace(codes={**ALL_WORK.codes, **codes})
+
+
+def test_where_everything_works_every_wall_is_up() -> None:
+    rows = wall_rows(FACTS, ALL_WORK, "", QUOTAS)
+    assert {row.state for row in rows.values()} == {"up"}
+    assert not any(row.fix for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("facts", "attempts", "wall", "state", "fix"),
+    [
+        (FACTS, refused(overlay=errno.ENODEV), "view", "missing", "built without it"),
+        (FACTS, refused(mount=errno.EPERM), "view", "missing", "hostUsers: false"),
+        (RESTRICTED, refused(mount=errno.EACCES), "view", "missing", "apparmor_parser -r"),
+        (FACTS, refused(proc=errno.EPERM), "processes", "missing", "systempaths=unconfined"),
+        (
+            FACTS._replace(container="podman"),
+            refused(proc=errno.EPERM), "processes", "missing", "podman run",
+        ),
+        (FACTS, refused(network=errno.ENOSPC), "network", "missing", "user.max_net_namespaces="),
+        (FACTS, refused(time=errno.EINVAL), "time", "weak", "it is optional"),
+        (FACTS, refused(landlock=errno.EOPNOTSUPP), "landlock", "weak", "lsm="),
+        (FACTS, refused(syscalls=errno.EBUSY), "syscalls", "missing", "seccomp"),
+        (FACTS, refused(user=errno.ENOSPC), "identity", "missing", "user.max_user_namespaces="),
+    ],
+)  # fmt: skip
+def test_what_was_refused_is_named_with_its_fix(
+    facts: HostFacts, attempts: Attempts, wall: str, state: str, fix: str
+) -> None:
+    rows = wall_rows(facts, attempts, "", QUOTAS)
+    assert rows[wall].state == state
+    assert fix in rows[wall].fix
+    assert [name for name, row in rows.items() if row.state != "up"] == [wall]
+
+
+def test_without_a_user_namespace_no_other_wall_is_claimed() -> None:
+    attempts = Attempts({"user": errno.EPERM}, BASE, "")
+    rows = wall_rows(FACTS, attempts, "", QUOTAS)
+    assert {name for name, row in rows.items() if row.state == "up"} == {"quotas"}
+
+
+@pytest.mark.parametrize(
+    ("why", "fix"),
+    [
+        ("/etc/subuid grants uid 4000000 nothing", "sandbox setup --user 4000000"),
+        ("newuidmap is not installed (package uidmap)", "apt install uidmap"),
+        ("/bin/newuidmap is neither set-uid root nor has file capabilities", "chmod u+s"),
+    ],
+)
+def test_a_shared_id_is_a_weak_wall_with_the_reason(why: str, fix: str) -> None:
+    attempts = ALL_WORK._replace(base=BaseMap(4_000_000, 4_000_000, None, why))
+    row = wall_rows(FACTS, attempts, "", QUOTAS)["identity"]
+    assert row.state == "weak"
+    assert why in row.detail
+    assert fix in row.fix
+
+
+def test_a_gap_of_a_limit_is_shown_with_its_fix() -> None:
+    rows = limit_rows({"memory": "none", "fds": "rlimit"}, {"memory": "swap; fix: swapoff -a"})
+    assert rows == {
+        "memory": Row("none", "swap", "swapoff -a"),
+        "fds": Row("rlimit", "an rlimit of each process"),
+    }
+
+
+def test_a_message_without_a_fix_is_all_detail() -> None:
+    assert split_fix("broken") == ("broken", "")
+
+
+def test_the_attempts_leave_no_mount_and_no_child_behind() -> None:
+    before = Path("/proc/self/mountinfo").read_text()
+    found = attempt(plan_base_map(os.getuid(), os.getgid()))
+    if found.codes["user"]:
+        pytest.skip(f"no user namespaces here: {os.strerror(found.codes['user'])}")
+    assert set(found.codes) == set(NAMES)
+    assert Path("/proc/self/mountinfo").read_text() == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.fixture
+def delegated() -> None:
+    try:
+        find_backend(os.geteuid()).close()
+    except HostError as error:
+        pytest.skip(str(error))
+
+
+def test_a_prepared_host_can_run_default_jobs(
+    delegated: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor.main(json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"ok", "host", "walls", "limits", "job"}
+    assert found["ok"] is True
+    assert found["limits"]["memory"]["state"] == found["limits"]["processes"]["state"] == "kernel"
+    assert not [n for n, row in found["walls"].items() if row["state"] == "missing"]
+    assert doctor.main(json=False) == 0
+    assert capsys.readouterr().out.endswith("default jobs can run\n")
+
+
+def test_a_user_without_cgroups_is_told_the_fix(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("for an ordinary user")
+    problem = 'cgroup v1 "memory" is not delegated; fix: sandbox setup --user nobody (as root)'
+
+    def find_none(uid: int) -> None:
+        raise HostError(problem)
+
+    monkeypatch.setattr(cgroup, "find_backend", find_none)
+    monkeypatch.setattr(doctor, "try_job", lambda: Trial(False, problem, {}))
+    assert doctor.main(json=False) == 1
+    said = capsys.readouterr().out
+    assert "fix: sandbox setup --user nobody (as root)" in said
+    assert said.endswith("default jobs cannot run here\n")

@@ -46,6 +46,8 @@ def main() -> None:
         plan = decode(TemplatePlan, data)
         host = HostView()
         build_template(plan)
+    except EOFError:
+        return  # the supervisor found that it cannot run anything here
     except OSError as error:
         channel.send(Report(Kind.FAILED, step, error.errno or 0).pack())
         raise

@@ -53,6 +53,8 @@ class Planner:
         self._policy = policy
         self._facts = host_facts()
         self.walls = _plan_walls(policy, self._facts)
+        if backend.version == 0:
+            self.walls["quotas"] = "absent: no cgroups"
         hierarchies = backend.hierarchies if policy.cgroup_files else ()
         self.template: TemplatePlan = rootfs.plan_template(job, policy, hierarchies)
         self._masks = rootfs.plan_proc_masks(policy)
@@ -190,7 +192,8 @@ def _rlimits(limits: Limits, grades: dict[str, str]) -> tuple[tuple[int, int, in
         last = math.ceil(limits.cpu_seconds + limits.extra_seconds) + 1
         wanted[resource.RLIMIT_CPU] = (last, last + 1)
     if grades["processes"] != "kernel":
-        wanted[resource.RLIMIT_NPROC] = (limits.processes, limits.processes)
+        # Init and the payload's own first process have the same uid.
+        wanted[resource.RLIMIT_NPROC] = (limits.processes + 1, limits.processes + 1)
     return tuple(
         (number, _within(soft, most), _within(hard, most))
         for number, (soft, hard) in wanted.items()

@@ -54,13 +54,22 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
             from sandbox.supervisor.privileges import drop_for_good
 
             drop_for_good(base.uid, base.gid)
-        backend = cgroup.find_backend(base.uid)
+        backend = _find_backend(base, job)
         backend.sweep()
         identities = None if directory is None else Identities(base.ranges, directory)
         return Ground(backend, base, identities), files
     except BaseException:
         files.close()
         raise
+
+
+def _find_backend(base: BaseMap, job: Job) -> cgroup.Backend:
+    try:
+        return cgroup.find_backend(base.uid)
+    except HostError as error:
+        if not job.allow_degraded:
+            raise
+        return cgroup.AbsentBackend(str(error), own_ids=base.ranges is not None)
 
 
 def _plan_base() -> BaseMap:

@@ -1,0 +1,106 @@
+"""No cgroups: what is left where a caller accepts that (`--allow-degraded`). Nothing is counted as
+a group; rlimits bound each process, and the wall clock bounds the job."""
+
+import os
+from collections.abc import Mapping
+
+from sandbox.spec.limits import Limits
+from sandbox.supervisor.cgroup.interface import Usage
+
+__all__ = ["AbsentBackend"]
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class AbsentJob:
+    """A job without cgroups; `JobCgroup` says what each part means."""
+
+    into_fd: int | None = None
+    init_procs_fds: tuple[int, ...] = ()
+    payload_procs_fds: tuple[int, ...] = ()
+    oom_fd: int | None = None
+
+    def __init__(self) -> None:
+        self._payload_pid = 0
+        self._user = self._system = 0.0
+
+    def close_procs(self) -> None:
+        """There are none."""
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the payload's first process and of children that it has waited for."""
+        try:
+            with open(f"/proc/{self._payload_pid}/stat") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+        except OSError:
+            return self._user + self._system  # it is gone: what was seen last
+        user, system, waited_user, waited_system = map(int, fields[11:15])  # proc_pid_stat(5)
+        self._user = (user + waited_user) / _TICKS
+        self._system = (system + waited_system) / _TICKS
+        return self._user + self._system
+
+    def sample(self) -> Usage:
+        """Only CPU time is known."""
+        total = self.cpu_seconds()
+        return Usage(
+            cpu_seconds=total,
+            cpu_user_seconds=self._user,
+            cpu_system_seconds=self._system,
+            memory_peak_bytes=None,
+            memory_split_bytes={},
+            oom_events=0,
+            oom_kills=0,
+            memory_refusals=0,
+            processes_peak=None,
+            fork_refusals=0,
+            throttled_seconds=None,
+        )
+
+    def holds_payload(self, pid: int) -> bool:
+        """Nothing to hold it; takes note of whose CPU time is read."""
+        self._payload_pid = pid
+        return True
+
+    def kill(self) -> bool:
+        """Not possible here: kill through init."""
+        return False
+
+    def pids(self) -> list[int]:
+        """Not known."""
+        return []
+
+    def destroy(self) -> None:
+        """Nothing to remove."""
+
+
+class AbsentBackend:
+    """Stands in for a subtree; `why` is what kept us from one, with its fix."""
+
+    version = 0
+    how = "none"
+    path = ""
+    hierarchies: tuple[str, ...] = ()
+
+    def __init__(self, why: str, *, own_ids: bool) -> None:
+        self.grades: Mapping[str, str] = {
+            "memory": "none",
+            # RLIMIT_NPROC counts per uid, so it bounds a job only where the job has its own.
+            "processes": "rlimit" if own_ids else "none",
+            "cpus": "none",
+            "cpu_time": "rlimit",
+            "core": "none",
+        }
+        self.gaps: Mapping[str, str] = dict.fromkeys(self.grades, why)
+
+    def create(
+        self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False
+    ) -> AbsentJob:
+        """See `Backend.create`."""
+        return AbsentJob()
+
+    def sweep(self) -> list[str]:
+        """Nothing can have been left."""
+        return []
+
+    def close(self) -> None:
+        """Nothing was taken."""

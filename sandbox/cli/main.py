@@ -1,58 +1,109 @@
 """The command line: `sandbox run | policy | doctor | setup`."""
 
-import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import sandbox
 from sandbox.cli import policy, run
-from sandbox.spec.errors import SandboxError
+from sandbox.cli.exit_code import CANCELLED, OUR_FAILURE
+from sandbox.cli.options import Option, help_lines, parse_options
+from sandbox.spec.errors import SandboxError, SpecError
+from sandbox.spec.fields import suggestion
 
-__all__ = ["OUR_FAILURE", "main"]
+__all__ = ["main"]
 
-OUR_FAILURE = 125  # what env(1), timeout(1) and docker use for "the runner itself failed"
+_HELP = f"""\
+{sandbox.__doc__}
+
+Usage: sandbox run [OPTIONS] [--] COMMAND [ARGUMENT…]   run one command in a sandbox
+       sandbox policy list|show NAME|check FILE         what a job may do
+       sandbox doctor [--json]                          what this host can do
+       sandbox setup --user NAME [--undo]               prepare this host, as root
+       sandbox --version
+
+Each takes --help."""
+_DOCTOR = {"--json": Option("the same as a JSON document"), "--help": Option("show this")}
+_SETUP = {
+    "--user": Option("whose jobs this host is to run", "NAME"),
+    "--undo": Option("take back what setup did for that user"),
+    "--help": Option("show this"),
+}
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with the exit code that every failure of ours has."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(OUR_FAILURE, f"sandbox: {message}; see: {self.prog} --help\n")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Failures of ours are one line on stderr."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _Parser(prog="sandbox", description=sandbox.__doc__, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"sandbox {sandbox.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    run.add_parser(commands)
-    policy.add_parser(commands)
-    doctor = commands.add_parser("doctor", help="what this host can do, and the fix for each gap")
-    doctor.add_argument("--json", action="store_true", help="the same as a JSON document")
-    doctor.set_defaults(run=_doctor)
-    setup = commands.add_parser("setup", help="prepare this host for a user's jobs, as root")
-    setup.add_argument("--user", required=True, metavar="NAME")
-    setup.add_argument("--undo", action="store_true", help="take back what setup did")
-    setup.set_defaults(run=_setup)
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Failures of ours are one line on stderr, and code 125."""
+    _open_standard_fds()
     try:
-        options = parser.parse_args(run.close_options(words))
-        code: int = options.run(options)
+        code = _dispatch(sys.argv[1:] if words is None else words)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)
-        return OUR_FAILURE
-    except BrokenPipeError:  # whoever read our output has gone
-        return OUR_FAILURE
-    return code
+    except KeyboardInterrupt:  # before or after a job: during one it is a Result
+        return CANCELLED
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+    except Exception:
+        # A bug of ours. Python's own exit code 1 would read as the payload's.
+        traceback.print_exc()
+    return OUR_FAILURE
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _dispatch(words: Sequence[str]) -> int:
+    commands = {"run": run.run, "policy": policy.run, "doctor": _doctor, "setup": _setup}
+    if not words:
+        raise SpecError("COMMAND", f"is missing: {', '.join(commands)}; see sandbox --help")
+    if words[0] in ("--help", "-h"):
+        print(_HELP)
+        return 0
+    if words[0] == "--version":
+        print(f"sandbox {sandbox.__version__}")
+        return 0
+    if words[0] not in commands:
+        raise SpecError(words[0], f"no such command{suggestion(words[0], commands)}")
+    return commands[words[0]](words[1:])
+
+
+def _doctor(words: Sequence[str]) -> int:
+    values = _options("doctor", words, _DOCTOR)
+    if "--help" in values:
+        print(f"Usage: sandbox doctor [--json]\n\n{help_lines(_DOCTOR)}")
+        return 0
     from sandbox.cli.inprocess import doctor
 
-    return doctor(json=options.json)
+    return doctor(json="--json" in values)
 
 
-def _setup(options: argparse.Namespace) -> int:
+def _setup(words: Sequence[str]) -> int:
+    values = _options("setup", words, _SETUP)
+    if "--help" in values:
+        print(f"Usage: sandbox setup --user NAME [--undo]\n\n{help_lines(_SETUP)}")
+        return 0
+    user = values.get("--user")
+    if user is None:
+        raise SpecError("--user", "is missing; write: sandbox setup --user NAME")
     from sandbox.cli.inprocess import setup
 
-    return setup(options.user, undo=options.undo)
+    return setup(user, undo="--undo" in values)
+
+
+def _options(
+    command: str, words: Sequence[str], options: dict[str, Option]
+) -> dict[str, str | None]:
+    given, rest = parse_options(words, options)
+    if rest:
+        raise SpecError(rest[0], f"{command} takes options only")
+    return {option.name: option.value for option in given}
+
+
+def _open_standard_fds() -> None:
+    # What we open next must not become the payload's stdin, stdout or stderr.
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is `fd`

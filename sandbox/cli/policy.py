@@ -1,66 +1,90 @@
 """`sandbox policy`: which policies there are, what one says, whether a file is one."""
 
-import argparse
 import os
+from collections.abc import Iterator, Sequence
 
-from sandbox.spec.policy import Policy, load_policy, policy_names
+from sandbox.spec.errors import SpecError
+from sandbox.spec.fields import printable, suggestion
+from sandbox.spec.policy import ArgumentCheck, Policy, load_policy, policy_names
+from sandbox.spec.quantities import format_seconds, format_size
 
-__all__ = ["add_parser"]
+__all__ = ["run"]
 
-
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `policy list`, `policy show NAME` and `policy check FILE`."""
-    parser = commands.add_parser("policy", help="list, show or check policies")
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="the policies that come with sandbox").set_defaults(run=_list)
-    show = actions.add_parser("show", help="all that a policy says, and why")
-    show.add_argument("policy", metavar="NAME|FILE")
-    show.set_defaults(run=_show)
-    check = actions.add_parser("check", help="whether a file is a policy that can be enforced")
-    check.add_argument("policy", metavar="FILE")
-    check.set_defaults(run=_check)
+_HELP = """\
+Usage: sandbox policy list             the policies that come with sandbox
+       sandbox policy show NAME|FILE   all that a policy says, and why
+       sandbox policy check NAME|FILE  whether it can be enforced here"""
 
 
-def _list(_options: argparse.Namespace) -> int:
-    for name in policy_names():
-        print(f"{name:10}{load_policy(name).why}")
+def run(words: Sequence[str]) -> int:
+    """List, show or check; the exit code. Raises SandboxError."""
+    actions = {"list": 0, "show": 1, "check": 1}
+    match list(words):
+        case ["--help"]:
+            print(_HELP)
+        case ["list"]:
+            for name in policy_names():
+                print(f"{name:10}{load_policy(name).why}")
+        case ["show", name]:
+            print("\n".join(map(printable, _lines(load_policy(name)))))
+        case ["check", name]:
+            _check(name)
+        case [action, *_] if action in actions:
+            raise SpecError(f"policy {action}", f"takes {actions[action] or 'no'} name")
+        case [action, *_]:
+            raise SpecError("policy", f"no action {action}{suggestion(action, actions)}")
+        case _:
+            raise SpecError("policy", "takes an action: list, show or check")
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
-    policy = load_policy(options.policy)
-    print(f"{policy.name}: {policy.why}\n")
-    for key, value in _settings(policy):
-        print(f"  {key:24}{value}")
-    print(f"\n  every other syscall     {policy.default_action}")
-    for rule in policy.syscalls:
-        checks = " and ".join(
-            f"(arg{c.index} & {c.mask:#x}) {'!=' if c.negated else '=='} {c.value:#x}"
-            for c in rule.where
-        )
-        print(f"\n  {rule.action}: {', '.join(rule.names)}{checks and f'  if {checks}'}")
-        print(f"      {rule.why}")
-    return 0
-
-
-def _check(options: argparse.Namespace) -> int:
+def _check(name: str) -> None:
     from sandbox.cli.inprocess import check_policy
 
-    policy = load_policy(options.policy)
-    check_policy(policy)
-    print(f"{options.policy}: policy {policy.name} is fine, {len(policy.syscalls)} syscall rules")
-    return 0
+    policy = load_policy(name)
+    try:
+        check_policy(policy)
+    except SpecError as error:
+        raise SpecError(f"{name}: {error.field}", error.problem) from error
+    syscalls = {name for rule in policy.syscalls for name in rule.names}
+    print(f"{name}: a policy; it decides {len(syscalls)} system calls")
 
 
-def _settings(policy: Policy) -> list[tuple[str, object]]:
-    """What is not a syscall rule, as words and values."""
-    names = b" ".join(policy.etc)
+def _lines(policy: Policy) -> Iterator[str]:
+    yield f"{policy.name}: {policy.why}"
+    yield ""
+    for name, value in policy.limits.items():
+        yield f"  limits.{name:25}{_quantity(name, value)}"
+    for key, variable in policy.environment.items():
+        yield f"  environment.{os.fsdecode(key):20}{os.fsdecode(variable)}"
+    for setting, words in _settings(policy):
+        yield f"  {setting:32}{words}"
+    for rule in policy.syscalls:
+        condition = " and ".join(map(_condition, rule.where))
+        yield ""
+        yield f"  {rule.action}: {', '.join(rule.names)}{condition and f'  if {condition}'}"
+        yield f"      {rule.why}"
+
+
+def _quantity(name: str, value: object) -> object:
+    if name.endswith("_bytes") and isinstance(value, int):
+        return format_size(value)
+    if name.endswith("_seconds") and isinstance(value, float):
+        return format_seconds(value)
+    return "none" if value is None else value
+
+
+def _settings(policy: Policy) -> list[tuple[str, str]]:
     return [
-        *((f"limits.{name}", value) for name, value in policy.limits.items()),
-        *((f"env {os.fsdecode(k)}", os.fsdecode(v)) for k, v in policy.environment.items()),
-        ("/proc", "only processes" if policy.proc == "pid" else "whole, masked"),
-        ("own cgroup's files", "shown, read-only" if policy.cgroup_files else "not shown"),
+        ("any other system call", policy.default_action),
+        ("/proc", "processes only" if policy.proc == "pid" else "all of it, masked"),
+        ("its own cgroup's files", "shown, read-only" if policy.cgroup_files else "not shown"),
         ("root", policy.root),
-        ("of the host's /etc", os.fsdecode(names) or "nothing"),
-        ("optional walls", ", ".join(sorted(policy.optional_walls)) or "none"),
+        ("of the host's /etc", os.fsdecode(b" ".join(policy.etc)) or "nothing"),
+        ("walls that may be absent", " ".join(sorted(policy.optional_walls)) or "none"),
     ]
+
+
+def _condition(check: ArgumentCheck) -> str:
+    mask = "" if check.mask == (1 << 64) - 1 else f" & {check.mask:#x}"
+    return f"argument {check.index}{mask} {'!=' if check.negated else '=='} {check.value:#x}"

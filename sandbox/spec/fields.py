@@ -1,12 +1,15 @@
 """Fields of a TOML or msgpack table, read strictly: every complaint names its field, dotted."""
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from sandbox.spec.errors import SpecError
 
 __all__ = [
+    "dotted",
+    "printable",
     "read_array",
     "read_bytes",
     "read_choice",
@@ -18,6 +21,7 @@ __all__ = [
 ]
 
 _SHOWN_LENGTH = 80
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what TOML takes without quotes
 
 
 def read_table(value: Any, field: str, known: Collection[str] = ()) -> Mapping[str, Any]:
@@ -31,27 +35,30 @@ def read_table(value: Any, field: str, known: Collection[str] = ()) -> Mapping[s
         if not isinstance(key, str):
             raise SpecError(field or "document", f"key {shown(key)} is no text")
         if known and key not in known:
-            raise SpecError(
-                f"{field}.{key}" if field else key, f"no such key{suggestion(key, known)}"
-            )
+            raise SpecError(dotted(field, key), f"no such key{suggestion(key, known)}")
     return value
+
+
+def dotted(field: str, key: str) -> str:
+    """The name of `key` in `field`, as TOML would write it: odd keys are quoted."""
+    name = key if _BARE_KEY.fullmatch(key) else shown(key)
+    return f"{field}.{name}" if field else name
 
 
 def read_array(value: Any, field: str) -> list[Any]:
     """`value` as a list, if it is an array."""
     if not isinstance(value, list | tuple):
-        raise SpecError(field, f"{shown(value)} is no array; write [{shown(value)}]")
+        raise SpecError(field, f"{shown(value)} is no array; put it in [ ]")
     return list(value)
 
 
 def read_text(value: Any, field: str) -> str:
-    """`value` if it is text, not empty and without NUL."""
+    """`value` if it is text, not empty, and can be an argument or a path."""
     if not isinstance(value, str):
         raise SpecError(field, f"{shown(value)} is no text")
     if not value:
         raise SpecError(field, "is empty")
-    if "\0" in value:
-        raise SpecError(field, f"{shown(value)} holds a NUL, which no argument or path can")
+    read_bytes(value, field)
     return value
 
 
@@ -90,17 +97,23 @@ def shown(value: Any) -> str:
         return "a table"
     if isinstance(value, list | tuple):
         return "an array"
+    if value is None:
+        return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, str):
-        cut = value[:_SHOWN_LENGTH]
-        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
-        return f'"{text}{"…" if len(value) > _SHOWN_LENGTH else ""}"'
+        more = "…" if len(value) > _SHOWN_LENGTH else ""
+        return f'"{printable(value[:_SHOWN_LENGTH])}{more}"'
     if isinstance(value, int) and abs(value) >= 1 << 64:
         return "a number of over 64 bits"
     return str(value)[:_SHOWN_LENGTH]
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey, or could not show, as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def suggestion(word: Any, known: Collection[str]) -> str:

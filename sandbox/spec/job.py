@@ -1,7 +1,6 @@
 """Job: what a caller asks for, validated. Host paths are Path, a job's own paths are bytes."""
 
-import os
-import posixpath
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import (
+    dotted,
     read_array,
     read_bytes,
     read_choice,
@@ -18,6 +18,7 @@ from sandbox.spec.fields import (
     shown,
 )
 from sandbox.spec.limits import GRADES, LIMIT_NAMES, limits_from_mapping
+from sandbox.spec.paths import host_path, inside_path, is_at_or_below
 
 __all__ = ["Artifact", "Input", "Job", "job_from_mapping"]
 
@@ -63,17 +64,19 @@ _KEYS = (
     "command", "policy", "root", "cwd", "stdin", "tty", "ro", "copy", "collect", "env",
     "require_grade", "allow_degraded", "disk_counts", "isolation", "limits",
 )  # fmt: skip
-# Where the sandbox has mounts of its own; nothing of a job's may cover them.
-_RESERVED = (b"/dev", b"/proc", b"/sys")
 
 
 def job_from_mapping(mapping: Any, base: Path) -> Job:
     """The job that a TOML document, or the options of `sandbox run`, describe.
 
     `ro` and `copy` are arrays of "SOURCE[:DESTINATION]" or of tables {source, destination};
-    `collect` of "PATH=FILE". A text is split at its last ":" (first "=" for `collect`), so a name
-    that holds one takes the table. Paths inside are relative to `cwd`, those on the host to `base`.
-    Raises SpecError naming the field.
+    without a destination it is the source's name. `collect` has "PATH=FILE" or {path, destination}.
+    A text is split at its last ":" (`collect`: at its first "="), so a source with a colon needs
+    its destination, and a destination with one needs the table. `env` and `require_grade` are
+    tables. Paths inside are relative to `cwd`, and `cwd` to /work; those on the host to `base`.
+
+    Raises SpecError naming the field. What a source is may change afterwards: whoever opens it
+    looks again.
     """
     table = read_table(mapping, "", _KEYS)
     command = tuple(
@@ -82,112 +85,131 @@ def job_from_mapping(mapping: Any, base: Path) -> Job:
     )
     if not command or not command[0]:
         raise SpecError("command", "is empty; name the program to run")
-    cwd = _inside(read_bytes(table.get("cwd", "/work"), "cwd"), b"/", "cwd")
-    inputs = (*_inputs(table, "ro", base, cwd), *_inputs(table, "copy", base, cwd))
-    _refuse_twins([item.destination for item in inputs], "ro and copy")
-    artifacts = tuple(_artifacts(table, base, cwd))
-    _refuse_twins([os.fsencode(item.destination) for item in artifacts], "collect")
-    stdin = table.get("stdin", "-")
+    cwd = inside_path(table.get("cwd", "/work"), "cwd", b"/work")
     return Job(
         command=command,
-        policy=read_text(table.get("policy", "default"), "policy"),
+        policy=_policy(table, base),
         limits=limits_from_mapping(table.get("limits", {})),
         root=_root(table, base),
         cwd=cwd,
         environment=dict(_environment(table)),
-        inputs=inputs,
-        artifacts=artifacts,
-        stdin=None if stdin == "-" else _host_path(stdin, base, "stdin"),
+        inputs=_inputs(table, base, cwd),
+        artifacts=_artifacts(table, base, cwd),
+        stdin=_stdin(table, base),
         tty=read_flag(table.get("tty", False), "tty"),
-        required_grades={
-            read_choice(limit, "require_grade", LIMIT_NAMES): read_choice(
-                grade, f"require_grade.{limit}", GRADES
-            )
-            for limit, grade in read_table(table.get("require_grade", {}), "require_grade").items()
-        },
+        required_grades=dict(_required_grades(table)),
         allow_degraded=read_flag(table.get("allow_degraded", False), "allow_degraded"),
         disk_counts=read_choice(
             table.get("disk_counts", "memory"), "disk_counts", ("memory", "apart")
         ),
-        isolation=read_choice(table.get("isolation", "container"), "isolation", ("container",)),
+        isolation=_isolation(table),
     )
 
 
-def _inputs(table: Mapping[str, Any], key: str, base: Path, cwd: bytes) -> Iterator[Input]:
-    for number, entry in enumerate(read_array(table.get(key, []), key)):
-        field = f"{key}[{number}]"
-        if isinstance(entry, Mapping):
-            pair = read_table(entry, field, ("source", "destination"))
-            source, destination = pair.get("source"), pair.get("destination")
-        else:
-            source, colon, destination = read_text(entry, field).rpartition(":")
-            if not colon:
-                source, destination = destination, None
-        path = _host_path(source, base, field)
-        if destination is None:
-            destination = path.name
-        inside = _inside(read_bytes(destination, f"{field}.destination"), cwd, field)
-        yield Input(path, inside, copied=key == "copy")
-
-
-def _artifacts(table: Mapping[str, Any], base: Path, cwd: bytes) -> Iterator[Artifact]:
-    for number, entry in enumerate(read_array(table.get("collect", []), "collect")):
-        field = f"collect[{number}]"
-        if isinstance(entry, Mapping):
-            pair = read_table(entry, field, ("path", "destination"))
-            path, destination = pair.get("path"), pair.get("destination")
-        else:
-            path, equals, destination = read_text(entry, field).partition("=")
-            if not equals:
-                raise SpecError(field, f"{shown(entry)} has no =; write PATH=FILE")
-        inside = _inside(read_bytes(path, f"{field}.path"), cwd, field)
-        host = base / read_text(destination, f"{field}.destination")
-        if host.is_dir():
-            raise SpecError(field, f"{host} is a directory; name the file to write")
-        yield Artifact(inside, host)
-
-
-def _inside(path: bytes, cwd: bytes, field: str) -> bytes:
-    """An absolute path of the sandbox, without "." and ".."."""
-    if not path:
-        raise SpecError(field, "is empty")
-    if b".." in path.split(b"/"):
-        raise SpecError(field, f"{shown(path)} holds ..; name the place itself")
-    whole = posixpath.normpath(b"/" + posixpath.join(cwd, path).lstrip(b"/"))
-    shm = whole == b"/dev/shm" or whole.startswith(b"/dev/shm/")
-    if whole == b"/" or (whole.startswith(tuple(r + b"/" for r in _RESERVED)) and not shm):
-        raise SpecError(field, f"{shown(whole)} is the sandbox's own")
-    if whole in _RESERVED:
-        raise SpecError(field, f"{shown(whole)} is the sandbox's own")
-    return whole
-
-
-def _host_path(value: Any, base: Path, field: str) -> Path:
-    path = base / os.fsdecode(read_bytes(value, field) or b".")
-    if not path.exists():
-        raise SpecError(field, f"{path} does not exist, or cannot be reached")
-    return path.absolute()
+def _policy(table: Mapping[str, Any], base: Path) -> str:
+    name = read_text(table.get("policy", "default"), "policy")
+    return str(base / name) if name.endswith(".toml") else name
 
 
 def _root(table: Mapping[str, Any], base: Path) -> Path | None:
     root = read_text(table.get("root", "host"), "root")
     if root == "host":
         return None
-    path = _host_path(root, base, "root")
-    if not path.is_dir():
+    path, mode = host_path(root, "root", base)
+    if not stat.S_ISDIR(mode):
         raise SpecError("root", f"{path} is no directory; write host, or an unpacked root")
     return path.resolve()
 
 
+def _stdin(table: Mapping[str, Any], base: Path) -> Path | None:
+    if table.get("stdin", "-") == "-":
+        return None
+    path, mode = host_path(table["stdin"], "stdin", base)
+    if stat.S_ISDIR(mode):
+        raise SpecError("stdin", f"{path} is a directory")
+    return path
+
+
+def _isolation(table: Mapping[str, Any]) -> str:
+    isolation = table.get("isolation", "container")
+    if isolation == "vm":
+        raise SpecError("isolation", "there is no vm tier yet; only container")
+    return read_choice(isolation, "isolation", ("container",))
+
+
 def _environment(table: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
     for key, value in read_table(table.get("env", {}), "env").items():
-        name = read_bytes(key, "env")
+        name = read_bytes(key, dotted("env", key))
         if not name or b"=" in name:
-            raise SpecError("env", f"{shown(key)} is no name of a variable")
-        yield name, read_bytes(value, f"env.{key}")
+            raise SpecError(dotted("env", key), "is no name of a variable")
+        yield name, read_bytes(value, dotted("env", key))
 
 
-def _refuse_twins(places: list[bytes], field: str) -> None:
-    twins = {place for place in places if places.count(place) > 1}
-    if twins:
-        raise SpecError(field, f"{shown(min(twins))} is named twice")
+def _required_grades(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    grades = read_table(table.get("require_grade", {}), "require_grade", LIMIT_NAMES)
+    for limit, grade in grades.items():
+        yield limit, read_choice(grade, dotted("require_grade", limit), GRADES)
+
+
+def _inputs(table: Mapping[str, Any], base: Path, cwd: bytes) -> tuple[Input, ...]:
+    inputs: dict[bytes, Input] = {}
+    fields: dict[bytes, str] = {}
+    for key in ("ro", "copy"):
+        for number, entry in enumerate(read_array(table.get(key, []), key)):
+            field = f"{key}[{number}]"
+            source, destination = _source_and_destination(entry, field)
+            path, mode = host_path(source, field, base)
+            # Not sockets: one may be connected to through a read-only mount too.
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise SpecError(field, f"{path} is neither a file nor a directory")
+            if destination is None:
+                destination = path.resolve().name if path.name in ("", "..") else path.name
+            place = inside_path(destination, field, cwd)
+            if place in inputs:
+                raise SpecError(field, f"{shown(place)} is also where {fields[place]} goes")
+            inputs[place] = Input(path, place, copied=key == "copy")
+            fields[place] = field
+    for outer in (place for place, item in inputs.items() if not item.copied):
+        for place, field in fields.items():
+            if place != outer and is_at_or_below(place, outer):
+                raise SpecError(
+                    field, f"{shown(place)} lies below {shown(outer)}, which is read-only"
+                )
+    return tuple(inputs.values())
+
+
+def _artifacts(table: Mapping[str, Any], base: Path, cwd: bytes) -> tuple[Artifact, ...]:
+    artifacts: list[Artifact] = []
+    for number, entry in enumerate(read_array(table.get("collect", []), "collect")):
+        field = f"collect[{number}]"
+        path, destination = _path_and_destination(entry, field)
+        host = base.absolute() / read_text(destination, field)
+        _, mode = host_path(str(host.parent), field, base)
+        if not stat.S_ISDIR(mode):
+            raise SpecError(field, f"{host.parent} is no directory")
+        if any(host == artifact.destination for artifact in artifacts):
+            raise SpecError(field, f"{host} is written twice")
+        artifacts.append(Artifact(inside_path(path, field, cwd), host))
+    return tuple(artifacts)
+
+
+def _source_and_destination(entry: Any, field: str) -> tuple[Any, Any]:
+    if not isinstance(entry, str):
+        pair = read_table(entry, field, ("source", "destination"))
+        return pair.get("source"), pair.get("destination")
+    source, colon, destination = read_text(entry, field).rpartition(":")
+    if not colon:
+        return entry, None
+    if not source or not destination:
+        raise SpecError(field, f"{shown(entry)} lacks a side of its colon; write SOURCE:PLACE")
+    return source, destination
+
+
+def _path_and_destination(entry: Any, field: str) -> tuple[Any, Any]:
+    if not isinstance(entry, str):
+        pair = read_table(entry, field, ("path", "destination"))
+        return pair.get("path"), pair.get("destination")
+    path, _, destination = read_text(entry, field).partition("=")
+    if not path or not destination:
+        raise SpecError(field, f"{shown(entry)} is no artifact; write PATH=FILE")
+    return path, destination

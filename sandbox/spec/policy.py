@@ -1,15 +1,13 @@
 """Policy: what a job may do; the validated form of a file in policies/."""
 
-import errno
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.spec.constants import ARGUMENTS, CONSTANTS
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import (
+    dotted,
     read_array,
     read_bytes,
     read_choice,
@@ -21,6 +19,8 @@ from sandbox.spec.fields import (
 )
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits, limits_from_mapping
+from sandbox.spec.rules import ArgumentCheck, SyscallRule, rules_from_entry
+from sandbox.spec.toml_file import read_toml
 
 __all__ = [
     "ArgumentCheck",
@@ -31,26 +31,6 @@ __all__ = [
     "policy_from_mapping",
     "policy_names",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class ArgumentCheck:
-    """A condition on one syscall argument: (argument & mask) == value, both 64 bits."""
-
-    index: int
-    mask: int
-    value: int
-    negated: bool = False  # True: != instead of ==
-
-
-@dataclass(frozen=True, slots=True)
-class SyscallRule:
-    """What happens to some syscalls, where all of `where` holds for their arguments."""
-
-    names: tuple[str, ...]
-    action: str  # "allow", "kill", or an errno name such as "EPERM" or "ENOSYS"
-    where: tuple[ArgumentCheck, ...] = ()
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +54,8 @@ _KEYS = (
     "extends", "why", "default_action", "syscalls", "limits", "environment", "proc",
     "cgroup_files", "root", "etc", "optional_walls",
 )  # fmt: skip
-_RULE_KEYS = ("allow", "kill", "errno", "names", "where", "why")
-_ALL_BITS = (1 << 64) - 1
-_OPTIONAL_WALLS = ("landlock", "time")
-_ERRNO_NAMES = frozenset(name for name in vars(errno) if name.startswith("E"))
-_BOUNDLESS: dict[str, Any] = {
+# What no file needs to set.
+_UNBOUNDED: dict[str, Any] = {
     "cpu_seconds": None,
     "idle_seconds": None,
     "extra_seconds": 0.0,
@@ -95,221 +72,161 @@ def policy_names() -> tuple[str, ...]:
 def load_policy(name_or_path: str) -> Policy:
     """A policy by its name, or by the path of a file that ends in .toml.
 
-    Raises SpecError naming the field, with the file's name before it.
+    `extends` names a file beside it or a policy of the package, which may not extend another.
+    Raises SpecError: "policy" where there is no such policy or file, else the file and the field.
     """
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
     elif name_or_path in policy_names():
         path = _directory() / f"{name_or_path}.toml"
     else:
-        near = suggestion(name_or_path, policy_names())
+        near = suggestion(name_or_path, policy_names()) or f"; there are {_all_names()}"
         raise SpecError(
             "policy", f"{shown(name_or_path)} is neither a policy nor a .toml file{near}"
         )
-    mapping = _read(path)
-    parent_name = mapping.get("extends")
-    parent = None
-    if parent_name is not None:
-        parent_path = _parent_path(path, read_text(parent_name, "extends"))
-        parent_mapping = _read(parent_path)
-        if "extends" in parent_mapping:
-            raise SpecError(
-                "extends", f"{shown(parent_name)} itself extends another: one level only"
-            )
-        parent = policy_from_mapping(parent_path.stem, parent_mapping, None)
-    return policy_from_mapping(path.stem, mapping, parent)
+    mapping = read_toml(path, "policy")
+    try:
+        parent = None
+        if "extends" in mapping:
+            parent = _load_parent(path, read_text(mapping["extends"], "extends"))
+        return policy_from_mapping(path.stem, mapping, parent)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error.field}", error.problem) from error
 
 
 def policy_from_mapping(name: str, mapping: Any, parent: Policy | None) -> Policy:
-    """The policy of a parsed file. A rule for a syscall replaces all of the parent's for it.
+    """The policy of a parsed file, over that of the file it extends.
 
+    A rule for a syscall replaces all of the parent's for it; limits and variables replace the
+    parent's of the same name; any other key replaces the parent's whole. Without a parent, the
+    limits memory, processes, cpus, wall, disk, output and fds must be there.
     Raises SpecError naming the field.
     """
     table = read_table(mapping, "", _KEYS)
+    if "extends" in table and parent is None:
+        raise SpecError("extends", "is one level only: what is extended may not extend another")
     if "why" not in table:
         raise SpecError("why", "is missing; say what the policy is for")
-    why = read_text(table["why"], "why")
-    rules = [
-        rule
-        for number, entry in enumerate(read_array(table.get("syscalls", []), "syscalls"))
-        for rule in _rules(entry, f"syscalls[{number}]")
-    ]
-    own = {syscall for rule in rules for syscall in rule.names}
-    for rule in parent.syscalls if parent else ():
-        left = tuple(syscall for syscall in rule.names if syscall not in own)
-        if left:
-            rules.append(SyscallRule(left, rule.action, rule.where, rule.why))
-    limits = {**_BOUNDLESS, **(parent.limits if parent else {})}
-    limits |= limits_from_mapping(table.get("limits", {}))
-    missing = [field.name for field in fields(Limits) if field.name not in limits]
-    if missing:
-        raise SpecError("limits", f"{', '.join(missing)} not set, here or in what it extends")
-    environment = dict(parent.environment) if parent else {}
-    for key, value in read_table(table.get("environment", {}), "environment").items():
-        environment[read_bytes(key, "environment")] = read_bytes(value, f"environment.{key}")
-
-    def choice(key: str, choices: tuple[str, ...], default: str) -> str:
-        return read_choice(table[key], key, choices) if key in table else default
-
     return Policy(
         name=name,
-        why=why,
-        syscalls=tuple(rules),
-        default_action=_default_action(table, parent),
-        limits=limits,
-        environment=environment,
-        proc=choice("proc", ("pid", "masked"), parent.proc if parent else "pid"),
-        cgroup_files=(
-            read_flag(table["cgroup_files"], "cgroup_files")
-            if "cgroup_files" in table
-            else bool(parent and parent.cgroup_files)
-        ),
-        root=choice("root", ("read-only", "writable"), parent.root if parent else "read-only"),
-        etc=_etc(table["etc"]) if "etc" in table else (parent.etc if parent else ()),
-        optional_walls=_optional_walls(table, parent),
+        why=read_text(table["why"], "why"),
+        syscalls=_syscalls(table, parent),
+        limits=_limits(table, parent),
+        environment=_environment(table, parent),
+        **_settings(table, parent),
     )
 
 
 def limits_for(job: Job, policy: Policy) -> Limits:
     """The limits of one job: the policy's, and over them what the job sets.
 
-    Raises SpecError where two of them contradict each other.
+    Raises SpecError where two that the job sets cannot both be meant.
     """
     limits = Limits(**{**policy.limits, **job.limits})
-    if limits.extra_seconds and limits.cpu_seconds is None and "wall_seconds" not in job.limits:
-        raise SpecError("limits.extra_time", "is a grace after a time limit; set cpu_time or wall")
-    if limits.idle_seconds is not None and limits.idle_seconds > limits.wall_seconds:
+    if limits.core is not None and "cpus" not in job.limits:
+        limits = replace(limits, cpus=min(limits.cpus, 1.0))
+    if (job.limits.get("idle_seconds") or 0) > limits.wall_seconds:
         raise SpecError("limits.idle", "is longer than limits.wall, so it would never be met")
+    if job.limits.get("core") is not None and job.limits.get("cpus", 1) > 1:
+        raise SpecError("limits.cpus", "is over 1, and limits.core is one")
     return limits
 
 
 def _directory() -> Path:
-    # Beside the package in a checkout, inside it in an installation.
+    # Inside the package in an installation, beside it in a checkout.
     package = Path(__file__).resolve().parents[1]
     inside = package / "policies"
     return inside if inside.is_dir() else package.parent / "policies"
 
 
-def _parent_path(path: Path, parent: str) -> Path:
-    beside = path.parent / f"{parent}.toml"
-    if beside.is_file():
-        return beside
-    if parent in policy_names():
-        return _directory() / f"{parent}.toml"
-    raise SpecError("extends", f"no policy {shown(parent)}{suggestion(parent, policy_names())}")
+def _all_names() -> str:
+    return ", ".join(policy_names())
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise SpecError("policy", f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError("policy", f"{path}: {error}") from error
+def _load_parent(path: Path, name: str) -> Policy:
+    beside = path.parent / f"{name}.toml"
+    if "/" in name or not (name in policy_names() or beside.is_file()):
+        raise SpecError("extends", f"{shown(name)} is no policy{suggestion(name, policy_names())}")
+    if not beside.is_file():
+        beside = _directory() / f"{name}.toml"
+    return policy_from_mapping(name, read_toml(beside, "extends"), None)
 
 
-def _default_action(table: Mapping[str, Any], parent: Policy | None) -> str:
-    if "default_action" in table:
-        return read_choice(table["default_action"], "default_action", ("ENOSYS", "EPERM"))
-    if parent is None:
-        raise SpecError("default_action", "is missing; ENOSYS or EPERM")
-    return parent.default_action
+def _syscalls(table: Mapping[str, Any], parent: Policy | None) -> tuple[SyscallRule, ...]:
+    entries = read_array(table.get("syscalls", []), "syscalls")
+    rules = [
+        rule
+        for number, entry in enumerate(entries)
+        for rule in rules_from_entry(entry, f"syscalls[{number}]")
+    ]
+    own = {name for rule in rules for name in rule.names}
+    for rule in parent.syscalls if parent else ():
+        if left := tuple(name for name in rule.names if name not in own):
+            rules.append(replace(rule, names=left))
+    return tuple(rules)
 
 
-def _etc(value: Any) -> tuple[bytes, ...]:
-    names = tuple(read_bytes(name, f"etc[{i}]") for i, name in enumerate(read_array(value, "etc")))
-    for number, name in enumerate(names):
-        if name.startswith(b"/") or b".." in name.split(b"/") or not name:
-            raise SpecError(f"etc[{number}]", f"{shown(name)} is no name below /etc")
-    return names
+def _limits(table: Mapping[str, Any], parent: Policy | None) -> dict[str, Any]:
+    limits = dict(parent.limits if parent else _UNBOUNDED)
+    limits |= limits_from_mapping(table.get("limits", {}))
+    # Each field of Limits begins with the name of what sets it.
+    missing = {field.name.split("_")[0] for field in fields(Limits) if field.name not in limits}
+    if missing:
+        raise SpecError("limits", f"{', '.join(sorted(missing))} must be set")
+    return limits
 
 
-def _optional_walls(table: Mapping[str, Any], parent: Policy | None) -> frozenset[str]:
-    if "optional_walls" not in table:
-        return parent.optional_walls if parent else frozenset(_OPTIONAL_WALLS)
-    walls = read_array(table["optional_walls"], "optional_walls")
+def _environment(table: Mapping[str, Any], parent: Policy | None) -> dict[bytes, bytes]:
+    environment = dict(parent.environment) if parent else {}
+    for key, value in read_table(table.get("environment", {}), "environment").items():
+        field = dotted("environment", key)
+        name = read_bytes(key, field)
+        if not name or b"=" in name:
+            raise SpecError(field, "is no name of a variable")
+        environment[name] = read_bytes(value, field)
+    return environment
+
+
+def _settings(table: Mapping[str, Any], parent: Policy | None) -> dict[str, Any]:
+    if parent is None and "default_action" not in table:
+        raise SpecError("default_action", "is missing; write ENOSYS or EPERM")
+    settings = {} if parent is None else {key: getattr(parent, key) for key in _SETTINGS}
+    return settings | {
+        key: read(table[key], key) for key, read in _SETTINGS.items() if key in table
+    }
+
+
+def _etc(value: Any, field: str) -> tuple[bytes, ...]:
+    names = read_array(value, field)
+    return tuple(_etc_name(name, f"{field}[{number}]") for number, name in enumerate(names))
+
+
+def _etc_name(value: Any, field: str) -> bytes:
+    name = read_bytes(value, field)
+    # Normalised, so that no name leads out of /etc or means all of it.
+    if any(part in (b"", b".", b"..") for part in name.split(b"/")):
+        raise SpecError(field, f"{shown(name)} is no name below /etc")
+    return name
+
+
+def _optional_walls(value: Any, field: str) -> frozenset[str]:
+    walls = read_array(value, field)
     return frozenset(
-        read_choice(wall, f"optional_walls[{number}]", _OPTIONAL_WALLS)
+        read_choice(wall, f"{field}[{number}]", ("landlock", "time"))
         for number, wall in enumerate(walls)
     )
 
 
-def _rules(entry: Any, field: str) -> Iterator[SyscallRule]:
-    table = read_table(entry, field, _RULE_KEYS)
-    if "why" not in table:
-        raise SpecError(f"{field}.why", "is missing; each entry explains itself")
-    why = read_text(table["why"], f"{field}.why")
-    actions = [key for key in ("allow", "kill", "errno") if key in table]
-    if len(actions) != 1:
-        raise SpecError(field, "takes exactly one of allow, kill, errno (with names)")
-    action = actions[0]
-    if (action == "errno") != ("names" in table):
-        raise SpecError(field, "errno takes names, allow and kill are lists of names themselves")
-    key = "names" if action == "errno" else action
-    names = tuple(
-        read_text(name, f"{field}.{key}[{number}]")
-        for number, name in enumerate(read_array(table[key], f"{field}.{key}"))
-    )
-    if not names:
-        raise SpecError(f"{field}.{key}", "is empty")
-    if action == "errno":
-        action = read_text(table["errno"], f"{field}.errno")
-        if action not in _ERRNO_NAMES:
-            raise SpecError(
-                f"{field}.errno", f"{shown(action)} is no errno{suggestion(action, _ERRNO_NAMES)}"
-            )
-    for where in _conditions(table.get("where", {}), names, f"{field}.where"):
-        yield SyscallRule(names, action, where, why)
+def _one_of(*choices: str) -> Callable[[Any, str], str]:
+    return lambda value, field: read_choice(value, field, choices)
 
 
-def _conditions(
-    value: Any, names: tuple[str, ...], field: str
-) -> Iterator[tuple[ArgumentCheck, ...]]:
-    """Every way to satisfy `where`: `one_of` makes one rule for each of its values."""
-    ways: list[tuple[ArgumentCheck, ...]] = [()]
-    for argument, condition in read_table(value, field).items():
-        index = _argument(argument, names, f"{field}.{argument}")
-        checks = _checks(condition, index, f"{field}.{argument}")
-        ways = [(*way, check) for way in ways for check in checks]
-    yield from ways
-
-
-def _argument(argument: str, names: tuple[str, ...], field: str) -> int:
-    if argument in ("0", "1", "2", "3", "4", "5"):
-        return int(argument)
-    known = [ARGUMENTS.get(name, {}) for name in names]
-    indices = {arguments[argument] for arguments in known if argument in arguments}
-    if len(indices) != 1 or not all(argument in arguments for arguments in known):
-        near = suggestion(argument, [a for arguments in known for a in arguments])
-        raise SpecError(
-            field, f"is no argument of {', '.join(names)}; write its index, 0 to 5{near}"
-        )
-    return indices.pop()
-
-
-def _checks(value: Any, index: int, field: str) -> list[ArgumentCheck]:
-    table = read_table(value, field, ("mask", "equals", "not_equals", "one_of"))
-    mask = _number(table["mask"], f"{field}.mask") if "mask" in table else _ALL_BITS
-    tests = [key for key in ("equals", "not_equals", "one_of") if key in table]
-    if len(tests) != 1:
-        raise SpecError(field, "takes exactly one of equals, not_equals, one_of")
-    test = tests[0]
-    values = read_array(table[test], f"{field}.{test}") if test == "one_of" else [table[test]]
-    numbers = [_number(value, f"{field}.{test}") for value in values]
-    if not numbers:
-        raise SpecError(f"{field}.{test}", "is empty")
-    for number in numbers:
-        if number & ~mask:
-            raise SpecError(f"{field}.{test}", f"{number:#x} has bits outside the mask {mask:#x}")
-    return [ArgumentCheck(index, mask, number, test == "not_equals") for number in numbers]
-
-
-def _number(value: Any, field: str) -> int:
-    if isinstance(value, str):
-        if value not in CONSTANTS:
-            raise SpecError(field, f"{shown(value)} is no constant{suggestion(value, CONSTANTS)}")
-        return CONSTANTS[value]
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _ALL_BITS:
-        raise SpecError(field, f"{shown(value)} is neither a constant nor a number of 64 bits")
-    return value
+# Keys that a policy has whole or takes whole from what it extends.
+_SETTINGS: dict[str, Callable[[Any, str], Any]] = {
+    "default_action": _one_of("ENOSYS", "EPERM"),
+    "proc": _one_of("pid", "masked"),
+    "cgroup_files": read_flag,
+    "root": _one_of("read-only", "writable"),
+    "etc": _etc,
+    "optional_walls": _optional_walls,
+}

@@ -48,7 +48,7 @@ def parse_size(value: Any, field: str, *, least: int, most: int) -> int:
         )
     if not least <= value <= most:
         raise _out_of_range(field, value, format_size(least), format_size(most))
-    return value
+    return int(value)
 
 
 def parse_seconds(value: Any, field: str, *, least: float, most: float) -> float:
@@ -74,7 +74,7 @@ def parse_count(value: Any, field: str, *, least: int, most: int) -> int:
         raise SpecError(field, f"{shown(value)} is no whole number; allowed: {least} to {most}")
     if not least <= value <= most:
         raise _out_of_range(field, value, str(least), str(most))
-    return value
+    return int(value)
 
 
 def parse_cpus(value: Any, field: str, *, least: float, most: float) -> float:

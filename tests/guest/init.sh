@@ -91,7 +91,11 @@ run_command() {
 
 [ "$1" = inside ] || build_root
 . /run/exchange/settings
-/bin/busybox ip link set lo up
+/bin/ip link set lo up
+case $DIRECTORY in
+/tmp/*) ;; # what the command needs is in there
+*) mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /tmp ;;
+esac
 make_user
 make_cgroups
 run_command

@@ -79,4 +79,7 @@ def test_the_doctor_finds_that_default_jobs_can_run() -> None:
         [sys.executable, "-m", "sandbox", "doctor", "--json"], capture_output=True
     )
     assert ended.returncode == 0, ended
-    assert json.loads(ended.stdout)
+    found = json.loads(ended.stdout)
+    assert (found["ok"], found["host"]["cgroups"]) == (True, "v2")
+    assert found["limits"]["memory"]["state"] == found["limits"]["cpus"]["state"] == "kernel"
+    assert found["walls"]["landlock"]["state"] == found["walls"]["time"]["state"] == "weak"

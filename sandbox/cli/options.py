@@ -1,0 +1,79 @@
+"""Options in front of a command line's other words."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sandbox.spec.errors import SpecError
+from sandbox.spec.fields import suggestion
+
+__all__ = ["Given", "Option", "help_lines", "parse_options"]
+
+_HELP_COLUMN = 30
+
+
+class Option(NamedTuple):
+    """One option. `value` is the name of its value in the help text; "" is a switch."""
+
+    help: str
+    value: str = ""
+    may_stand_alone: bool = False  # its value may be left out
+
+
+class Given(NamedTuple):
+    """One option as it was given."""
+
+    name: str
+    value: str | None  # None: a switch, or one that stands alone
+
+
+def parse_options(
+    words: Sequence[str], options: Mapping[str, Option]
+) -> tuple[list[Given], list[str]]:
+    """The options at the start of `words`, in order, and the words after them.
+
+    They end at "--", which is dropped, or at the first word that does not begin with "-". A value
+    is the next word, or follows "=". An option that may stand alone takes the next word only
+    where one of `options` or "--" comes after that: else it would take the command away.
+    Raises SpecError naming the option.
+    """
+    given: list[Given] = []
+    rest = list(words)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if name not in options:
+            raise SpecError(name, f"no such option{suggestion(name, options)}")
+        option = options[name]
+        if not option.value:
+            if equals:
+                raise SpecError(name, "takes no value")
+            given.append(Given(name, None))
+        elif equals:
+            given.append(Given(name, value))
+        elif option.may_stand_alone and not _is_value_before_option(rest, options):
+            given.append(Given(name, None))
+        elif not rest or _is_option(rest[0], options):
+            raise SpecError(name, f"needs a value: {name} {option.value}")
+        else:
+            given.append(Given(name, rest.pop(0)))
+    return given, rest
+
+
+def help_lines(options: Mapping[str, Option]) -> str:
+    """One line for each option, as `--help` prints them."""
+    lines = []
+    for name, option in options.items():
+        value = f"[={option.value}]" if option.may_stand_alone else f" {option.value}"
+        head = f"  {name}{value}".rstrip()
+        lines.append(f"{head:{_HELP_COLUMN}}{option.help}")
+    return "\n".join(lines)
+
+
+def _is_option(word: str, options: Mapping[str, Option]) -> bool:
+    return word == "--" or word.partition("=")[0] in options
+
+
+def _is_value_before_option(rest: Sequence[str], options: Mapping[str, Option]) -> bool:
+    return len(rest) > 1 and not rest[0].startswith("-") and _is_option(rest[1], options)

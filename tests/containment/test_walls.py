@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -193,7 +194,7 @@ def test_the_memory_limit_is_that_of_the_cgroup(tmp_path: Path) -> None:
         assert output == "allocated\n", "control: it must fit"
     result, output = attack(program, tmp_path)
     assert (result.verdict, output) == ("memory", "")
-    assert "oom_kill=1" in result.evidence[0]
+    assert re.match("oom(_kill)?=[1-9]", result.evidence[0])  # v2 counts a group's first twice
 
 
 # Built by the clone itself, so there is nothing to leave out; the namespaces are taken away above.

@@ -43,11 +43,12 @@ def descendants(pid: int) -> dict[int, str]:
     found, pending = {}, [pid]
     while pending:
         parent = pending.pop()
-        for task in Path(f"/proc/{parent}/task").glob("*"):  # none, where it is gone
-            try:
-                children = [int(child) for child in (task / "children").read_text().split()]
-            except OSError:
-                continue
+        try:
+            tasks = list(Path(f"/proc/{parent}/task").iterdir())
+            texts = [task.joinpath("children").read_text() for task in tasks]
+        except OSError:
+            continue  # it is gone
+        for children in ([int(child) for child in text.split()] for text in texts):
             for child in children:
                 with contextlib.suppress(OSError):
                     found[child] = Path(f"/proc/{child}/comm").read_text().strip()

@@ -178,7 +178,9 @@ def _search(command: bytes, path: bytes) -> tuple[bytes, ...]:
 
 def _rlimits(limits: Limits, grades: dict[str, str]) -> tuple[tuple[int, int, int], ...]:
     wanted = {
-        resource.RLIMIT_CORE: (0, 0),
+        # One byte, not none: at 0 the kernel still feeds a core to the host's `|handler` of
+        # core_pattern, at 1 it does not (core(5); fs/coredump.c).
+        resource.RLIMIT_CORE: (1, 1),
         resource.RLIMIT_NOFILE: (limits.fds, limits.fds),
         resource.RLIMIT_MEMLOCK: (_MEMLOCK_BYTES, _MEMLOCK_BYTES),
         resource.RLIMIT_NICE: (0, 0),

@@ -50,7 +50,7 @@ def main() -> None:
         return  # the supervisor found that it cannot run anything here
     except OSError as error:
         channel.send(Report(Kind.FAILED, step, error.errno or 0).pack())
-        raise
+        return
     channel.send(Report(Kind.READY).pack())
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # children reap themselves; pidfds tell
     gc.freeze()

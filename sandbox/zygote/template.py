@@ -69,6 +69,8 @@ class HostView:
 
 def build_template(plan: TemplatePlan) -> None:
     """Mount the template at TEMPLATE_ROOT of an otherwise empty root, and move there for good."""
+    # Opened first, because it may lie below the place that the template is about to cover.
+    lower_fd = -1 if plan.lower is None else os.open(plan.lower, os.O_PATH | os.O_DIRECTORY)
     mount(b"template", _PLACE, b"tmpfs", MS_NOSUID, b"mode=0755")
     os.chdir(_PLACE)
     for name in (b"layer", b"nothing", b"proc", b"empty", b"empty/directory", _ROOT):
@@ -78,9 +80,9 @@ def build_template(plan: TemplatePlan) -> None:
     _restrict(b"empty", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _fill_layer(plan)
     # Through a magic link, because a name may hold what separates mount options.
-    lower_fd = os.open(plan.lower or b"nothing", os.O_PATH | os.O_DIRECTORY)
-    _overlay(b"layer", b"/proc/self/fd/%d" % lower_fd, _ROOT)
-    os.close(lower_fd)
+    _overlay(b"layer", b"/proc/self/fd/%d" % lower_fd if plan.lower else b"nothing", _ROOT)
+    if plan.lower is not None:
+        os.close(lower_fd)
     for name in plan.overlays:
         _overlay(b"layer/" + name, b"/" + name, _ROOT + b"/" + name)
     if plan.keeps_lowers:  # an overlay takes no lower layer with mounts in it that are locked

@@ -22,7 +22,7 @@ def read_toml(path: Path, field: str) -> dict[str, Any]:
         raise SpecError(field, f"{path}: over {_MOST_BYTES} bytes")
     try:
         return tomllib.loads(text.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:  # no UTF-8, no TOML, or a number of more digits than int() takes
         raise SpecError(field, f"{path}: {error}") from error
     except RecursionError:
         raise SpecError(field, f"{path}: nested too deeply") from None

@@ -1,61 +1,100 @@
-"""Whatever comes in, a job or our own complaint about it comes out, and nothing else."""
+"""No document, however odd, raises anything but SpecError, with a message of one printable line."""
 
 from pathlib import Path
+from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.job import Job, job_from_mapping
 from sandbox.spec.policy import Policy, load_policy, policy_from_mapping
-from sandbox.spec.quantities import MIB, format_size, parse_size
+from sandbox.spec.toml_file import read_toml
 
-KEYS = [
-    "command", "policy", "root", "cwd", "stdin", "tty", "ro", "copy", "collect", "env", "limits",
-    "require_grade", "allow_degraded", "disk_counts", "isolation", "memory", "syscalls", "why",
-    "extends", "default_action", "environment", "proc", "etc", "allow", "kill", "errno", "names",
-    "where", "flags", "mask", "equals", "one_of", "cpu_time", "disk", "wall", "source",
-]  # fmt: skip
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
-    st.binary(max_size=20), st.sampled_from(["256MiB", "1s", "clone", "EPERM", "CLONE_VM", "a:b"]),
+BASE = Path("/usr/lib")
+
+NAMES = st.sampled_from(
+    ["", "true", "/", "..", "/proc/x", "a:b", "a=b", "=", ":", "\0", "\ud800", "\udcff", "\x1b[1m",
+     "host", "-", "none", "vm", "python3", "python3:x", "x.toml", "256MB", "1s", "EPERM", "clone",
+     "flags", "landlock", "CLONE_THREAD"]
 )  # fmt: skip
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner),
-    max_leaves=20,
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=9) | NAMES
+    | st.text(max_size=9) | st.dates() | st.integers(-(10**400), 10**400)
+)  # fmt: skip
+
+
+def tables(keys: tuple[str, ...], values: st.SearchStrategy) -> st.SearchStrategy:
+    return st.dictionaries(st.sampled_from(keys) | NAMES, values, max_size=5)
+
+
+JOB_KEYS = (
+    "command", "policy", "root", "cwd", "stdin", "tty", "ro", "copy", "collect", "env",
+    "require_grade", "allow_degraded", "disk_counts", "isolation", "limits",
+)  # fmt: skip
+LIMIT_KEYS = ("memory", "cpu_time", "wall", "idle", "processes", "cpus", "core", "disk", "fds")
+RULE_KEYS = ("allow", "kill", "errno", "names", "where", "why", "source", "destination", "path")
+CHECK_KEYS = ("mask", "equals", "not_equals", "one_of")
+INNER = (
+    SCALARS
+    | st.lists(SCALARS, max_size=3)
+    | tables(LIMIT_KEYS + CHECK_KEYS, SCALARS | st.lists(SCALARS, max_size=2))
 )
-documents = st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), values, max_size=8)
+ENTRIES = tables(RULE_KEYS, INNER | tables(("flags", "0", "9"), INNER))
+VALUES = INNER | ENTRIES | st.lists(INNER | ENTRIES, max_size=3)
+POLICY_KEYS = (
+    "extends", "why", "default_action", "syscalls", "limits", "environment", "proc",
+    "cgroup_files", "root", "etc", "optional_walls",
+)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
-@given(documents)
-def test_a_job_or_a_complaint(document: dict[str, object]) -> None:
+def reads(kind: type, read: Any, *arguments: Any) -> None:
+    """`read` gives a `kind`, or raises SpecError that can be printed as it is."""
     try:
-        assert isinstance(job_from_mapping({"command": ["true"], **document}, Path("/")), Job)
-    except SpecError as error:
-        assert error.field and "\n" not in str(error)
-
-
-@settings(deadline=None, max_examples=300)
-@given(documents)
-def test_a_policy_or_a_complaint(document: dict[str, object]) -> None:
-    parent = load_policy("native")
-    try:
-        assert isinstance(policy_from_mapping("p", {"why": "w", **document}, parent), Policy)
+        assert isinstance(read(*arguments), kind)
     except SpecError as error:
         assert error.field
+        assert error.problem
+        assert str(error).isprintable()
 
 
-@given(st.integers(0, 1 << 50))
-def test_a_size_survives_its_own_text(size: int) -> None:
-    assert parse_size(format_size(size), "f", least=0, most=1 << 60) == size
-    assert parse_size(f"{size}MiB", "f", least=0, most=1 << 80) == size * MIB
+@given(tables(JOB_KEYS, VALUES) | VALUES)
+def test_any_document_is_a_job_or_a_refusal(document: Any) -> None:
+    reads(Job, job_from_mapping, document, BASE)
+    if isinstance(document, dict):
+        reads(Job, job_from_mapping, {**document, "command": ["true"]}, BASE)
 
 
-@given(st.text(max_size=30))
-def test_any_text_is_a_size_or_a_complaint(text: str) -> None:
+@given(tables(POLICY_KEYS, VALUES) | VALUES)
+def test_any_document_is_a_policy_or_a_refusal(document: Any) -> None:
+    reads(Policy, policy_from_mapping, "x", document, None)
+    if isinstance(document, dict):
+        document.pop("extends", None)
+        parent = load_policy("strict")
+        reads(Policy, policy_from_mapping, "x", {**document, "why": "w"}, parent)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8")))
+@example(b"x = " + b"1" * 5000)  # more digits than int() takes
+@example(b"x = " + b"[" * 5000)
+@example(b"\xff")
+@example(b"x = 1\nx = 2")
+def test_any_bytes_are_toml_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(content)
     try:
-        assert 0 <= parse_size(text, "f", least=0, most=1 << 60) <= 1 << 60
+        assert isinstance(read_toml(path, "--spec"), dict)
     except SpecError as error:
-        assert error.field == "f"
+        assert error.field == "--spec"
+        assert str(path) in error.problem
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", "/", "/nowhere", "/etc/\0", "/proc/self/mem", "x" * 300]
+)
+def test_what_is_no_file_is_a_refusal(path: str) -> None:
+    with pytest.raises(SpecError, match=r"^--spec: "):
+        read_toml(Path(path), "--spec")

@@ -18,7 +18,7 @@ class Kind:
     FAILED = 1  # step, errno (0: the call succeeded and the wall is not there)
     READY = 2  # init: the sandbox stands; carries the stub's pidfd
     LOCKED = 3  # stub: every wall is up; waits for the word to execute
-    EXITED = 4  # init: wait status of the payload, whether exec had happened
+    EXITED = 4  # init: did a signal end the payload, its number or the exit code, did it exec
     EMPTY = 5  # init: no process is left but itself
 
 
@@ -53,7 +53,6 @@ class Step:
     LANDLOCK = 26
     FILTER = 27
     EXEC = 28
-    MAPS = 29
     CLONE = 30
     TEMPLATE = 31
     USER_NAMESPACE = 32

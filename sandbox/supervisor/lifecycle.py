@@ -208,6 +208,8 @@ class Run:
             if report is None:
                 raise ZygoteError("the sandbox's init died while the job ran; its result is lost")
             if report.kind == Kind.EXITED:
+                if not report.third:
+                    raise self._sandbox.never_executed()
                 self._ending.exited(signaled=bool(report.first), status=report.second)
 
     async def _watch_wall(self) -> None:

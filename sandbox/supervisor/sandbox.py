@@ -141,6 +141,15 @@ class Sandbox:
         if self._lease is not None:
             self._lease.release()
 
+    def never_executed(self) -> SetupError:
+        """Why a stub is dead that had the word to execute, and did not."""
+        usage = self.cgroup.sample()
+        if usage.oom_kills or usage.oom_events:
+            return SetupError(
+                "the memory limit is too small to start the job in; the payload was never started"
+            )
+        return SetupError("the stub was killed before its exec; the payload was never started")
+
     def _kill_init(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -154,9 +163,7 @@ class Sandbox:
         if report is None:
             usage = self.cgroup.sample()
             if usage.oom_kills or usage.oom_events:
-                return SetupError(
-                    "the job's inputs do not fit in its memory limit; the payload was never started"
-                )
+                return self.never_executed()
             return ZygoteError("the sandbox's init died; the payload was never started")
         step, code = STEPS.get(report.first, "?"), report.second
         why = os.strerror(code) if code else "the kernel does not show the wall"

@@ -127,3 +127,11 @@ def test_a_huge_argument_list_is_passed_or_refused_whole(run_sandbox: Callable) 
     over = run_sandbox("--stack", "1MiB", "--", "/bin/true", *["x" * 1000] * 1900)
     assert over.returncode == 126, over
     assert "Argument list too long" in over.stderr
+
+
+def test_a_limit_too_small_to_start_in_is_our_refusal(
+    run_sandbox: Callable, leftovers: None
+) -> None:
+    outcome = run_sandbox("--memory", "4MiB", "--copy", "/usr/bin/python3", "--", "true")
+    assert (outcome.returncode, outcome.result) == (125, None)
+    assert "too small to start the job in" in outcome.stderr

@@ -1,5 +1,7 @@
 """The command line: `sandbox run | policy | doctor | setup`."""
 
+import errno
+import io
 import os
 import sys
 import traceback
@@ -10,7 +12,7 @@ from sandbox.cli import policy, run
 from sandbox.cli.exit_code import CANCELLED, OUR_FAILURE
 from sandbox.cli.options import Option, help_lines, parse_options
 from sandbox.spec.errors import SandboxError, SpecError
-from sandbox.spec.fields import suggestion
+from sandbox.spec.fields import printable, suggestion
 
 __all__ = ["main"]
 
@@ -30,26 +32,32 @@ _SETUP = {
     "--undo": Option("take back what setup did for that user"),
     "--help": Option("show this"),
 }
+# What a write to a file that we did not choose may end with: a full or broken disk, a quota.
+_OUTPUT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Failures of ours are one line on stderr, and code 125."""
-    _open_standard_fds()
+    _open_standard_streams()
     try:
         code = _dispatch(sys.argv[1:] if words is None else words)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except SandboxError as error:
-        print(f"sandbox: {error}", file=sys.stderr)
+        # Messages quote names, which may hold what a terminal obeys; the lines are our own.
+        text = "\n".join(map(printable, str(error).split("\n")))
+        print(f"sandbox: {text}", file=sys.stderr)
     except KeyboardInterrupt:  # before or after a job: during one it is a Result
         return CANCELLED
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter flushes once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
-    except Exception:
-        # A bug of ours. Python's own exit code 1 would read as the payload's.
-        traceback.print_exc()
+        _drop_output()  # whoever read it has gone
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OUTPUT_ERRNOS:
+            _drop_output()
+            print(f"sandbox: output: {error.strerror}", file=sys.stderr)
+        else:
+            # A bug of ours. Python's own exit code 1 would read as the payload's.
+            traceback.print_exc()
     return OUR_FAILURE
 
 
@@ -100,10 +108,21 @@ def _options(
     return {option.name: option.value for option in given}
 
 
-def _open_standard_fds() -> None:
+def _open_standard_streams() -> None:
     # What we open next must not become the payload's stdin, stdout or stderr.
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is `fd`
+    # Python has None for a stream that was closed, and print() takes that for stdout.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    # As stderr does: a name, or an ellipsis, that the locale cannot write is no failure.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    # The interpreter flushes once more at its end, and would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)

@@ -47,7 +47,7 @@ def _check(name: str) -> None:
     except SpecError as error:
         raise SpecError(f"{name}: {error.field}", error.problem) from error
     syscalls = {name for rule in policy.syscalls for name in rule.names}
-    print(f"{name}: a policy; it decides {len(syscalls)} system calls")
+    print(f"{printable(name)}: a policy; it decides {len(syscalls)} system calls")
 
 
 def _lines(policy: Policy) -> Iterator[str]:

@@ -9,6 +9,7 @@ from sandbox.cli.document import LIMITS, SETTINGS, read_job
 from sandbox.cli.exit_code import exit_code, exit_code_of_exec
 from sandbox.cli.options import Option, help_lines, parse_options
 from sandbox.spec.errors import ExecError, SpecError
+from sandbox.spec.fields import printable
 from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy, load_policy
 from sandbox.spec.result import Result
@@ -65,7 +66,7 @@ def run(words: Sequence[str]) -> int:
     except SpecError as error:
         raise origins.explain(error) from error
     except ExecError as error:
-        print(f"sandbox: {error}", file=sys.stderr)
+        print(f"sandbox: {printable(str(error))}", file=sys.stderr)
         return exit_code_of_exec(error)
     if result.verdict != "exited":
         from sandbox.cli.report import one_line

@@ -8,13 +8,14 @@ import json
 import os
 import pwd
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sandbox.spec.errors import HostError, SpecError
 from sandbox.supervisor import cgroup, grants
+from sandbox.supervisor.boot_unit import boot_unit
+from sandbox.supervisor.cgroup.delegate_v1 import v1_mounts
 from sandbox.supervisor.cgroup.files import cgroup_mounts
 from sandbox.supervisor.host import facts, userns_gaps
 from sandbox.supervisor.identity import plan_base_map
@@ -22,22 +23,7 @@ from sandbox.supervisor.subids import read_subids
 
 __all__ = ["Setup", "User", "find_user", "main"]
 
-_PACKAGES = Path(__file__).resolve().parents[2]
 _DELEGATE = "# Made by `sandbox setup`.\n[Service]\nDelegate=cpu cpuset io memory pids\n"
-# cgroup v1 directories are gone after a boot, so a systemd host makes them again.
-_AT_BOOT = """# Made by `sandbox setup`.
-[Unit]
-Description=cgroup directories for the sandbox jobs of {name}
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-Environment=PYTHONPATH={packages}
-ExecStart={python} -m sandbox setup --user {name}
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 class User(NamedTuple):
@@ -162,7 +148,6 @@ class Setup:
         """Have the user's systemd manager hand out all controllers, and run without a login."""
         uid, name = self._user.uid, self._user.name
         if self._put_unit(self._drop_in(), _DELEGATE):
-            self._run(["systemctl", "daemon-reload"])
             self._say(
                 f"to do: {name} logs out and in once, or: systemctl restart user@{uid}.service"
             )
@@ -174,12 +159,10 @@ class Setup:
             self._say(f"{name} now has a systemd manager without a login (lingering)")
 
     def keep_over_boots(self) -> None:
-        """Have systemd repeat this setup at each boot: v1 directories do not outlive one."""
-        service = self._service()
-        text = _AT_BOOT.format(name=self._user.name, packages=_PACKAGES, python=sys.executable)
-        if self._put_unit(service, text):
-            self._run(["systemctl", "daemon-reload"])
-            self._run(["systemctl", "enable", service.name])
+        """Have systemd make the v1 directories again at each boot, which they do not outlive."""
+        service, user = self._service(), self._user
+        text = boot_unit(user.name, user.uid, user.gid, v1_mounts(cgroup_mounts()))
+        self._put_unit(service, text, ["systemctl", "enable", service.name])
 
     def remove_units(self) -> None:
         """Remove the systemd files that are ours, and lingering where we turned it on."""
@@ -228,12 +211,18 @@ class Setup:
     def _service(self) -> Path:
         return self._etc / f"systemd/system/sandbox-setup-{self._user.uid}.service"
 
-    def _put_unit(self, path: Path, text: str) -> bool:
+    def _put_unit(self, path: Path, text: str, *then: Sequence[str]) -> bool:
         if path.exists() and path.read_text() == text:
             self._say(f"{path} is already there")
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        try:
+            for command in (["systemctl", "daemon-reload"], *then):
+                self._run(command)
+        except HostError:
+            path.unlink()  # or a repeated setup would take all of this for done
+            raise
         self._say(f"made {path}")
         return True
 

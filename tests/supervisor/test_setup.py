@@ -1,7 +1,9 @@
 """Setup and undo, below a directory of the test's own; the cgroups as root, for an id of nobody."""
 
 import os
+import shlex
 import stat
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +11,20 @@ import pytest
 
 from sandbox.spec.errors import HostError, SpecError
 from sandbox.supervisor import grants
+from sandbox.supervisor.boot_unit import boot_unit
+from sandbox.supervisor.cgroup import delegate_v1, undelegate_v1
+from sandbox.supervisor.cgroup.delegate_v1 import v1_mounts
+from sandbox.supervisor.cgroup.files import cgroup_mounts
+from sandbox.supervisor.cgroup.parse import mounts
 from sandbox.supervisor.identity import find_ranges
 from sandbox.supervisor.setup import Setup, User, find_user, main
 
 NOBODY = User("4000000", 4_000_000, 4_000_000)  # no account, no line, no cgroup
 FOREIGN = "alice:100000:65536\n# a comment\nnonsense\n"
+V1_MOUNTINFO = "".join(
+    f"{number} 1 0:{number} / /cg/{name} rw,relatime - cgroup cgroup rw,{name}\n"
+    for number, name in enumerate(("cpu", "cpuacct", "cpuset", "memory", "pids"), 30)
+)
 
 
 class Host:
@@ -44,6 +55,12 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
+
+
+def boot_commands(unit: str) -> list[list[str]]:
+    """What systemd would execute; it splits and quotes as a shell does, systemd.service(5)."""
+    lines = [line.removeprefix("ExecStart=") for line in unit.splitlines() if "ExecStart=" in line]
+    return [shlex.split(line) for line in lines]
 
 
 def undo(host: Host) -> None:
@@ -170,17 +187,36 @@ def test_lingering_that_was_on_before_stays_on(host: Host) -> None:
     assert not any("linger" in command for command in host.ran)
 
 
-def test_systemd_repeats_a_setup_of_v1_at_each_boot(host: Host) -> None:
+def test_systemd_makes_the_directories_of_v1_again_at_each_boot(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.supervisor.setup.cgroup_mounts", lambda: mounts(V1_MOUNTINFO))
     at_first = host.files()
     host.setup().keep_over_boots()
     service = host.root / "etc/systemd/system/sandbox-setup-4000000.service"
-    assert "-m sandbox setup --user 4000000\n" in service.read_text()
+    for controller in ("memory", "pids"):
+        assert f"mkdir -p /cg/{controller}/sandbox/4000000\n" in service.read_text()
     assert host.ran == [
         "systemctl daemon-reload",
         "systemctl enable sandbox-setup-4000000.service",
     ]
     host.setup().remove_units()
     assert host.files() == at_first
+
+
+def test_root_runs_nothing_of_ours_at_boot() -> None:
+    commands = boot_commands(boot_unit("4000000", 4_000_000, 4_000_000, mounts(V1_MOUNTINFO)))
+    assert {command[0] for command in commands} <= {"/bin/mkdir", "/bin/chown", "/bin/sh"}
+
+
+def test_a_unit_that_systemd_refuses_is_tried_again(host: Host) -> None:
+    def refuse(command: Sequence[str]) -> None:
+        raise HostError(" ".join(command))
+
+    with pytest.raises(HostError, match="daemon-reload"):
+        Setup(NOBODY, host.root, refuse, host.said.append).delegate_by_systemd()
+    host.setup().delegate_by_systemd()
+    assert host.ran == ["systemctl daemon-reload", "loginctl enable-linger 4000000"]
 
 
 def test_an_unknown_user_is_the_caller_s_mistake() -> None:
@@ -204,6 +240,22 @@ def test_setup_by_an_ordinary_user_names_the_command() -> None:
         pytest.skip("for an ordinary user")
     with pytest.raises(HostError, match="sudo sandbox setup --user 4000000 --undo"):
         main("4000000", True)
+
+
+@pytest.mark.root
+def test_the_boot_unit_s_commands_delegate_v1() -> None:
+    found = [mount for mount in cgroup_mounts() if mount.version == 1]
+    if not any("memory" in mount.controllers for mount in found):
+        pytest.skip("this host has no cgroup v1")
+    text = boot_unit("4000000", 4_000_000, 4_000_000, v1_mounts(found))
+    try:
+        for command in boot_commands(text):
+            subprocess.run(command, check=True)
+        for path in Path("/sys/fs/cgroup").glob("*/sandbox/4000000/cpuset.[cm]*s"):
+            assert path.read_text().strip(), f"{path} is empty: no process can enter"
+        assert delegate_v1(4_000_000, 4_000_000) == [], "something was left to do"
+    finally:
+        undelegate_v1(4_000_000)
 
 
 @pytest.mark.root

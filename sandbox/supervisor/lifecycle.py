@@ -33,6 +33,7 @@ __all__ = ["Caller", "Run"]
 
 _LOOK_SECONDS = 0.1  # the longest time between two looks at what is only sampled
 _LEAST_LOOK_SECONDS = 0.002  # so a job's CPU time is seen at most about this late, on an idle host
+_END_OF_FILE = b"\x04"  # VEOF of a new terminal, termios(3)
 _IDLE_CPU_SECONDS = 0.001  # less progress between two looks than this is none
 
 
@@ -168,6 +169,7 @@ class Run:
             wall_seconds=wall_seconds,
             usage=usage,
             scratch=self._scratch,
+            is_output_over=self._output.is_over,
             limits=limits,
         )
         overshoot = {"wall": max(0.0, wall_seconds - limits.wall_seconds)}
@@ -275,6 +277,8 @@ class Run:
         if self._caller.stdin is not None:
             with contextlib.suppress(OSError):  # the reader is gone
                 await feed(self._caller.stdin, fd, self._count_stdin)
+                if not self._fds:  # a terminal has no end; this is how its user tells one
+                    os.write(fd, _END_OF_FILE)
         if self._fds:
             self._fds[0] = -1
             os.close(fd)  # EOF for the job; a terminal's stays open for its output

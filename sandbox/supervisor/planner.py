@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sandbox.boundary.plan import JobPlan, SandboxPlan, TemplatePlan
 from sandbox.kernel import processes as flags
-from sandbox.spec.errors import HostError, RefusedError
+from sandbox.spec.errors import HostError, RefusedError, SpecError
 from sandbox.spec.job import Job
 from sandbox.spec.limits import GRADES, Limits
 from sandbox.spec.policy import Policy
@@ -17,7 +17,7 @@ from sandbox.supervisor import landlock, rootfs, seccomp
 from sandbox.supervisor.cgroup import Backend, JobCgroup
 from sandbox.supervisor.identity import Lease
 
-__all__ = ["Planner", "grades_of", "refuse_weak_grades"]
+__all__ = ["Planner", "check_core", "grades_of", "refuse_weak_grades"]
 
 _NAMESPACES = (
     flags.CLONE_NEWUSER
@@ -143,6 +143,14 @@ def grades_of(limits: Limits, backend: Backend) -> dict[str, str]:
     grades |= {"disk": "kernel", "fds": "rlimit", "stack": "rlimit"}
     unset = {"cpu_time": limits.cpu_seconds, "idle": limits.idle_seconds, "core": limits.core}
     return grades | {name: "none" for name, value in unset.items() if value is None}
+
+
+def check_core(limits: Limits) -> None:
+    """Raises SpecError where the job is to be pinned to a core that we may not use."""
+    usable = sorted(os.sched_getaffinity(0))
+    if limits.core is not None and limits.core not in usable:
+        cores = ", ".join(map(str, usable))
+        raise SpecError("limits.core", f"{limits.core} is no core of ours; there are {cores}")
 
 
 def refuse_weak_grades(job: Job, grades: dict[str, str], backend: Backend) -> None:

@@ -24,6 +24,7 @@ class Output:
         self._sink = sink
         self._ending = ending
         self.bytes = {"stdout": 0, "stderr": 0}
+        self.is_over = False  # also where the payload ended before anybody could end it
 
     async def pump(self, stream: str, fd: int) -> None:
         """Forward one stream until its end. A slow sink slows the job; nothing is buffered here."""
@@ -38,7 +39,8 @@ class Output:
                 await self._ending.limit("cancelled", f"nobody reads {stream} any more")
             if len(allowed) < len(piece):
                 # Read on, so that the writer can be seen to end.
-                await self._ending.limit("output", f"output over {self._limit_bytes} bytes")
+                self.is_over = True
+                await self._ending.limit("output")
 
     @property
     def total_bytes(self) -> int:

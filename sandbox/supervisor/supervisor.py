@@ -13,7 +13,7 @@ from sandbox.spec.result import Result
 from sandbox.supervisor.artifacts import Files
 from sandbox.supervisor.host import time_facts
 from sandbox.supervisor.lifecycle import Caller, Run
-from sandbox.supervisor.planner import Planner, grades_of, refuse_weak_grades
+from sandbox.supervisor.planner import Planner, check_core, grades_of, refuse_weak_grades
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.startup import Ground
 from sandbox.supervisor.zygote import Zygote
@@ -37,6 +37,7 @@ class Supervisor:
     ) -> Result:
         """Run one job to its end. Raises only for our failures; nothing is left in any case."""
         backend = self._ground.backend
+        check_core(limits)
         grades = grades_of(limits, backend)
         refuse_weak_grades(job, grades, backend)
         noise = time_facts()

@@ -38,6 +38,7 @@ def decide(
     wall_seconds: float,
     usage: Usage,
     scratch: Scratch,
+    is_output_over: bool,
     limits: Limits,
 ) -> tuple[str, list[str]]:
     """The verdict and all evidence. `reason`: the verdict the job was ended for, if it was.
@@ -48,6 +49,8 @@ def decide(
     found = list(evidence)
     if reason == "memory":  # the counters of the moment are behind those of the end
         return reason, [*found, memory_evidence(usage, limits)]
+    if reason == "output" or (reason is None and is_output_over):
+        return "output", [*found, f"output over {limits.output_bytes} bytes"]
     if reason is not None:
         return reason, found
     failed = exit_code != 0

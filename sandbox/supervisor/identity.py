@@ -90,9 +90,9 @@ def write_maps(pid: int, base: BaseMap) -> BaseMap:
             # It refuses a changed primary group, too.
             lines = _lines(base.gid, base.ranges.gids, base.ranges.count)
             if refusal := _run_helper("newgidmap", pid, lines):
-                base = base._replace(ranges=None, why=refusal)
-                _write_single(pid, base)
-                return base
+                single = base._replace(ranges=None, why=refusal)
+                _write_single(pid, single)
+                return single
             lines = _lines(base.uid, base.ranges.uids, base.ranges.count)
             if refusal := _run_helper("newuidmap", pid, lines):
                 raise SetupError(f"the base user namespace has gids but no uids: {refusal}")

@@ -118,8 +118,9 @@ def _put(document: dict[str, Any], option: Given, directory: Path) -> tuple[str,
 
 
 def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
-    document[key] = dict(read_table(document.get(key, {}), key))
-    return document[key]
+    table = dict(read_table(document.get(key, {}), key))
+    document[key] = table
+    return table
 
 
 def _anchored(key: str, value: str, directory: Path) -> str:

@@ -16,15 +16,14 @@ __all__ = ["json_document", "one_line", "opened"]
 
 def one_line(result: Result) -> str:
     """The verdict and its evidence. Names in it may be the job's: nothing that a terminal obeys."""
-    return printable(
-        ": ".join(["sandbox", result.verdict, *filter(None, ["; ".join(result.evidence)])])
-    )
+    evidence = "; ".join(result.evidence)
+    return printable(f"sandbox: {result.verdict}{evidence and f': {evidence}'}")
 
 
 def json_document(result: Result) -> str:
     """The Result as JSON (RFC 8259): ASCII, no NaN, no lone surrogates.
 
-    A byte of a name that is no UTF-8 reads as text: `\\\\xff`, or `\\\\udcff` where it was decoded.
+    A byte of a name that is no UTF-8 reads as text: `\\xff`, or `\\udcff` where it was decoded.
     """
     return json.dumps(_plain(result.to_mapping()), indent=2, allow_nan=False)
 

@@ -1,75 +1,90 @@
-"""python -m bench [--rounds N] [--only TEXT]: ratios to peers, in one interleaved run.
+"""python -m bench: ratios to peers, in one interleaved run.
 
 Run it from the checkout, as an ordinary user, on a quiet machine; needs gcc and bubblewrap.
-Prints the table of docs/performance.md and writes bench/results/latest.json.
+Prints the table, and writes it to a file as JSON.
 """
 
 import argparse
+import datetime
 import json
-import subprocess
-import tempfile
+import os
+import platform
 from pathlib import Path
 
 import trio
 
-from bench.figures import Resident, figures, memory_per_job, resident
+from bench.figures import figures, job_of
+from bench.memory import Memory, measure_memory
+from bench.resident import resident
 from bench.rounds import Ratio, run_rounds
+from bench.stage import Stage, stage
 
-HERE = Path(__file__).resolve().parent
+_RESULTS = Path(__file__).resolve().parent / "results"
+_MEMORY = "memory"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=80)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--only", default="", metavar="TEXT", help="figures with TEXT in the name")
+    parser.add_argument("--markdown", action="store_true", help="as docs/performance.md has it")
+    parser.add_argument("--results", type=Path, default=_RESULTS, metavar="DIRECTORY")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        programs = Path(directory)
-        programs.chmod(0o755)
-        for source in (HERE / "programs").glob("*.c"):
-            program = programs / source.stem
-            subprocess.run(["gcc", "-O2", "-static", "-o", program, source], check=True)
-        with resident(programs) as here:
-            ratios, memory = trio.run(_measure, here, programs, options.rounds, options.only)
-    print("| figure | peer | ratio | p10 to p90 | goal |\n|---|---|---|---|---|")
-    for ratio in ratios:
-        print(_row(ratio))
-    for name, value in memory.items():
-        print(f"\n{name}: {value:.0f}", end="")
-    print()
-    _write(ratios, memory)
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    file = options.results / f"{datetime.date.today()}.json"
+    try:  # before the work: the checkout may be somebody else's
+        options.results.mkdir(exist_ok=True)
+        file.touch()
+    except OSError as error:
+        parser.error(f"--results: {error.filename}: {error.strerror}; name another directory")
+    with stage() as staged:
+        ratios, memory = trio.run(_measure, staged, options.rounds, options.only)
+    if ratios:
+        _print_ratios(ratios, markdown=options.markdown)
+    for found in memory:
+        print(
+            f"\nThe {found.process} grows to {found.ratio:.2f} of its memory while {found.jobs} "
+            f"jobs run: {found.kib_per_job:.0f} KiB a job."
+        )
+    document = {
+        "machine": {
+            "cores": os.cpu_count(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+        },
+        "ratios": [ratio._asdict() for ratio in ratios],
+        _MEMORY: [found._asdict() for found in memory],
+    }
+    file.write_text(json.dumps(document, indent=2) + "\n")
 
 
-async def _measure(
-    here: Resident, programs: Path, rounds: int, only: str
-) -> tuple[list[Ratio], dict[str, float]]:
-    wanted = [figure for figure in figures(here, programs) if only in figure.name]
-    return await run_rounds(wanted, rounds), {} if only else await memory_per_job(here)
+async def _measure(staged: Stage, rounds: int, only: str) -> tuple[list[Ratio], list[Memory]]:
+    with resident(job_of(staged, "true")) as here:
+        wanted = [figure for figure in figures(here, staged) if only in figure.name]
+        ratios = await run_rounds(wanted, rounds)
+        if only not in _MEMORY:
+            return ratios, []
+        return ratios, await measure_memory(here, job_of(staged, "cat"))
 
 
-def _row(ratio: Ratio) -> str:
-    figure = ratio.figure
-    goal = "" if figure.goal is None else f"≤ {figure.goal:g}"
-    spread = f"{ratio.low:.2f} to {ratio.high:.2f}"
-    return f"| {figure.name} | {figure.peer_name} | {ratio.median:.2f} | {spread} | {goal} |"
-
-
-def _write(ratios: list[Ratio], memory: dict[str, float]) -> None:
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    table = [
-        {
-            "figure": ratio.figure.name,
-            "peer": ratio.figure.peer_name,
-            "rounds": ratio.rounds,
-            "ratio": ratio.median,
-            "p10": ratio.low,
-            "p90": ratio.high,
-        }
-        for ratio in ratios
-    ]
-    document = {"ratios": table, "memory": memory}
-    (results / "latest.json").write_text(json.dumps(document, indent=2) + "\n")
+def _print_ratios(ratios: list[Ratio], *, markdown: bool) -> None:
+    rows = [("figure", "÷ peer", "ratio", "p10 to p90", "goal")]
+    for found in ratios:
+        goal = "" if found.goal is None else f"≤ {found.goal:g}"
+        spread = f"{found.low:.2f} to {found.high:.2f}"
+        rows.append((found.figure, found.peer, f"{found.median:.2f}", spread, goal))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if markdown:
+        rows.insert(1, tuple("-" * width for width in widths))
+    left, between, right = ("| ", " | ", " |") if markdown else ("", "  ", "")
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"{left}{between.join(cells)}{right}".rstrip())
 
 
 main()

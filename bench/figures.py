@@ -1,152 +1,104 @@
 """What is measured: whole runs, sandboxes of a resident supervisor, and programs inside."""
 
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import trio
 
-from bench.rounds import Figure
+from bench.resident import Resident
+from bench.rounds import Figure, Measure
+from bench.stage import Stage
 from sandbox.spec.job import Input, Job
-from sandbox.spec.policy import limits_for, load_policy
-from sandbox.supervisor.lifecycle import Caller
-from sandbox.supervisor.planner import Planner
-from sandbox.supervisor.startup import start_zygote, take_ground
-from sandbox.supervisor.supervisor import Supervisor
-from sandbox.supervisor.zygote import Zygote
 
-__all__ = ["Resident", "figures", "memory_per_job", "resident"]
+__all__ = ["figures", "job_of"]
 
-BWRAP = ("bwrap", "--unshare-all", "--ro-bind", "/", "/")
-MANY_JOBS = 100
+_BWRAP = ("bwrap", "--unshare-all", "--ro-bind", "/", "/")
+_MANY, _IN_FLIGHT = 24, 4
 
 
-class Resident:
-    """A supervisor that stays: jobs of one template, one after the other or side by side."""
-
-    def __init__(self, job: Job, stack: ExitStack) -> None:
-        process = start_zygote()
-        stack.callback(process.close)
-        ground, self.files = take_ground(process, job)
-        stack.callback(ground.backend.close)
-        self.policy = load_policy(job.policy)
-        planner = Planner(job, self.policy, ground.backend)
-        process.build_template(planner.template)
-        self._process = process
-        self._make = lambda: Supervisor(ground, Zygote(process), planner)
-        self._supervisor: Supervisor | None = None
-        self.zygote_pid = process.pid
-
-    async def run(self, job: Job) -> bytes:
-        """One job; its stdout. It must exit with 0."""
-        output = bytearray()
-
-        async def sink(_stream: str, data: bytes) -> None:
-            output.extend(data)
-
-        self._supervisor = self._supervisor or self._make()
-        caller = Caller(sink, None, trio.Event())
-        limits = limits_for(job, self.policy)
-        result = await self._supervisor.run(job, self.policy, limits, self.files, caller)
-        assert result.exit_code == 0, (result.verdict, result.evidence, bytes(output))
-        return bytes(output)
+def job_of(stage: Stage, *command: str) -> Job:
+    """A job that sees the C programs at /programs, under the policy for compiled ones."""
+    return Job(
+        tuple(map(str.encode, command)),
+        "native",
+        limits={"wall_seconds": 120.0, "cpu_seconds": 60.0},
+        inputs=(Input(stage.programs, b"/programs", copied=False),),
+    )
 
 
-@contextmanager
-def resident(programs: Path) -> Iterator[Resident]:
-    """A resident supervisor whose jobs see `programs` at /programs."""
-    inputs = (Input(programs, b"/programs", copied=False),)
-    with ExitStack() as stack:
-        yield Resident(Job((b"true",), "native", inputs=inputs), stack)
-
-
-def figures(here: Resident, programs: Path) -> list[Figure]:
+def figures(here: Resident, stage: Stage) -> list[Figure]:
     """Every ratio of this project's own table."""
-    inputs = (Input(programs, b"/programs", copied=False),)
 
-    def job(*command: bytes) -> Job:
-        limits = {"wall_seconds": 120.0, "cpu_seconds": 60.0, "processes": 16}
-        return Job(command, "native", limits=limits, inputs=inputs)
-
-    async def spawn() -> float:
+    async def one() -> float:
         start = time.perf_counter()
-        await here.run(job(b"/usr/bin/true"))
+        await here.run(job_of(stage, "/usr/bin/true"))
         return time.perf_counter() - start
 
-    async def four() -> float:
+    async def many() -> float:
+        async def one_after_the_other() -> None:
+            for _ in range(_MANY // _IN_FLIGHT):
+                await one()
+
         start = time.perf_counter()
         async with trio.open_nursery() as nursery:
-            for _ in range(4):
-                nursery.start_soon(here.run, job(b"/usr/bin/true"))
+            for _ in range(_IN_FLIGHT):
+                nursery.start_soon(one_after_the_other)
         return time.perf_counter() - start
 
-    def inside(name: str) -> Callable[[], Awaitable[float]]:
+    async def until_started() -> float:
+        return float(await here.run(job_of(stage, "/programs/now"))) - here.asked_at
+
+    async def until_started_by_bwrap() -> float:
+        start = time.time()
+        return float(subprocess.check_output([*_BWRAP, stage.programs / "now"])) - start
+
+    def inside(*command: str) -> Measure:
         async def measure() -> float:
-            return float(await here.run(job(b"/programs/" + name.encode())))
+            return float(await here.run(job_of(stage, *command)))
 
         return measure
 
-    def bare(name: str) -> Callable[[], Awaitable[float]]:
+    def bare(name: str, *arguments: str) -> Measure:
         async def measure() -> float:
-            return float(subprocess.check_output([programs / name]))
+            return float(subprocess.check_output([stage.programs / name, *arguments]))
 
         return measure
 
-    cli = (sys.executable, "-m", "sandbox", "run", "--", "true")
-    trio_alone = (sys.executable, "-I", "-c", "import trio")
-    bwrap = _timed(*BWRAP, "true")
+    one_shot = _timed(sys.executable, "-m", "sandbox", "run", "--", "true", cwd=stage.package)
+    bwrap = _timed(*_BWRAP, "true")
+    many_bwraps = _timed(*("xargs", f"-P{_IN_FLIGHT}", "-n1", *_BWRAP, "true"), stdin="1 " * _MANY)
     return [
-        Figure("one-shot `sandbox run -- true`", _timed(*cli), bwrap, "bwrap"),
-        Figure("one-shot `sandbox run -- true`", _timed(*cli), _timed(*trio_alone), "import trio"),
-        Figure("a job of a resident supervisor, created cold", spawn, bwrap, "bwrap", 1.0),
-        Figure("four such jobs at once", four, _four(*BWRAP, "true"), "four bwrap"),
-        Figure("CPU-bound program inside", inside("cpu"), bare("cpu"), "bare", 1.01),
-        Figure("1 000 000 syscalls inside", inside("syscalls"), bare("syscalls"), "bare"),
+        Figure(
+            "`sandbox run -- true`, one shot",
+            one_shot,
+            {"bwrap": bwrap, "`import trio`": _timed(sys.executable, "-I", "-c", "import trio")},
+        ),
+        Figure("a cold job, request to result", one, {"bwrap": bwrap}, 1.0),
+        Figure(
+            "a cold job, clone request to first instruction",
+            until_started,
+            {"bwrap": until_started_by_bwrap},
+        ),
+        Figure(f"{_MANY} cold jobs, {_IN_FLIGHT} in flight", many, {"bwrap, as many": many_bwraps}),
+        Figure("CPU-bound program", inside("/programs/cpu"), {"bare": bare("cpu")}, 1.01),
+        Figure(
+            "1 000 000 system calls",
+            inside("/programs/syscalls"),
+            {
+                "bare": bare("syscalls"),
+                "under a filter of one instruction": bare("syscalls", "filtered"),
+            },
+        ),
     ]
 
 
-async def memory_per_job(here: Resident) -> dict[str, float]:
-    """KiB of private memory that each of many running jobs costs the supervisor."""
-    before = _private_kib(os.getpid())
-    zygote_before = _private_kib(here.zygote_pid)
-    peak = 0.0
-    async with trio.open_nursery() as nursery:
-        for _ in range(MANY_JOBS):
-            nursery.start_soon(here.run, Job((b"/usr/bin/sleep", b"3"), "native"))
-        for _ in range(20):
-            await trio.sleep(0.2)
-            peak = max(peak, _private_kib(os.getpid()))
-    zygote = _private_kib(here.zygote_pid) - zygote_before
-    return {
-        "supervisor_kib_per_job": (peak - before) / MANY_JOBS,
-        "zygote_kib_per_job": zygote / MANY_JOBS,
-        "supervisor_peak_mib": peak / 1024,
-    }
+def _timed(*command: object, cwd: object = None, stdin: str = "") -> Measure:
+    argv = [*map(str, command)]
 
-
-def _timed(*command: object) -> Callable[[], Awaitable[float]]:
     async def measure() -> float:
         start = time.perf_counter()
-        subprocess.run([*map(str, command)], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(argv, check=True, cwd=cwd, input=stdin.encode())
         return time.perf_counter() - start
 
     return measure
-
-
-def _four(*command: str) -> Callable[[], Awaitable[float]]:
-    async def measure() -> float:
-        start = time.perf_counter()
-        running = [subprocess.Popen(command) for _ in range(4)]
-        assert all(process.wait() == 0 for process in running)
-        return time.perf_counter() - start
-
-    return measure
-
-
-def _private_kib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))

@@ -45,7 +45,8 @@ def opened(path: Path) -> Iterator[IO[str]]:
             yield file
         except BaseException:
             if is_new:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # root has dropped, and it is root's file
+                    path.unlink()
             raise
 
 

@@ -1,6 +1,7 @@
 """Checks on syscall arguments as cubes: `(argument & mask) == value`, the one form seccomp has."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 
 from sandbox.spec.errors import SpecError
@@ -10,6 +11,7 @@ __all__ = ["ALL_BITS", "Cube", "cubes_of", "intersection"]
 
 ALL_BITS = (1 << 64) - 1
 _LOW_BITS = (1 << 32) - 1
+_MOST_CUBES = 128  # of one rule
 
 Cube = dict[int, tuple[int, int]]  # argument -> (mask, value): the calls where all of them match
 
@@ -32,9 +34,13 @@ _NARROW = {
 def cubes_of(name: str, where: Iterable[ArgumentCheck]) -> Iterator[Cube]:
     """The calls of `name` that meet all checks, as a union of cubes.
 
-    Raises SpecError: the widths of the call's arguments are not known here.
+    Raises SpecError: the widths of the call's arguments are not known here, or the union would be
+    so large that neither we nor a filter could hold it: each negated check multiplies.
     """
-    for choice in itertools.product(*(_alternatives(name, check) for check in where)):
+    alternatives = [_alternatives(name, check) for check in where]
+    if math.prod(map(len, alternatives)) > _MOST_CUBES:
+        raise SpecError(f"syscalls.{name}", "its negated conditions are too many to be compiled")
+    for choice in itertools.product(*alternatives):
         cube: Cube | None = {}
         for one in choice:
             cube = None if cube is None else intersection(cube, one)

@@ -53,6 +53,8 @@ _LAST_NUMBER = 1023  # above every syscall number of the architectures that we r
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif, seccomp_unotify(2)
 _NOTIF_RECV = 0xC0502100  # SECCOMP_IOCTL_NOTIF_RECV, <linux/seccomp.h>
 
+_MOST_CUBES = 512  # of one syscall; every pair of them is compared
+
 
 class Filter(NamedTuple):
     """A compiled policy, ready to be loaded."""
@@ -187,6 +189,8 @@ def _leaf(name: str, number: int, rules: list[SyscallRule], default: int) -> Lea
         if rule.where
         for cube in cubes_of(name, rule.where)
     ]
+    if len(cubes) > _MOST_CUBES:
+        raise SpecError(field, "its rules have too many conditions to be compiled")
     for (one, here), (other, there) in itertools.combinations(cubes, 2):
         if one != other and intersection(here, there) is not None:
             raise SpecError(field, "two rules match the same arguments and give different actions")

@@ -35,6 +35,10 @@ def figures(here: Resident, stage: Stage) -> list[Figure]:
         await here.run(job_of(stage, "/usr/bin/true"))
         return time.perf_counter() - start
 
+    async def one_right_after() -> float:
+        await one()
+        return await one()
+
     async def many() -> float:
         async def one_after_the_other() -> None:
             for _ in range(_MANY // _IN_FLIGHT):
@@ -75,6 +79,7 @@ def figures(here: Resident, stage: Stage) -> list[Figure]:
             {"bwrap": bwrap, "`import trio`": _timed(sys.executable, "-I", "-c", "import trio")},
         ),
         Figure("a cold job, request to result", one, {"bwrap": bwrap}, 1.0),
+        Figure("a cold job right after another, the same", one_right_after, {"bwrap": bwrap}),
         Figure(
             "a cold job, clone request to first instruction",
             until_started,

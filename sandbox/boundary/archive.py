@@ -3,10 +3,11 @@
 A stream of entries: a header, the name, then `size` bytes. No compression, no links, no owners.
 """
 
+import os
 import struct
 from typing import NamedTuple
 
-__all__ = ["HEADER_BYTES", "Entry", "EntryKind"]
+__all__ = ["HEADER_BYTES", "Entry", "EntryKind", "write_all"]
 
 _HEADER = struct.Struct("<BHIQ")  # kind, name bytes, mode or errno, size
 HEADER_BYTES = _HEADER.size
@@ -37,3 +38,10 @@ class Entry(NamedTuple):
     def unpack(cls, data: bytes) -> "Entry":
         """The header in HEADER_BYTES bytes. Raises struct.error on any other length."""
         return cls(*_HEADER.unpack(data))
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data` to an fd that blocks. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -40,7 +40,6 @@ class Step:
     BINDS = 13
     PIVOT = 14
     NETWORK = 15
-    TERMINAL = 16
     DUMPABLE = 17
     INIT_CAPABILITIES = 18
     INIT_FILTER = 19

@@ -9,10 +9,14 @@ import os
 import signal
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy, limits_for
 from sandbox.spec.result import Result
+
+if TYPE_CHECKING:
+    import trio
 
 __all__ = ["check_policy", "doctor", "run_job", "setup"]
 
@@ -63,15 +67,15 @@ def run_job(
                     nursery.cancel_scope.cancel()
             return result
 
-        return _run(trio.run, main)
+        return _run(main)
 
 
-def _run(
-    run: Callable[[Callable[[], Awaitable[Result]]], Result], main: Callable[[], Awaitable[Result]]
-) -> Result:
+def _run(main: Callable[[], Awaitable[Result]]) -> Result:
     """Run `main`; of several failures at once, raise the first: the others follow from it."""
+    import trio
+
     try:
-        return run(main)
+        return trio.run(main)
     except BaseExceptionGroup as group:
         first: BaseException = group
         while isinstance(first, BaseExceptionGroup):
@@ -100,7 +104,7 @@ def setup(user: str, *, undo: bool) -> int:
     return supervisor_setup.main(user, undo)
 
 
-async def _cancel_on_signals(cancelled: "trio.Event") -> None:  # noqa: F821
+async def _cancel_on_signals(cancelled: "trio.Event") -> None:
     import trio
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:

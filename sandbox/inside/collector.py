@@ -1,13 +1,14 @@
 """The collector: reads a job's artifacts with no more rights than the job had."""
 
+import _signal
 import errno
 import os
 import stat
 import sys
 
-from sandbox.boundary.archive import Entry, EntryKind
+from sandbox.boundary.archive import Entry, EntryKind, write_all
 from sandbox.boundary.plan import CollectPlan
-from sandbox.inside.identity import drop_capabilities, forbid_new_privileges
+from sandbox.inside.identity import become_job, drop_capabilities, forbid_new_privileges
 from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.mounts import (
     RESOLVE_BENEATH,
@@ -15,12 +16,18 @@ from sandbox.kernel.mounts import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
-from sandbox.kernel.processes import CLONE_NEWNS, CLONE_NEWUSER, close_range, prctl, setns
+from sandbox.kernel.processes import (
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    PR_SET_PDEATHSIG,
+    close_range,
+    prctl,
+    setns,
+)
 
 __all__ = ["run_collector"]
 
 _OUT_FD = 3
-_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _PIECE_BYTES = 1 << 18
 
 
@@ -34,11 +41,8 @@ def run_collector(plan: CollectPlan, out_fd: int, user_ns_fd: int, mount_ns_fd: 
         setns(user_ns_fd, CLONE_NEWUSER)
         setns(mount_ns_fd, CLONE_NEWNS)
         os.chdir(b"/")
-        if plan.drops_groups:
-            os.setgroups([])
-        os.setresgid(plan.inside_id, plan.inside_id, plan.inside_id)
-        os.setresuid(plan.inside_id, plan.inside_id, plan.inside_id)
-        prctl(_PR_SET_PDEATHSIG, _SIGKILL)  # after the new uid, which clears it
+        become_job(plan)
+        prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)  # after the new uid, which clears it
         drop_capabilities(plan)
         os.dup2(out_fd, _OUT_FD, inheritable=False)
         root_fd = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -85,6 +89,4 @@ def _send_file(path: bytes, max_bytes: int) -> int:
 
 
 def _send(data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(_OUT_FD, view) :]
+    write_all(_OUT_FD, data)

@@ -2,8 +2,19 @@
 
 import os
 
-from sandbox.boundary.plan import SandboxPlan
-from sandbox.kernel.processes import CAP_SYS_ADMIN, capget, capset, prctl
+from sandbox.boundary.plan import CollectPlan, SandboxPlan
+from sandbox.kernel.processes import (
+    CAP_SYS_ADMIN,
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAPBSET_DROP,
+    PR_GET_NO_NEW_PRIVS,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_SECUREBITS,
+    capget,
+    capset,
+    prctl,
+)
 
 __all__ = [
     "become_job",
@@ -17,16 +28,13 @@ __all__ = [
     "status",
 ]
 
-_PR_CAPBSET_DROP, _PR_SET_SECUREBITS = 24, 28
-_PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 38, 39
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 # SECBIT_NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE, each locked, and KEEP_CAPS locked off:
 # no uid, not even 0, means capabilities again (capabilities(7)).
 _SECUREBITS = 0xEF
 _LAST_CAPABILITY = 63
 
 
-def become_job(plan: SandboxPlan) -> None:
+def become_job(plan: SandboxPlan | CollectPlan) -> None:
     """Change to the job's one id. Capabilities in this user namespace stay: no id here is 0."""
     if plan.drops_groups:
         os.setgroups([])
@@ -48,11 +56,11 @@ def drop_capabilities(_plan: object) -> None:
     """Empty every capability set, and lock the ways back."""
     try:
         for capability in range(_LAST_CAPABILITY + 1):
-            prctl(_PR_CAPBSET_DROP, capability)
+            prctl(PR_CAPBSET_DROP, capability)
     except OSError:
         pass  # EINVAL: past the last one that this kernel has; `holds` looks at the set itself
-    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    prctl(_PR_SET_SECUREBITS, _SECUREBITS)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    prctl(PR_SET_SECUREBITS, _SECUREBITS)
     capset(0, 0, 0)
 
 
@@ -77,12 +85,12 @@ def mount_rights_only(_plan: object) -> bool:
 
 def forbid_new_privileges(_plan: object) -> None:
     """No execve gains rights from here on; seccomp(2) and landlock(7) demand it."""
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def privileges_forbidden(_plan: object) -> bool:
     """Whether no_new_privs is set."""
-    return prctl(_PR_GET_NO_NEW_PRIVS) == 1
+    return prctl(PR_GET_NO_NEW_PRIVS) == 1
 
 
 def status() -> dict[bytes, bytes]:

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import os
 import select
-import sys
 
 from sandbox.boundary.channel import Channel
 from sandbox.boundary.plan import SandboxPlan
@@ -18,17 +17,28 @@ from sandbox.inside.identity import (
     privileges_forbidden,
     status,
 )
-from sandbox.inside.placement import Placement, clocks_shifted, shift_clocks
-from sandbox.inside.steps import Step, StepFailed, raise_walls
+from sandbox.inside.placement import Placement
+from sandbox.inside.steps import Step, raise_walls, run_to_end
 from sandbox.inside.stub import IDENTITY_STEPS, run_stub
 from sandbox.inside.view import VIEW_STEPS, View
 from sandbox.kernel.confinement import seccomp_load
-from sandbox.kernel.processes import CLONE_NEWCGROUP, clone3, close_range, prctl, setns, signalfd
+from sandbox.kernel.processes import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWTIME,
+    PR_GET_DUMPABLE,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    clone3,
+    close_range,
+    prctl,
+    setns,
+    signalfd,
+    unshare,
+)
 
 __all__ = ["NAMESPACES", "Sandbox", "own_namespaces", "run_init"]
 
 NAMESPACES = (b"user", b"mnt", b"pid", b"net", b"ipc", b"uts")
-_PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 3, 4
 _TIOCSPTLCK = 0x40045431  # <asm-generic/ioctls.h>: unlock the slave, as unlockpt(3)
 
 
@@ -63,10 +73,17 @@ class Sandbox:
         return not set(self.outside.values()) & set(own_namespaces().values())
 
     def shift_clocks(self) -> None:
-        shift_clocks(self.plan.time_offsets)
+        # A time namespace for the children, in which the host's uptime is not seen.
+        if self.plan.time_offsets is not None:
+            unshare(CLONE_NEWTIME)
+            with open(b"/proc/self/timens_offsets", "wb", buffering=0) as file:
+                file.write(self.plan.time_offsets)
 
     def clocks_shifted(self) -> bool:
-        return clocks_shifted(self.plan.time_offsets)
+        if self.plan.time_offsets is None:
+            return True
+        with open(b"/proc/self/timens_offsets", "rb") as file:
+            return file.read().split() == self.plan.time_offsets.split()
 
     def join_payload_cgroup_namespace(self) -> None:
         # A cgroup mount shows what its maker's namespace shows.
@@ -77,13 +94,13 @@ class Sandbox:
         return own.st_ino == payload.st_ino
 
     def become_unreadable(self) -> None:
-        prctl(_PR_SET_DUMPABLE, 0)
+        prctl(PR_SET_DUMPABLE, 0)
 
     def is_unreadable(self) -> bool:
-        return prctl(_PR_GET_DUMPABLE) == 0
+        return prctl(PR_GET_DUMPABLE) == 0
 
     def filter_own_syscalls(self) -> None:
-        prctl(_PR_SET_PDEATHSIG, 0)  # all is built: from here on a job outlives its zygote
+        prctl(PR_SET_PDEATHSIG, 0)  # all is built: from here on a job outlives its zygote
         seccomp_load(self.plan.init_filter, listener=False)
 
     def own_syscalls_filtered(self) -> bool:
@@ -124,25 +141,20 @@ _PLACE_STEPS = (Step(Code.CGROUP_INIT, Placement.enter, Placement.has_entered),)
 
 def run_init(sandbox: Sandbox, trees: list[int], mapped_fd: int) -> None:
     """Build the sandbox and serve it to its end. Never returns: its exit kills all inside."""
-    try:
+
+    def life() -> None:
         if not os.read(mapped_fd, 1):
             raise EOFError  # the zygote could not write the id maps
         _serve(sandbox.control, sandbox.plan.stub_name, *_build(sandbox, trees))
-    except StepFailed as failed:
-        sandbox.control.send(failed.report.pack())
-    except EOFError:
-        pass  # the supervisor is gone
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # a bug of ours
-    finally:
-        os._exit(1)
+
+    run_to_end(life, sandbox.control.send)
 
 
 def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
     """Raise every wall of the sandbox; the stub's pid and the fd that tells of dead children."""
     plan = sandbox.plan
     # While it builds it does not listen: it dies with the zygote, which dies with the supervisor.
-    prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
     raise_walls(_PLACE_STEPS, Placement(sandbox.init_cgroup_fds))
     raise_walls(_BIRTH_STEPS, sandbox)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
@@ -160,7 +172,7 @@ def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
     _, (sandbox.payload_cgroup_ns_fd,) = parked.receive()
     raise_walls(_CGROUP_STEPS, sandbox)
     raise_walls(IDENTITY_STEPS, plan)
-    prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)  # the new uid has cleared it, prctl(2)
+    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)  # the new uid has cleared it, prctl(2)
     raise_walls(VIEW_STEPS, View(plan, trees))
     parked.receive()  # its capabilities are gone, and it waits
     handed = [

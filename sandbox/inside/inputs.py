@@ -2,7 +2,7 @@
 
 import os
 
-from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind
+from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind, write_all
 
 __all__ = ["write_inputs"]
 
@@ -25,7 +25,7 @@ def write_inputs(fd: int) -> None:
         left = entry.size
         while left:
             piece = _read_exactly(fd, min(left, _PIECE_BYTES))
-            _write_all(out_fd, piece)
+            write_all(out_fd, piece)
             left -= len(piece)
         os.fchmod(out_fd, entry.mode)  # the umask does not count: it is the caller's file
         os.close(out_fd)
@@ -39,9 +39,3 @@ def _read_exactly(fd: int, count: int) -> bytes:
             raise OSError(5, "the inputs were cut off")  # EIO
         count -= len(pieces[-1])
     return b"".join(pieces)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -24,11 +24,10 @@ from sandbox.kernel.confinement import (
     landlock_restrict_self,
     seccomp_load,
 )
-from sandbox.kernel.processes import close_range, prctl
+from sandbox.kernel.processes import PR_SET_DUMPABLE, close_range, prctl
 
 __all__ = ["LOCK_STEPS", "PARK_STEPS", "Lock"]
 
-_PR_SET_DUMPABLE = 4
 _PROBE = b"/tmp/.landlock"
 
 
@@ -119,7 +118,7 @@ class Lock:
     def filter_syscalls(self) -> None:
         # Only while the stub is traceable may the supervisor take the listener out of it
         # (pidfd_getfd(2)); nobody else is in this pid namespace but init.
-        prctl(_PR_SET_DUMPABLE, 1)
+        prctl(PR_SET_DUMPABLE, 1)
         self.listener_fd = seccomp_load(self.plan.filter, listener=self.plan.notifies)
 
     def syscalls_filtered(self) -> bool:

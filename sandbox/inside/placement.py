@@ -2,9 +2,9 @@
 
 import os
 
-from sandbox.kernel.processes import CLONE_NEWCGROUP, CLONE_NEWTIME, unshare
+from sandbox.kernel.processes import CLONE_NEWCGROUP, unshare
 
-__all__ = ["Placement", "clocks_shifted", "shift_clocks"]
+__all__ = ["Placement"]
 
 
 class Placement:
@@ -32,22 +32,6 @@ class Placement:
 
     def cgroup_hidden(self) -> bool:
         return all(line.endswith(b":/") for line in _own_cgroups())
-
-
-def shift_clocks(offsets: bytes | None) -> None:
-    """A time namespace for the children, in which the host's uptime is not seen."""
-    if offsets is not None:
-        unshare(CLONE_NEWTIME)
-        with open(b"/proc/self/timens_offsets", "wb", buffering=0) as file:
-            file.write(offsets)
-
-
-def clocks_shifted(offsets: bytes | None) -> bool:
-    """Whether the children's clocks are shifted by exactly that. time_namespaces(7)."""
-    if offsets is None:
-        return True
-    with open(b"/proc/self/timens_offsets", "rb") as file:
-        return file.read().split() == offsets.split()
 
 
 def _own_cgroups() -> list[bytes]:

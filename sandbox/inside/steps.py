@@ -1,11 +1,13 @@
 """A step between clone and exec: build a wall, then ask the kernel whether it stands."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from sandbox.boundary.report import Kind, Report
 
-__all__ = ["Step", "StepFailed", "raise_walls"]
+__all__ = ["Step", "StepFailed", "raise_walls", "run_to_end"]
 
 
 class Step(NamedTuple):
@@ -32,3 +34,17 @@ def raise_walls(steps: Iterable[Step], plan: Any) -> None:
                 raise StepFailed(step.code, 0)  # the calls succeeded, and the wall is not there
         except OSError as error:
             raise StepFailed(step.code, error.errno or 0) from None
+
+
+def run_to_end(life: Callable[[], None], send: Callable[[bytes], object]) -> NoReturn:
+    """Live a process's whole life; a step that failed is sent, and a gone supervisor ends it."""
+    try:
+        life()
+    except StepFailed as failed:
+        send(failed.report.pack())
+    except EOFError:
+        pass  # the supervisor is gone
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a bug of ours
+    finally:
+        os._exit(1)

@@ -1,7 +1,6 @@
 """The stub: forked by init, parked until a job comes, then locked; it becomes the payload."""
 
 import os
-import sys
 
 from sandbox.boundary.channel import LENGTH, Channel
 from sandbox.boundary.plan import JobPlan, SandboxPlan, decode
@@ -10,12 +9,11 @@ from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import become_job, is_job
 from sandbox.inside.lock import LOCK_STEPS, PARK_STEPS, Lock
 from sandbox.inside.placement import Placement
-from sandbox.inside.steps import Step, StepFailed, raise_walls
-from sandbox.kernel.processes import prctl
+from sandbox.inside.steps import Step, StepFailed, raise_walls, run_to_end
+from sandbox.kernel.processes import PR_SET_NAME, prctl
 
 __all__ = ["IDENTITY_STEPS", "run_stub"]
 
-_PR_SET_NAME = 15
 
 PLACE_STEPS = (
     Step(Code.CGROUP_PAYLOAD, Placement.enter, Placement.has_entered),
@@ -27,8 +25,9 @@ IDENTITY_STEPS = (Step(Code.IDENTITY, become_job, is_job),)
 def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking: Channel) -> None:
     """Park, say so on `parking`, then lock and execute the one job that comes. Never returns."""
     lock = Lock(channel.fileno())
-    try:
-        prctl(_PR_SET_NAME, plan.stub_name)
+
+    def life() -> None:
+        prctl(PR_SET_NAME, plan.stub_name)
         raise_walls(PLACE_STEPS, Placement(cgroup_fds))
         cgroup_ns_fd = os.open(b"/proc/self/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
         parking.send(LENGTH.pack(0), (cgroup_ns_fd,))
@@ -41,14 +40,9 @@ def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking
         os.write(lock.report_fd, Report(Kind.LOCKED).pack())
         if os.read(lock.report_fd, 1):
             _execute(lock.plan)
-    except StepFailed as failed:
-        os.write(lock.report_fd, failed.report.pack())
-    except EOFError:
-        pass  # the supervisor is gone
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # a bug of ours
-    finally:
-        os._exit(1)
+
+    # The report's fd is another one once the fds are sorted.
+    run_to_end(life, lambda report: os.write(lock.report_fd, report))
 
 
 def _execute(job: JobPlan) -> None:

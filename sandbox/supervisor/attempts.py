@@ -20,7 +20,6 @@ from sandbox.supervisor.identity import BaseMap, write_maps
 
 __all__ = ["Attempts", "attempt"]
 
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _LANDLOCK_EXECUTE = 1
 _ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET of SECCOMP_RET_ALLOW
 
@@ -76,7 +75,7 @@ def _child(owner: tuple[int, int] | None, answers_fd: int, mapped_fd: int) -> No
             os.setgroups([])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-            kernel.prctl(_PR_SET_DUMPABLE, 1)  # else our maps in /proc are root's
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # else our maps in /proc are root's
         kernel.unshare(kernel.CLONE_NEWUSER)
 
     answer("user", _errno_of(become_owner))
@@ -129,13 +128,13 @@ def _proc() -> None:
 
 
 def _landlock() -> None:
-    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     ruleset_fd = landlock_create_ruleset(_LANDLOCK_EXECUTE, 0, 0)
     landlock_restrict_self(ruleset_fd)
 
 
 def _syscalls() -> None:
-    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     seccomp_load(_ALLOW_ALL, listener=True)
 
 

@@ -75,6 +75,7 @@ class Planner:
         """The plan of one sandbox, for the identity and cgroup that were taken for it."""
         disk_bytes = -(-limits.disk_bytes // _PAGE_BYTES) * _PAGE_BYTES
         inodes = limits.disk_inodes + rootfs.OWN_INODES
+        binds = rootfs.plan_binds(job)
         offsets = None
         if self._facts.has_time_namespaces:
             monotonic, boot = (
@@ -99,8 +100,8 @@ class Planner:
             proc_options=b"subset=pid" if self._policy.proc == "pid" else b"",
             proc_masks=self._masks,
             cgroup_mounts=self._cgroup_mounts,
-            binds=rootfs.plan_binds(job),
-            mounts=rootfs.plan_mounts(job, self.template, self._masks, self._cgroup_mounts),
+            binds=binds,
+            mounts=rootfs.plan_mounts(job, self.template, binds, self._masks, self._cgroup_mounts),
             init_filter=self._init_filter,
             stub_name=b"stub-" + secrets.token_hex(5).encode(),
             terminal=job.tty,

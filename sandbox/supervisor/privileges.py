@@ -5,7 +5,15 @@ import pwd
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.kernel.processes import capset, prctl
+from sandbox.kernel.processes import (
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAPBSET_DROP,
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+    capset,
+    prctl,
+)
 from sandbox.spec.errors import HostError, SetupError
 from sandbox.supervisor.identity import BaseMap, BaseRanges
 from sandbox.supervisor.subids import Range, read_subids
@@ -16,8 +24,6 @@ __all__ = ["ROOT_RANGE", "choose_root_map", "drop_for_good"]
 # nobody: above its container ranges, below 2^31.
 ROOT_RANGE = Range(0x70000000, 65536)
 
-_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 24, 38
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _LAST_CAPABILITY = 63
 _CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 
@@ -72,12 +78,12 @@ def drop_for_good(uid: int, gid: int) -> None:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-        prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
         capset(0, 0, 0)
-        prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
         # A change of uid makes our files in /proc root's (PR_SET_DUMPABLE(2const)), and the maps
         # of our own children could not be written. Only our own processes have this uid.
-        prctl(_PR_SET_DUMPABLE, 1)
+        prctl(PR_SET_DUMPABLE, 1)
     except OSError as error:
         raise SetupError(f"root could not be dropped: {error}") from error
     if left := _rights_left(uid, gid):
@@ -87,7 +93,7 @@ def drop_for_good(uid: int, gid: int) -> None:
 def _drop_bounding_set() -> None:
     for capability in range(_LAST_CAPABILITY + 1):
         try:
-            prctl(_PR_CAPBSET_DROP, capability)
+            prctl(PR_CAPBSET_DROP, capability)
         except OSError:
             # EINVAL: past the last capability of this kernel. EPERM: a container without
             # CAP_SETPCAP; no_new_privs closes what the bounding set would.

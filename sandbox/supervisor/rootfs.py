@@ -139,6 +139,7 @@ def plan_uppers(template: TemplatePlan) -> tuple[bytes, ...]:
 def plan_mounts(
     job: Job,
     template: TemplatePlan,
+    binds: tuple[Bind, ...],
     masks: tuple[tuple[bytes, bool], ...],
     cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...],
 ) -> tuple[tuple[bytes, bytes], ...]:
@@ -152,7 +153,7 @@ def plan_mounts(
     mounts |= {b"/proc/" + name: b"ro," + quiet for name, _ in masks}
     mounts |= {b"/" + target: b"ro," + quiet for _, _, target in cgroup_mounts}
     mounts |= {b"/" + scratch_cwd(job): data, b"/tmp": data, b"/dev/shm": quiet}
-    mounts |= {b"/" + bind.target: root for bind in plan_binds(job)}
+    mounts |= {b"/" + bind.target: root for bind in binds}
     return tuple(mounts.items())
 
 

@@ -34,9 +34,8 @@ class Sandbox:
         self._lease = lease
         self._control, self._init_end = Link.pair()
         self._report, self._stub_end = Link.pair()
-        self._pid = self._pidfd = self._stub_pid = self._stub_pidfd = -1
+        self._pidfd = self._stub_pid = self._stub_pidfd = -1
         self._empty = trio.Event()
-        self._ends_known = trio.Event()
 
     async def spawn(self, zygote: Zygote) -> None:
         """Have it cloned and built; it is then parked and verified. Raises SetupError, …"""
@@ -46,7 +45,7 @@ class Sandbox:
         fds += [] if cgroup.into_fd is None else [cgroup.into_fd]
         fds += [*cgroup.init_procs_fds, *cgroup.payload_procs_fds]
         try:
-            self._pid, self._pidfd = await zygote.spawn(self._plan, tuple(fds))
+            _pid, self._pidfd = await zygote.spawn(self._plan, tuple(fds))
         finally:
             self._init_end.close()
             self._stub_end.close()

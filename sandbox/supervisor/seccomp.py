@@ -9,6 +9,7 @@ several times as fast as one compare a syscall.
 import difflib
 import errno
 import fcntl
+import functools
 import itertools
 import os
 import select
@@ -94,6 +95,7 @@ def compile_filter(policy: Policy, *, listener: bool) -> Filter:
     return Filter(search_tree(ARCH, leaves, default, _KILL), notifies)
 
 
+@functools.cache
 def init_filter() -> bytes:
     """The filter of a sandbox's pid 1 once its walls stand; every other call kills it, and so all.
 
@@ -112,6 +114,7 @@ def init_filter() -> bytes:
     )  # fmt: skip
 
 
+@functools.cache  # compiled once, not for each job with artifacts
 def collector_filter() -> bytes:
     """The filter of the artifact collector: it opens below a directory it holds, reads, sends."""
     return _closed_filter(

@@ -7,15 +7,12 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sandbox.boundary.channel import LENGTH
 from sandbox.boundary.plan import CollectPlan, SandboxPlan, TemplatePlan, encode
 from sandbox.boundary.report import REPORT_BYTES, STEPS, Kind, Report
 from sandbox.spec.errors import HostError, SetupError, ZygoteError
 from sandbox.supervisor.identity import BaseMap, write_maps
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Zygote", "ZygoteProcess"]
 
@@ -57,8 +54,6 @@ class ZygoteProcess:
 
     def build_template(self, plan: TemplatePlan) -> None:
         """Have it mount the root that its sandboxes share. Raises SetupError with the errno."""
-        from sandbox.boundary.channel import LENGTH
-
         data = encode(plan)
         self.socket.sendall(LENGTH.pack(len(data)) + data)
         self._expect_ready("the template's mounts")

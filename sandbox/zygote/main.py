@@ -10,13 +10,20 @@ from sandbox.boundary.plan import Bind, CollectPlan, SandboxPlan, TemplatePlan, 
 from sandbox.boundary.report import Kind, Report, Step
 from sandbox.inside.collector import run_collector
 from sandbox.inside.init import Sandbox, own_namespaces, run_init
-from sandbox.kernel.processes import CLONE_NEWUSER, clone3, close_range, prctl, unshare
+from sandbox.kernel.processes import (
+    CLONE_NEWUSER,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    clone3,
+    close_range,
+    prctl,
+    unshare,
+)
 from sandbox.zygote.template import HostView, build_template
 
 __all__ = ["CHANNEL_FD", "main"]
 
 CHANNEL_FD = 3
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
 def main() -> None:
@@ -32,8 +39,8 @@ def main() -> None:
         os.setgroups([])
         os.setresgid(owner, owner, owner)
         os.setresuid(owner, owner, owner)
-        prctl(_PR_SET_DUMPABLE, 1)  # else /proc/PID/uid_map of our children belongs to root
-    prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)
+        prctl(PR_SET_DUMPABLE, 1)  # else /proc/PID/uid_map of our children belongs to root
+    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     step = Step.USER_NAMESPACE
     try:

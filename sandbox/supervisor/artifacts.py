@@ -7,31 +7,62 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import trio
-
-from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind
+from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind, write_all
 from sandbox.spec.errors import SpecError
 from sandbox.spec.job import Artifact, Input, Job
+from sandbox.supervisor.streams import read, write
 
 __all__ = ["Destination", "Files", "Source", "receive", "send"]
 
 _PIECE_BYTES = 1 << 18
 
 
-class Source(NamedTuple):
+class Source:
     """One file or directory to be copied in."""
 
-    path: Path
-    destination: bytes
-    fd: int | None  # opened ahead, where we are about to lose the right to
+    def __init__(self, path: Path, destination: bytes, *, ahead: bool) -> None:
+        """`ahead`: open it now, because we are about to lose the right to."""
+        self.path, self.destination = path, destination
+        self._fd = self._open() if ahead else -1
+
+    def take(self) -> int:
+        """Its fd, the caller's to close. Raises SpecError naming the file."""
+        fd, self._fd = self._fd, -1
+        return fd if fd >= 0 else self._open()
+
+    def close(self) -> None:
+        """Close it, unless it was taken."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise SpecError("copy", f"{self.path}: {error.strerror}") from error
 
 
-class Destination(NamedTuple):
+class Destination:
     """One host file that waits for its artifact."""
 
-    artifact: Artifact
-    fd: int
-    is_new: bool
+    def __init__(self, artifact: Artifact) -> None:
+        """Raises OSError."""
+        self.artifact = artifact
+        self.is_new = not artifact.destination.exists()
+        # Executable, because root can take that back only now, and others later too.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        self.fd = os.open(artifact.destination, flags, 0o777)
+
+    def close(self, *, was_collected: bool) -> None:
+        """Close it, once; a file that we made and nothing came for goes again."""
+        if self.fd < 0:
+            return
+        os.close(self.fd)
+        self.fd = -1
+        if self.is_new and not was_collected:
+            with contextlib.suppress(OSError):  # root gave up the right to; an empty file stays
+                self.artifact.destination.unlink()
 
 
 def _open_sources(inputs: tuple[Input, ...]) -> tuple[Source, ...]:
@@ -40,15 +71,14 @@ def _open_sources(inputs: tuple[Input, ...]) -> tuple[Source, ...]:
     Started as root we drop before anything is sent, so files are opened now; else on their turn,
     because a workspace may have more of them than there are fds.
     """
+    ahead = os.geteuid() == 0
     sources = []
     for item in inputs:
         if not item.copied:
             continue
         for path in _walk(item.source):
             below = os.fsencode(path)[len(os.fsencode(item.source)) :]
-            sources.append(Source(path, item.destination + below, None))
-    if os.geteuid() == 0:
-        return tuple(s._replace(fd=_open_source(s.path)) for s in sources)
+            sources.append(Source(path, item.destination + below, ahead=ahead))
     return tuple(sources)
 
 
@@ -57,25 +87,12 @@ def _open_destinations(artifacts: tuple[Artifact, ...]) -> tuple[Destination, ..
     opened: list[Destination] = []
     for artifact in artifacts:
         try:
-            is_new = not artifact.destination.exists()
-            # Executable, because root can take that back only now, and others later too.
-            fd = os.open(artifact.destination, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o777)
+            opened.append(Destination(artifact))
         except OSError as error:
             for destination in opened:
-                _close_destination(destination, was_collected=False)
+                destination.close(was_collected=False)
             raise SpecError("collect", f"{artifact.destination}: {error.strerror}") from error
-        opened.append(Destination(artifact, fd, is_new))
     return tuple(opened)
-
-
-def _close_destination(destination: Destination, *, was_collected: bool) -> None:
-    """Close it; a file that we made and nothing came for goes again."""
-    os.close(destination.fd)
-    if destination.is_new and not was_collected:
-        try:
-            destination.artifact.destination.unlink()
-        except OSError:
-            return  # root gave up the right to; an empty file stays
 
 
 class Files(NamedTuple):
@@ -93,12 +110,9 @@ class Files(NamedTuple):
     def close(self) -> None:
         """Close what no job took: after a failure, our new and empty files go again."""
         for destination in self.destinations:
-            with contextlib.suppress(OSError):
-                _close_destination(destination, was_collected=False)
+            destination.close(was_collected=False)
         for source in self.sources:
-            if source.fd is not None:
-                with contextlib.suppress(OSError):
-                    os.close(source.fd)
+            source.close()
 
 
 async def send(sources: tuple[Source, ...], fd: int) -> None:
@@ -106,7 +120,7 @@ async def send(sources: tuple[Source, ...], fd: int) -> None:
     try:
         for source in sources:
             await _send_one(source, fd)
-        await _write(fd, Entry(EntryKind.END).pack())
+        await write(fd, Entry(EntryKind.END).pack())
     except BrokenPipeError:
         return  # the stub is dead, and whoever waits for it knows
 
@@ -128,9 +142,9 @@ async def receive(destinations: tuple[Destination, ...], fd: int) -> dict[str, s
             for unmet in (destination, *waiting):
                 name = os.fsdecode(unmet.artifact.path)
                 outcome[name] = "not collected: the collector died"
-                _close_destination(unmet, was_collected=False)
+                unmet.close(was_collected=False)
             break
-        _close_destination(destination, was_collected=outcome[name].startswith("collected"))
+        destination.close(was_collected=outcome[name].startswith("collected"))
     return outcome
 
 
@@ -147,7 +161,7 @@ async def _receive_one(destination: Destination, reader: "_Reader") -> str:
         left -= len(piece)
         try:
             if not failure:
-                _write_all(destination.fd, piece)
+                write_all(destination.fd, piece)
         except OSError as error:  # the host's disk is full: told, and the next one may still fit
             failure = f"not collected: {destination.artifact.destination}: {error.strerror}"
     if failure:
@@ -157,12 +171,6 @@ async def _receive_one(destination: Destination, reader: "_Reader") -> str:
         with contextlib.suppress(PermissionError):  # root has dropped, and it is root's file
             os.fchmod(destination.fd, 0o666 & ~_umask())
     return f"collected {entry.size} bytes"
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _walk(top: Path) -> Iterator[Path]:
@@ -176,43 +184,27 @@ def _raise(error: OSError) -> None:
     raise SpecError("copy", f"{error.filename}: {error.strerror}") from error
 
 
-def _open_source(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise SpecError("copy", f"{path}: {error.strerror}") from error
-
-
 async def _send_one(source: Source, pipe_fd: int) -> None:
-    fd = _open_source(source.path) if source.fd is None else source.fd
+    fd = source.take()
     try:
         found = os.fstat(fd)
         name = source.destination
         if stat.S_ISDIR(found.st_mode):
-            await _write(pipe_fd, Entry(EntryKind.DIRECTORY, len(name)).pack() + name)
+            await write(pipe_fd, Entry(EntryKind.DIRECTORY, len(name)).pack() + name)
             return
         if not stat.S_ISREG(found.st_mode):
             raise SpecError("copy", f"{source.path} is neither a file nor a directory")
         mode = found.st_mode & 0o777
-        await _write(pipe_fd, Entry(EntryKind.FILE, len(name), mode, found.st_size).pack() + name)
+        await write(pipe_fd, Entry(EntryKind.FILE, len(name), mode, found.st_size).pack() + name)
         left = found.st_size
         while left:
             piece = os.read(fd, min(left, _PIECE_BYTES))
             if not piece:
                 raise SpecError("copy", f"{source.path} became shorter while it was read")
-            await _write(pipe_fd, piece)
+            await write(pipe_fd, piece)
             left -= len(piece)
     finally:
         os.close(fd)
-
-
-async def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            await trio.lowlevel.wait_writable(fd)
 
 
 class _Reader:
@@ -222,11 +214,7 @@ class _Reader:
     async def exactly(self, count: int) -> bytes:
         data = bytearray()
         while len(data) < count:
-            try:
-                piece = os.read(self._fd, count - len(data))
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._fd)
-                continue
+            piece = await read(self._fd, count - len(data))
             if not piece:
                 raise EOFError
             data += piece

@@ -1,5 +1,6 @@
 """A job's streams: what comes out is counted to the byte, what goes in waits for the reader."""
 
+import contextlib
 import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +10,7 @@ import trio
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.ending import Ending
 
-__all__ = ["Output", "feed", "open_pipes"]
+__all__ = ["Output", "feed", "open_pipes", "read", "write"]
 
 _PIECE_BYTES = 65536
 
@@ -28,7 +29,7 @@ class Output:
 
     async def pump(self, stream: str, fd: int) -> None:
         """Forward one stream until its end. A slow sink slows the job; nothing is buffered here."""
-        while piece := await _read(fd):
+        while piece := await read(fd):
             allowed = piece[: self._left]
             self._left -= len(allowed)
             self.bytes[stream] += len(allowed)
@@ -50,18 +51,36 @@ class Output:
 
 async def feed(source: AsyncIterator[bytes], fd: int, counter: Callable[[int], None]) -> None:
     """Write `source` to the job until it ends or the job reads no more. The caller closes `fd`."""
-    async for piece in source:
-        view = memoryview(piece)
-        while view:
-            try:
-                written = os.write(fd, view)
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(fd)
-                continue
-            except BrokenPipeError:
-                return
+    with contextlib.suppress(BrokenPipeError):
+        async for piece in source:
+            await write(fd, piece, counter)
+
+
+async def write(fd: int, data: bytes, counter: Callable[[int], None] | None = None) -> None:
+    """Write all of `data` to an fd that does not block; `counter` hears of each part at once."""
+    view = memoryview(data)
+    while view:
+        try:
+            written = os.write(fd, view)
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(fd)
+            continue
+        if counter is not None:
             counter(written)
-            view = view[written:]
+        view = view[written:]
+
+
+async def read(fd: int, most: int = _PIECE_BYTES) -> bytes:
+    """The next bytes of an fd that does not block, at most so many; none at its end."""
+    while True:
+        try:
+            return os.read(fd, most)
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(fd)
+        except OSError as error:
+            if error.errno == errno.EIO:  # a terminal whose last slave is closed, pty(7)
+                return b""
+            raise
 
 
 def open_pipes() -> tuple[list[int], list[int]]:
@@ -76,15 +95,3 @@ def open_pipes() -> tuple[list[int], list[int]]:
         theirs.append(payload)
         ours.append(own)
     return theirs, ours
-
-
-async def _read(fd: int) -> bytes:
-    while True:
-        try:
-            return os.read(fd, _PIECE_BYTES)
-        except BlockingIOError:
-            await trio.lowlevel.wait_readable(fd)
-        except OSError as error:
-            if error.errno == errno.EIO:  # a terminal whose last slave is closed, pty(7)
-                return b""
-            raise

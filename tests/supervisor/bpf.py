@@ -1,5 +1,6 @@
 """A small interpreter for the part of classic BPF that seccomp filters are made of."""
 
+import functools
 import struct
 from typing import NamedTuple
 
@@ -19,34 +20,43 @@ class Call(NamedTuple):
 
 def run(program: bytes, call: Call) -> int:
     """What the filter returns for `call`. Raises IndexError or ValueError on a broken program."""
-    padded = (*call.arguments, 0, 0, 0, 0, 0, 0)[:6]
-    data = struct.pack("=iIQ6Q", _signed(call.number), call.arch, 0, *padded)
-    lines = list(struct.iter_unpack("=HBBI", program))
+    lines = _lines(program)
+    words: list[int] | None = None
     at = accumulator = 0
     while True:
         code, if_true, if_false, k = lines[at]
         at += 1
-        if code == 0x06:  # ret k
+        if code == 0x15:  # jeq k
+            at += if_true if accumulator == k else if_false
+        elif code == 0x35:  # jge k
+            at += if_true if accumulator >= k else if_false
+        elif code == 0x20:  # ld [k]
+            if words is None:
+                words = _words(call)
+            if k % 4:
+                raise ValueError(f"a load from {k}, at {at - 1}")
+            accumulator = words[k // 4]
+        elif code == 0x06:  # ret k
             return k
-        if code == 0x20:  # ld [k]
-            accumulator = struct.unpack_from("=I", data, k)[0]
         elif code == 0x54:  # and k
             accumulator &= k
         elif code == 0x05:  # ja k
             at += k
-        elif code in _JUMPS:
-            at += if_true if _JUMPS[code](accumulator, k) else if_false
+        elif code == 0x25:  # jgt k
+            at += if_true if accumulator > k else if_false
+        elif code == 0x45:  # jset k
+            at += if_true if accumulator & k else if_false
         else:
             raise ValueError(f"instruction {code:#x} at {at - 1}")
 
 
-_JUMPS = {
-    0x15: lambda a, k: a == k,
-    0x25: lambda a, k: a > k,
-    0x35: lambda a, k: a >= k,
-    0x45: lambda a, k: bool(a & k),
-}
+@functools.lru_cache(64)
+def _lines(program: bytes) -> list[tuple[int, int, int, int]]:
+    return list(struct.iter_unpack("=HBBI", program))
 
 
-def _signed(number: int) -> int:
-    return (number & _ALL ^ 0x80000000) - 0x80000000
+def _words(call: Call) -> list[int]:
+    words = [call.number & _ALL, call.arch, 0, 0]
+    for argument in (*call.arguments, 0, 0, 0, 0, 0, 0)[:6]:
+        words += (argument & _ALL, argument >> 32)
+    return words

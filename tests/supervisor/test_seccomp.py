@@ -197,7 +197,7 @@ def test_the_compiled_checks_decide_as_their_definition_does(
 @pytest.mark.parametrize(
     ("rules", "field", "problem"),
     [
-        ([SyscallRule(("ptrce",), "kill")], "syscalls", 'did you mean "ptrace"'),
+        ([SyscallRule(("ptrce",), "kill")], "syscalls", 'did you mean ptrace'),
         ([SyscallRule(("fork",), "EPREM")], "syscalls.fork", "EPREM"),
         ([SyscallRule(("fork",), "kill"), SyscallRule(("fork",), "allow")], "syscalls.fork", "two"),
         (

@@ -194,10 +194,38 @@ def test_the_compiled_checks_decide_as_their_definition_does(
         assert outcome(program, name, *arguments) == (ALLOW if allowed else ENOSYS)
 
 
+def test_a_filter_longer_than_a_conditional_jump_decides_as_a_short_one() -> None:
+    actions = ("allow", "EPERM", "kill")
+    words = {"allow": ALLOW, "EPERM": EPERM, "kill": KILL_PROCESS}
+    requests = {request: actions[request // 7 % 3] for request in range(0, 3500, 7)}
+    program = compiled(
+        *(SyscallRule(("ioctl",), a, (equals(1, r), equals(2, HIGH))) for r, a in requests.items())
+    )
+    assert len(program) // 8 > 2 * 255
+    for request in range(-1, 3510):
+        expected = words[requests[request]] if request in requests else ENOSYS
+        registers = (0, request & ALL_BITS)
+        assert outcome(program, "ioctl", *registers, HIGH) == expected, request
+        assert outcome(program, "ioctl", *registers, HIGH | 1) == ENOSYS, request
+    for name in REQUIRED:
+        assert outcome(program, name) == ALLOW, name
+
+
+def test_a_filter_longer_than_the_kernel_takes_is_refused() -> None:
+    names = ("ioctl", "fcntl", "prctl", "kill", "socket", "openat", "mmap", "futex", "tgkill")
+    rules = [
+        SyscallRule((name,), "EPERM", (equals(0, 1000 * at + value),))
+        for at, name in enumerate(names)
+        for value in range(0, 1000, 2)
+    ]
+    with pytest.raises(SpecError, match="4096"):
+        compiled(*rules)
+
+
 @pytest.mark.parametrize(
     ("rules", "field", "problem"),
     [
-        ([SyscallRule(("ptrce",), "kill")], "syscalls", 'did you mean ptrace'),
+        ([SyscallRule(("ptrce",), "kill")], "syscalls", "did you mean ptrace"),
         ([SyscallRule(("fork",), "EPREM")], "syscalls.fork", "EPREM"),
         ([SyscallRule(("fork",), "kill"), SyscallRule(("fork",), "allow")], "syscalls.fork", "two"),
         (

@@ -1,5 +1,6 @@
 """Filters for policies and for our own processes, and what a filter's listener tells.
 
+A filter is compiled once and kept, by a hash of all that decides it, in memory and on disk.
 libseccomp knows the numbers of syscalls. Loading it takes longer than all the rest, so it is loaded
 only to compile, or to name the call that a job is killed for. seccomp(2), Linux 4.14.
 """
@@ -15,7 +16,8 @@ from typing import NamedTuple
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import suggestion
 from sandbox.spec.policy import ArgumentCheck, Policy, SyscallRule
-from sandbox.supervisor.compiler import compile_rules
+from sandbox.supervisor import filter_cache
+from sandbox.supervisor.filter_key import filter_key, names_loaded_library
 
 __all__ = [
     "ARCH",
@@ -171,10 +173,17 @@ def _closed_filter(*names: str, **arguments: dict[int, int]) -> bytes:
 def _filter(
     rules: tuple[SyscallRule, ...], default_action: str, listener: bool, arch: int
 ) -> Filter:
-    number_of = functools.partial(_number, arch)
-    program = compile_rules(
-        rules, default_action, arch=arch, listener=listener, number_of=number_of
-    )
+    key = filter_key(rules, default_action, listener, arch)
+    program = None if key is None else filter_cache.load(key)
+    if program is None:
+        from sandbox.supervisor.compiler import compile_rules
+
+        number_of = functools.partial(_number, arch)
+        program = compile_rules(
+            rules, default_action, arch=arch, listener=listener, number_of=number_of
+        )
+        if key is not None and names_loaded_library():
+            filter_cache.store(key, program)
     lines = [program[at : at + 8] for at in range(0, len(program), 8)]
     return Filter(program, _RETURN_NOTIFY in lines)
 

@@ -1,21 +1,22 @@
-/* The floor: the least that the kernel asks for a job with all our walls; the yardstick of CPU time.
+/* The floor: the least that the kernel asks for a job with all our walls; the yardstick of CPU.
  *
- *   floor [-n JOBS] [-P LOOPS] [-b DIRECTORY] [-c DIRECTORY [-i INIT] [-e EDIT]...]...
- *         FILTER INIT_FILTER [COMMAND...]
+ *   echo 100 4 | floor [-b DIRECTORY] [-c|-C DIRECTORY [-e FILE=VALUE]...]...
+ *                      FILTER INIT_FILTER [COMMAND...]
  *
- * Runs COMMAND (/usr/bin/true) JOBS times, each in a sandbox of its own, LOOPS of them at a time, as
- * an ordinary user. Ends with 1, and says at what, when a step of any job fails.
+ * For each line "JOBS LOOPS" that it reads, runs COMMAND (/usr/bin/true) JOBS times, each in a
+ * sandbox of its own, LOOPS of them at a time, and answers "done". As an ordinary user. Ends with
+ * 1, and says at what, when a step of any job fails.
  *
  * It does, once: a user and a mount namespace, and the template in it: overlays of the host's /usr
  * (and of /lib and the like where they are no links), a /dev of bound devices.
- * For each job: cgroups in two levels (-c: a delegated directory; -e: a directory to be made in the
- * job's, or a file=value to be written there; -i: which of them init enters, else the job's own; the
- * payload enters `payload`); clone3 of user, mount, pid, network, ipc and uts namespaces; a map of
- * one id; a time and a cgroup namespace; hostname; a copy of the template's root; one scratch tmpfs
- * shown in three places; /proc; devpts; one directory bound read-only (-b); pivot_root; a pid 1 that
- * reaps, with one capability, no_new_privs and a filter of its own; the payload, with no capability
- * in any set, no_new_privs, Landlock, rlimits and its filter (loaded with a listener, as ours is);
- * exec; wait; rmdir.
+ * For each job: a cgroup for the payload in each delegated directory (-c: of version 1, entered by
+ * writing `tasks`; -C: of version 2, where the payload is born), with its limits written (-e);
+ * clone3 of user, mount, pid, network, ipc and uts namespaces; a map of one id; a time and a cgroup
+ * namespace; hostname; a copy of the template's root; one scratch tmpfs shown in three places;
+ * /proc; devpts; one directory bound read-only (-b); pivot_root; a pid 1 that reaps, with one
+ * capability, no_new_privs and a filter of its own; the payload, with no capability in any set,
+ * no_new_privs, Landlock, rlimits and its filter (loaded with a listener, as ours is); exec; wait;
+ * rmdir.
  *
  * It does not: verify a wall, plan or compile anything, park sandboxes, pass streams, time, measure
  * or watch a job (its memory events neither), give each a host uid of its own, copy inputs, collect
@@ -32,6 +33,7 @@
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,10 +57,10 @@
 
 struct place { /* a cgroup hierarchy */
     int base_fd;
-    const char *init;
+    bool is_born_into;
     const char *edits[MOST_EDITS];
     int edit_count;
-    int init_fd, payload_fd; /* cgroup.procs, while a job is made */
+    int entry_fd; /* while a job is made */
 };
 
 static struct place places[MOST_PLACES];
@@ -91,7 +93,7 @@ static struct sock_fprog read_filter(const char *path) {
     return (struct sock_fprog){size / sizeof(struct sock_filter), lines[used++]};
 }
 
-/* --- The template: once ------------------------------------------------------------------------- */
+/* --- The template: once ------------------------------------------------------------------- */
 
 static void map_ids(pid_t pid, int inside, int outside, int gid_outside) {
     char path[64], line[64];
@@ -180,7 +182,7 @@ static void build_template(void) {
     MUST(chdir("/"));
 }
 
-/* --- The cgroups of one job ---------------------------------------------------------------------- */
+/* --- The cgroups of one job --------------------------------------------------------------- */
 
 static void make_cgroups(const char *name) {
     for (struct place *place = places; place < places + place_count; place++) {
@@ -189,35 +191,41 @@ static void make_cgroups(const char *name) {
         for (int i = 0; i < place->edit_count; i++) {
             const char *edit = place->edits[i], *equals = strchr(edit, '=');
             char file[128];
-            if (!equals) {
-                MUST(mkdirat(job_fd, edit, 0755));
-                continue;
-            }
             snprintf(file, sizeof file, "%.*s", (int)(equals - edit), edit);
             write_file(job_fd, file, equals + 1);
         }
-        char procs[64];
-        snprintf(procs, sizeof procs, "%s/cgroup.procs", place->init);
-        place->init_fd = MUST(openat(job_fd, procs, O_WRONLY | O_CLOEXEC));
-        place->payload_fd = MUST(openat(job_fd, "payload/cgroup.procs", O_WRONLY | O_CLOEXEC));
-        close(job_fd);
+        place->entry_fd = job_fd;
+        if (!place->is_born_into) { /* `tasks` spares a lone thread what cgroup.procs waits for */
+            place->entry_fd = MUST(openat(job_fd, "tasks", O_WRONLY | O_CLOEXEC));
+            close(job_fd);
+        }
     }
+}
+
+static void enter_cgroups(void) {
+    for (struct place *place = places; place < places + place_count; place++)
+        if (!place->is_born_into)
+            MUST(write(place->entry_fd, "0", 1));
+}
+
+static pid_t fork_into_cgroup(void) {
+    struct clone_args arguments = {.exit_signal = SIGCHLD};
+    for (struct place *place = places; place < places + place_count; place++)
+        if (place->is_born_into) {
+            arguments.flags = CLONE_INTO_CGROUP;
+            arguments.cgroup = place->entry_fd;
+        }
+    return MUST(syscall(SYS_clone3, &arguments, sizeof arguments));
 }
 
 static void remove_cgroups(const char *name) {
     for (struct place *place = places; place < places + place_count; place++) {
-        close(place->init_fd);
-        close(place->payload_fd);
-        int job_fd = MUST(openat(place->base_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        for (int i = place->edit_count - 1; i >= 0; i--)
-            if (!strchr(place->edits[i], '='))
-                MUST(unlinkat(job_fd, place->edits[i], AT_REMOVEDIR));
-        close(job_fd);
+        close(place->entry_fd);
         MUST(unlinkat(place->base_fd, name, AT_REMOVEDIR));
     }
 }
 
-/* --- In the sandbox: the view --------------------------------------------------------------------- */
+/* --- In the sandbox: the view ------------------------------------------------------------- */
 
 static void shift_clocks(void) {
     struct timespec monotonic, boot;
@@ -274,7 +282,7 @@ static void build_view(void) {
     MUST(chdir("/"));
 }
 
-/* --- In the sandbox: the locks -------------------------------------------------------------------- */
+/* --- In the sandbox: the locks ------------------------------------------------------------ */
 
 static void become_job(void) {
     MUST(setresgid(INSIDE_ID, INSIDE_ID, INSIDE_ID));
@@ -291,7 +299,9 @@ static void drop_capabilities(void) {
     for (int number = 0; prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0; number++)
         ;
     MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
-    MUST(prctl(PR_SET_SECUREBITS, SECURE_ALL_LOCKS | (SECURE_ALL_BITS & ~SECBIT_KEEP_CAPS), 0, 0, 0));
+    /* No uid, not even 0, means capabilities again: capabilities(7). */
+    int bits = SECURE_ALL_LOCKS | (SECURE_ALL_BITS & ~SECBIT_KEEP_CAPS);
+    MUST(prctl(PR_SET_SECUREBITS, bits, 0, 0, 0));
     keep_capabilities(0);
 }
 
@@ -332,17 +342,17 @@ static void limit_resources(void) {
         MUST(setrlimit(limits[i].number, &limits[i].limit));
 }
 
-/* --- The processes of one job --------------------------------------------------------------------- */
+/* --- The processes of one job ------------------------------------------------------------- */
 
 static void run_payload(void) {
-    for (struct place *place = places; place < places + place_count; place++)
-        MUST(write(place->payload_fd, "0", 1));
+    enter_cgroups();
     MUST(unshare(CLONE_NEWCGROUP)); /* its root is where we stand now */
     become_job();
     drop_capabilities();
     MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     MUST(setsid());
     MUST(chdir("/work"));
+    MUST(dup2(MUST(open("/dev/null", O_RDONLY)), 0)); /* ours are for the orders */
     MUST(close_range(3, ~0U, 0));
     restrict_paths();
     limit_resources();
@@ -359,11 +369,9 @@ static void run_init(int mapped_fd) {
     char byte;
     if (read(mapped_fd, &byte, 1) != 1)
         _exit(1);
-    for (struct place *place = places; place < places + place_count; place++)
-        MUST(write(place->init_fd, "0", 1));
     shift_clocks();
     build_view();
-    pid_t payload = MUST(fork());
+    pid_t payload = fork_into_cgroup();
     if (payload == 0)
         run_payload();
     MUST(close_range(3, ~0U, 0));
@@ -404,28 +412,39 @@ static void run_job(const char *name) {
     }
 }
 
-static void add_place(const char *directory) {
+static void add_place(const char *directory, bool is_born_into) {
     if (place_count == MOST_PLACES)
         exit(2);
     int fd = MUST(open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    places[place_count++] = (struct place){.base_fd = fd, .init = "."};
+    places[place_count++] = (struct place){.base_fd = fd, .is_born_into = is_born_into};
+}
+
+static int run_jobs(int jobs, int loops, int round) {
+    int status, failed = 0;
+    for (int loop = 0; loop < loops; loop++)
+        if (MUST(fork()) == 0) {
+            for (int job = loop; job < jobs; job += loops) {
+                char name[64];
+                snprintf(name, sizeof name, "floor-%d-%d-%d", (int)getppid(), round, job);
+                run_job(name);
+            }
+            _exit(0);
+        }
+    while (wait(&status) > 0)
+        failed |= status != 0;
+    return failed;
 }
 
 int main(int argc, char **argv) {
-    int jobs = 1, loops = 1, option, status;
-    while ((option = getopt(argc, argv, "+n:P:b:c:i:e:")) != -1) {
+    int option, jobs, loops;
+    while ((option = getopt(argc, argv, "+b:c:C:e:")) != -1) {
         struct place *place = places + place_count - 1;
-        if (option == 'n')
-            jobs = atoi(optarg);
-        else if (option == 'P')
-            loops = atoi(optarg);
-        else if (option == 'b')
+        if (option == 'b')
             bound = optarg;
-        else if (option == 'c')
-            add_place(optarg);
-        else if (option == 'i' && place_count)
-            place->init = optarg;
-        else if (option == 'e' && place_count && place->edit_count < MOST_EDITS)
+        else if (option == 'c' || option == 'C')
+            add_place(optarg, option == 'C');
+        else if (option == 'e' && place_count && place->edit_count < MOST_EDITS &&
+                 strchr(optarg, '='))
             place->edits[place->edit_count++] = optarg;
         else
             return 2;
@@ -436,19 +455,12 @@ int main(int argc, char **argv) {
     init_filter = read_filter(argv[optind + 1]);
     if (argc - optind > 2)
         command = argv + optind + 2;
-    int outer_pid = getpid();
     build_template();
-    for (int loop = 0; loop < loops; loop++)
-        if (MUST(fork()) == 0) {
-            for (int job = loop; job < jobs; job += loops) {
-                char name[64];
-                snprintf(name, sizeof name, "floor-%d-%d", outer_pid, job);
-                run_job(name);
-            }
-            _exit(0);
-        }
-    int failed = 0;
-    while (wait(&status) > 0)
-        failed |= status != 0;
-    return failed;
+    for (int round = 0; scanf("%d %d", &jobs, &loops) == 2; round++) {
+        if (run_jobs(jobs, loops, round))
+            return 1;
+        puts("done");
+        fflush(stdout);
+    }
+    return 0;
 }

@@ -24,14 +24,15 @@ def filter_key(
 
     None where one of them cannot be seen: then a filter cannot be kept.
     """
-    checks = [[(c.index, c.mask, c.value, c.negated) for c in rule.where] for rule in rules]
-    meaning = [(rule.names, rule.action, where) for rule, where in zip(rules, checks, strict=True)]
-    libraries = _libraries()
-    sources = _sources()
-    if not libraries or not sources:
+    meaning = [
+        (rule.names, rule.action, [(c.index, c.mask, c.value, c.negated) for c in rule.where])
+        for rule in rules
+    ]
+    libraries, compiler = _libraries(), _compiler()
+    if not libraries or not compiler:
         return None
     asked = repr((default_action, listener, arch, meaning, libraries))
-    return digest(asked.encode(), *sources)
+    return digest(asked.encode(), compiler)
 
 
 def names_loaded_library() -> bool:
@@ -47,12 +48,12 @@ def names_loaded_library() -> bool:
 
 
 @functools.cache  # once, before the compiler is loaded: what then runs is not older than the hash
-def _sources() -> tuple[bytes, ...]:
+def _compiler() -> bytes:
     room = os.path.dirname(__file__)
     try:
-        return tuple(_read(os.path.join(room, name)) for name in _SOURCES)
+        return digest(*(_read(os.path.join(room, name)) for name in _SOURCES))
     except OSError:  # installed without sources
-        return ()
+        return b""
 
 
 def _read(path: str) -> bytes:

@@ -335,13 +335,13 @@ def test_another_compiler_is_another_key(tmp_path: Path, monkeypatch: pytest.Mon
     for name in filter_key._SOURCES:
         with (tmp_path / name).open("a") as file:
             file.write("# edited\n")
-        filter_key._sources.cache_clear()
+        filter_key._compiler.cache_clear()
         keys.add(key())
     (tmp_path / "bpf.py").unlink()
-    filter_key._sources.cache_clear()
+    filter_key._compiler.cache_clear()
     assert key() is None, "without a source nobody can tell"
     monkeypatch.undo()
-    filter_key._sources.cache_clear()
+    filter_key._compiler.cache_clear()
     assert len(keys) == len(filter_key._SOURCES) + 1
     assert key() == plain
 

@@ -23,6 +23,14 @@ BOUNDARIES = (1024, 2047, 4096, X32_BIT - 1, X32_BIT, (1 << 31) - 1, 1 << 31, LO
 ARCHES = pytest.mark.parametrize("arch", [X86_64, AARCH64], ids=["x86_64", "aarch64"])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def nothing_kept() -> Iterator[None]:
+    """Compile here and now, and leave the cache of whoever runs the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", "/nowhere")
+        yield
+
+
 def word(action: str) -> int:
     plain = {"allow": ALLOW, "kill": KILL_BY_RULE}
     return plain[action] if action in plain else pyseccomp.ERRNO(getattr(errno, action))

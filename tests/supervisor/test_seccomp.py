@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyseccomp
 import pytest
@@ -33,6 +33,14 @@ ALL_BITS = (1 << 64) - 1
 I386, X32_BIT = 0x40000003, 0x40000000
 HIGH = 1 << 32
 NEEDED = SyscallRule(REQUIRED, "allow")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_kept() -> Iterator[None]:
+    """Compile here and now, and leave the cache of whoever runs the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", "/nowhere")
+        yield
 
 
 def number(name: str) -> int:

@@ -1,90 +1,112 @@
 """python -m bench: ratios to peers, in one interleaved run.
 
-Run it from the checkout, as an ordinary user, on a quiet machine; needs gcc and bubblewrap.
-Prints the table, and writes it to a file as JSON.
+Run it from the checkout, as an ordinary user, on a quiet machine; needs bubblewrap. A C compiler
+adds the floor program and the figures of programs inside; crun, nsjail, isolate and podman are
+peers where they are installed. Prints the table; writes it as JSON, and a plot of it beside.
+
+python -m bench compare BEFORE AFTER: what a change did, from the JSON of two runs.
 """
 
 import argparse
 import datetime
-import json
-import os
-import platform
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import trio
 
-from bench.figures import figures, job_of
-from bench.memory import Memory, measure_memory
+from bench.compare import comparison_rows
+from bench.figures import POOL, figures
+from bench.jobs import job_of
+from bench.machine import Watch
+from bench.memory import measure_memory
+from bench.peers import Peers, find_peers
+from bench.plot import plot
+from bench.ratios import Ratio
 from bench.resident import resident
-from bench.rounds import Ratio, run_rounds
+from bench.results import Results, read_results, write_results
+from bench.rounds import run_rounds
 from bench.stage import Stage, stage
+from bench.table import format_rows, ratio_rows
+from bench.yardstick import floor
 
 _RESULTS = Path(__file__).resolve().parent / "results"
-_MEMORY = "memory"
+_ROUNDS, _QUICK_ROUNDS = 80, 8
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["compare"]:
+        _compare(sys.argv[2:])
+    else:
+        _measure(sys.argv[1:])
+
+
+def _compare(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench compare")
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args(arguments)
+    runs = []
+    for file in (options.before, options.after):
+        try:
+            runs.append(read_results(file))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parser.error(f"{file}: {error!r}")
+    rows = comparison_rows(*(run.ratios for run in runs))
+    print(format_rows(rows, markdown=options.markdown))
+
+
+def _measure(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument("--quick", action="store_true", help=f"{_QUICK_ROUNDS} rounds")
     parser.add_argument("--only", default="", metavar="TEXT", help="figures with TEXT in the name")
     parser.add_argument("--markdown", action="store_true", help="as docs/performance.md has it")
     parser.add_argument("--results", type=Path, default=_RESULTS, metavar="DIRECTORY")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    rounds = _QUICK_ROUNDS if options.quick else options.rounds
     file = options.results / f"{datetime.date.today()}.json"
     try:  # before the work: the checkout may be somebody else's
         options.results.mkdir(exist_ok=True)
         file.touch()
     except OSError as error:
         parser.error(f"--results: {error.filename}: {error.strerror}; name another directory")
-    with stage() as staged:
-        ratios, memory = trio.run(_measure, staged, options.rounds, options.only)
-    if ratios:
-        _print_ratios(ratios, markdown=options.markdown)
-    for found in memory:
-        print(
-            f"\nThe {found.process} grows to {found.ratio:.2f} of its memory while {found.jobs} "
-            f"jobs run: {found.kib_per_job:.0f} KiB a job."
-        )
-    document = {
-        "machine": {
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
-        "ratios": [ratio._asdict() for ratio in ratios],
-        _MEMORY: [found._asdict() for found in memory],
-    }
-    file.write_text(json.dumps(document, indent=2) + "\n")
+    with stage() as staged, find_peers(staged.scratch) as peers:
+        if "bwrap" not in peers.found:
+            parser.error(f"bwrap: {peers.left_out['bwrap']}; it is the scale of most figures")
+        watch = Watch()
+        ratios = trio.run(_run, staged, peers, rounds, options.only)
+        ratios += measure_memory(staged, options.only)
+    machine = watch.machine()
+    print(format_rows(ratio_rows(ratios), markdown=options.markdown))
+    print(f"\n{rounds} rounds; {machine.text()}")
+    for name, why in peers.left_out.items():
+        print(f"left out: {name}: {why}")
+    if staged.floor is None:
+        print("left out: the floor and the programs inside: no C compiler")
+    write_results(Results(machine._asdict(), peers.left_out, ratios), file)
+    file.with_suffix(".svg").write_text(plot(ratios, machine.text()))
 
 
-async def _measure(staged: Stage, rounds: int, only: str) -> tuple[list[Ratio], list[Memory]]:
-    with resident(job_of(staged, "true")) as here:
-        wanted = [figure for figure in figures(here, staged) if only in figure.name]
-        ratios = await run_rounds(wanted, rounds)
-        if only not in _MEMORY:
-            return ratios, []
-        return ratios, await measure_memory(here, job_of(staged, "cat"))
-
-
-def _print_ratios(ratios: list[Ratio], *, markdown: bool) -> None:
-    rows = [("figure", "÷ peer", "ratio", "p10 to p90", "goal")]
-    for found in ratios:
-        goal = "" if found.goal is None else f"≤ {found.goal:g}"
-        spread = f"{found.low:.2f} to {found.high:.2f}"
-        rows.append((found.figure, found.peer, f"{found.median:.2f}", spread, goal))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if markdown:
-        rows.insert(1, tuple("-" * width for width in widths))
-    left, between, right = ("| ", " | ", " |") if markdown else ("", "  ", "")
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print(f"{left}{between.join(cells)}{right}".rstrip())
+async def _run(staged: Stage, peers: Peers, rounds: int, only: str) -> list[Ratio]:
+    true = job_of(staged.programs, "/usr/bin/true")
+    async with AsyncExitStack() as stack:
+        cold = await stack.enter_async_context(resident(true))
+        warm = await stack.enter_async_context(resident(true, warm=POOL))
+        yardstick = stack.enter_context(floor(staged, true)) if staged.floor else None
+        wanted = [
+            figure
+            for figure in figures(cold, warm, staged, peers, yardstick)
+            if only in figure.name
+        ]
+        return await run_rounds(wanted, rounds)
 
 
 main()

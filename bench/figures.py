@@ -3,107 +3,200 @@
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from bench.cpu import cpu_of
+from bench.jobs import job_of
+from bench.peers import BWRAP, Peers, timed
+from bench.ratios import Goal
 from bench.resident import Resident
 from bench.rounds import Figure, Measure
 from bench.stage import Stage
-from sandbox.spec.job import Input, Job
+from bench.streams import STREAM_MIB, Sink, framed, plain
+from bench.yardstick import Floor
+from sandbox.spec.job import Job
 
-__all__ = ["figures", "job_of"]
+__all__ = ["POOL", "figures"]
 
-_BWRAP = ("bwrap", "--unshare-all", "--ro-bind", "/", "/")
-_MANY, _IN_FLIGHT = 24, 4
-
-
-def job_of(stage: Stage, *command: str) -> Job:
-    """A job that sees the C programs at /programs, under the policy for compiled ones."""
-    return Job(
-        tuple(map(str.encode, command)),
-        "native",
-        limits={"wall_seconds": 120.0, "cpu_seconds": 60.0},
-        inputs=(Input(stage.programs, b"/programs", copied=False),),
-    )
+POOL = 16  # parked sandboxes of the warm supervisor
+_MANY, _IN_FLIGHT = 48, 4
+_FLOOR, _BWRAP = "the floor", "bwrap"
 
 
-def figures(here: Resident, stage: Stage) -> list[Figure]:
-    """Every ratio of this project's own table."""
+def figures(
+    cold: Resident, warm: Resident, stage: Stage, peers: Peers, floor: Floor | None
+) -> list[Figure]:
+    """Every ratio of this project's own table; without a compiler, those that need none."""
+    found = [*_lone_jobs(cold, warm, stage, peers, floor), *_many_jobs(cold, warm, stage, floor)]
+    return found if floor is None else [*found, *_programs(cold, warm, stage)]
 
-    async def one() -> float:
+
+def _lone_jobs(
+    cold: Resident, warm: Resident, stage: Stage, peers: Peers, floor: Floor | None
+) -> list[Figure]:
+    true = job_of(stage.programs, "/usr/bin/true")
+
+    async def one_warm() -> Sequence[float]:
+        await warm.filled()
         start = time.perf_counter()
-        await here.run(job_of(stage, "/usr/bin/true"))
-        return time.perf_counter() - start
+        await warm.run(true)
+        return [time.perf_counter() - start]
 
-    async def one_right_after() -> float:
-        await one()
-        return await one()
-
-    async def many() -> float:
-        async def one_after_the_other() -> None:
-            for _ in range(_MANY // _IN_FLIGHT):
-                await one()
-
+    async def one_cold() -> Sequence[float]:
         start = time.perf_counter()
-        async with trio.open_nursery() as nursery:
-            for _ in range(_IN_FLIGHT):
-                nursery.start_soon(one_after_the_other)
-        return time.perf_counter() - start
+        await cold.run(true)
+        return [time.perf_counter() - start]
 
-    async def until_started() -> float:
-        return float(await here.run(job_of(stage, "/programs/now"))) - here.asked_at
+    async def one_right_after() -> Sequence[float]:
+        await one_cold()
+        return await one_cold()
 
-    async def until_started_by_bwrap() -> float:
-        start = time.time()
-        return float(subprocess.check_output([*_BWRAP, stage.programs / "now"])) - start
+    async def one_by_the_floor() -> Sequence[float]:
+        assert floor is not None
+        start = time.perf_counter()
+        floor.run()
+        return [time.perf_counter() - start]
 
-    def inside(*command: str) -> Measure:
-        async def measure() -> float:
-            return float(await here.run(job_of(stage, *command)))
-
-        return measure
-
-    def bare(name: str, *arguments: str) -> Measure:
-        async def measure() -> float:
-            return float(subprocess.check_output([stage.programs / name, *arguments]))
-
-        return measure
-
-    one_shot = _timed(sys.executable, "-m", "sandbox", "run", "--", "true", cwd=stage.package)
-    bwrap = _timed(*_BWRAP, "true")
-    many_bwraps = _timed(*("xargs", f"-P{_IN_FLIGHT}", "-n1", *_BWRAP, "true"), stdin="1 " * _MANY)
+    one_shot = timed(sys.executable, "-m", "sandbox", "run", "--", "true", cwd=stage.package)
+    import_trio = timed(sys.executable, "-I", "-c", "import trio")
+    bwrap = {_BWRAP: peers.found[_BWRAP]}
+    by_floor = {_FLOOR: one_by_the_floor} if floor else {}
     return [
+        Figure("warm job, submit to result", one_warm, bwrap | by_floor, Goal(0.4, 0.25)),
+        Figure(
+            "cold job, request to result", one_cold, bwrap | by_floor | peers.found, Goal(1, 0.7)
+        ),
+        Figure("cold job right after another", one_right_after, bwrap | by_floor),
         Figure(
             "`sandbox run -- true`, one shot",
             one_shot,
-            {"bwrap": bwrap, "`import trio`": _timed(sys.executable, "-I", "-c", "import trio")},
-        ),
-        Figure("a cold job, request to result", one, {"bwrap": bwrap}, 1.0),
-        Figure("a cold job right after another, the same", one_right_after, {"bwrap": bwrap}),
-        Figure(
-            "a cold job, clone request to first instruction",
-            until_started,
-            {"bwrap": until_started_by_bwrap},
-        ),
-        Figure(f"{_MANY} cold jobs, {_IN_FLIGHT} in flight", many, {"bwrap, as many": many_bwraps}),
-        Figure("CPU-bound program", inside("/programs/cpu"), {"bare": bare("cpu")}, 1.01),
-        Figure(
-            "1 000 000 system calls",
-            inside("/programs/syscalls"),
-            {
-                "bare": bare("syscalls"),
-                "under a filter of one instruction": bare("syscalls", "filtered"),
-            },
+            {"`import trio`": import_trio, **bwrap},
+            Goal(1.3, 1.1),
         ),
     ]
 
 
-def _timed(*command: object, cwd: object = None, stdin: str = "") -> Measure:
-    argv = [*map(str, command)]
+def _many_jobs(cold: Resident, warm: Resident, stage: Stage, floor: Floor | None) -> list[Figure]:
+    true = job_of(stage.programs, "/usr/bin/true")
+    bwraps = ("-n1", *BWRAP, "true")
+    at_once = timed("xargs", f"-P{_IN_FLIGHT}", *bwraps, stdin="1 " * _MANY)
+    bwraps_in_turn = timed("xargs", *bwraps, stdin="1 " * _MANY)
 
-    async def measure() -> float:
+    async def through_the_pool() -> None:
+        await _in_flight(warm, true)
+        await warm.filled()  # what the pool lent for the run is paid back in it
+
+    async def by_the_floor() -> None:
+        assert floor is not None
+        floor.run(_MANY, _IN_FLIGHT)
+
+    async def by_the_floor_in_turn() -> None:
+        assert floor is not None
+        floor.run(_MANY)
+
+    async def in_turn() -> None:
+        for _ in range(_MANY):
+            await cold.run(true)
+
+    async def burst() -> Sequence[float]:
+        """The seconds from the common start until each of POOL results."""
+        await warm.filled()
+        found: list[float] = []
+
+        async def one() -> None:
+            await warm.run(true)
+            found.append(time.perf_counter() - start)
+
         start = time.perf_counter()
-        subprocess.run(argv, check=True, cwd=cwd, input=stdin.encode())
-        return time.perf_counter() - start
+        async with trio.open_nursery() as nursery:
+            for _ in range(POOL):
+                nursery.start_soon(one)
+        return found
+
+    floor_rate = {_FLOOR: _rate(by_the_floor)} if floor else {}
+    floor_cpu = {_FLOOR: cpu_of(by_the_floor_in_turn, _MANY)} if floor else {}
+    bwrap_cpu = {_BWRAP: cpu_of(bwraps_in_turn, _MANY)}
+    return [
+        Figure(
+            f"jobs a second, {_IN_FLIGHT} in flight, refill counted",
+            _rate(through_the_pool),
+            {_BWRAP: _rate(at_once), **floor_rate},
+            Goal(1, 1.5, at_least=True),
+        ),
+        Figure("CPU time a cold job", cpu_of(in_turn, _MANY), floor_cpu | bwrap_cpu, Goal(2, 1.4)),
+        Figure(
+            "CPU time a job through the pool",
+            cpu_of(through_the_pool, _MANY),
+            floor_cpu | bwrap_cpu,
+            Goal(2, 1.4),
+        ),
+        Figure(
+            f"slowest of 100, {POOL} submitted at once",
+            burst,
+            {"their median": None},
+            Goal(6, 3),
+            quantile=0.99,
+        ),
+    ]
+
+
+def _programs(cold: Resident, warm: Resident, stage: Stage) -> list[Figure]:
+    def inside(*command: str) -> Measure:
+        async def measure() -> Sequence[float]:
+            return [float(await cold.run(job_of(stage.programs, *command)))]
+
+        return measure
+
+    def bare(name: str, *arguments: str) -> Measure:
+        async def measure() -> Sequence[float]:
+            return [float(subprocess.check_output([stage.programs / name, *arguments]))]
+
+        return measure
+
+    async def pour(sink: Sink) -> None:
+        await warm.filled()
+        await warm.run(job_of(stage.programs, "/programs/pour", str(STREAM_MIB)), sink=sink)
+
+    return [
+        Figure(
+            "1 000 000 allowed system calls",
+            inside("/programs/syscalls"),
+            {
+                "a filter of one instruction": bare("syscalls", "filtered"),
+                "no filter": bare("syscalls"),
+            },
+            Goal(1.05, 1.02),
+        ),
+        Figure(
+            "CPU-bound program", inside("/programs/cpu"), {"bare": bare("cpu")}, Goal(1.02, 1.005)
+        ),
+        Figure(
+            "stdout to the caller, msgpack frames of 64 KiB",
+            framed(pour),
+            {"trio reads a pipe": plain(str(stage.programs / "pour"), str(STREAM_MIB))},
+            Goal(0.5, 0.8, at_least=True),
+        ),
+    ]
+
+
+async def _in_flight(here: Resident, job: Job) -> None:
+    async def one_after_the_other() -> None:
+        for _ in range(_MANY // _IN_FLIGHT):
+            await here.run(job)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(_IN_FLIGHT):
+            nursery.start_soon(one_after_the_other)
+
+
+def _rate(work: Callable[[], Awaitable[object]]) -> Measure:
+    """Jobs a second of `work`, which runs so many."""
+
+    async def measure() -> Sequence[float]:
+        start = time.perf_counter()
+        await work()
+        return [_MANY / (time.perf_counter() - start)]
 
     return measure

@@ -1,12 +1,14 @@
 """Rounds: every figure and its peers in turn, so that what else the machine does meets all."""
 
-import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["Figure", "Measure", "Ratio", "run_rounds"]
+from bench.ratios import Goal, Ratio, ratio_of
 
-Measure = Callable[[], Awaitable[float]]  # the seconds of one try
+__all__ = ["Figure", "Measure", "run_rounds"]
+
+# One try: a number of seconds, jobs a second, …, or many of them where a try is many jobs.
+Measure = Callable[[], Awaitable[Sequence[float]]]
 
 
 class Figure(NamedTuple):
@@ -14,48 +16,32 @@ class Figure(NamedTuple):
 
     name: str
     ours: Measure
-    peers: Mapping[str, Measure]
-    goal: float | None = None  # the ratio to the first peer that we want to stay under
-
-
-class Ratio(NamedTuple):
-    """Median of ours ÷ median of the peer's, and the spread of the rounds' own ratios."""
-
-    figure: str
-    peer: str
-    rounds: int
-    median: float
-    low: float  # a tenth of the rounds was below
-    high: float  # a tenth was above
-    goal: float | None
+    peers: Mapping[str, Measure | None]  # None: ours, whose median is the peer of its own tail
+    goal: Goal | None = None  # for the first peer
+    quantile: float = 0.5  # of ours; a peer's is its median
 
 
 async def run_rounds(figures: Sequence[Figure], rounds: int) -> list[Ratio]:
     """Measure each figure and its peers once a round, in an order that turns around."""
-    tries = [
-        (measure, list[float]())
-        for figure in figures
-        for measure in (figure.ours, *figure.peers.values())
-    ]
+    samples: dict[Measure, list[Sequence[float]]] = {}
+    for figure in figures:  # a measure that two figures share is made once a round
+        for measure in (figure.ours, *figure.peers.values()):
+            if measure is not None:
+                samples[measure] = []
     for number in range(-1, rounds):
-        for measure, found in tries if number % 2 else reversed(tries):
-            seconds = await measure()
+        for measure in samples if number % 2 else reversed(samples):
+            found = await measure()
             if number >= 0:  # the first round warms caches
-                found.append(seconds)
-    samples = iter(found for _, found in tries)
-    ratios = []
-    for figure in figures:
-        ours = next(samples)
-        for number, peer in enumerate(figure.peers):
-            goal = None if number else figure.goal
-            ratios.append(_ratio(figure.name, peer, ours, next(samples), goal))
-    return ratios
-
-
-def _ratio(
-    figure: str, peer: str, ours: list[float], theirs: list[float], goal: float | None
-) -> Ratio:
-    each = sorted(mine / its for mine, its in zip(ours, theirs, strict=True))
-    median = statistics.median(ours) / statistics.median(theirs)
-    tenth = len(each) // 10
-    return Ratio(figure, peer, len(each), median, each[tenth], each[-1 - tenth], goal)
+                samples[measure].append(found)
+    return [
+        ratio_of(
+            figure.name,
+            peer,
+            samples[figure.ours],
+            samples[measure or figure.ours],
+            goal=None if number else figure.goal,
+            quantile=figure.quantile,
+        )
+        for figure in figures
+        for number, (peer, measure) in enumerate(figure.peers.items())
+    ]

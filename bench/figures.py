@@ -161,7 +161,7 @@ def _programs(cold: Resident, warm: Resident, stage: Stage) -> list[Figure]:
 
     return [
         Figure(
-            "1 000 000 allowed system calls",
+            "an allowed system call",
             inside("/programs/syscalls"),
             {
                 "a filter of one instruction": bare("syscalls", "filtered"),
@@ -173,7 +173,7 @@ def _programs(cold: Resident, warm: Resident, stage: Stage) -> list[Figure]:
             "CPU-bound program", inside("/programs/cpu"), {"bare": bare("cpu")}, Goal(1.02, 1.005)
         ),
         Figure(
-            "stdout to the caller, msgpack frames of 64 KiB",
+            "stdout to the caller in msgpack frames",
             framed(pour),
             {"trio reads a pipe": plain(str(stage.programs / "pour"), str(STREAM_MIB))},
             Goal(0.5, 0.8, at_least=True),

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
 from bench.ratios import Ratio
+from bench.table import number
 
 __all__ = ["plot"]
 
 _LEAST_SHARE = 1 / 16
-_WIDTH, _LABELS, _VALUES, _LINE, _TOP, _BAR = 960, 430, 70, 26, 46, 12
+_WIDTH, _LABELS, _VALUES, _LINE, _TOP, _BAR = 960, 420, 70, 26, 46, 12
 # Colours that hold on white and on near black; the text takes the reader's choice.
+_LEGEND = "share of what it must be: left of the line is reached; violet: the aim; thin: p10 to p90"
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .quiet { fill: #59636e } .axis { stroke: #59636e } .grid { stroke: #d1d9e0 }
@@ -32,8 +34,7 @@ def plot(ratios: Sequence[Ratio], machine: str) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
         f"<title>Figures as shares of their goals</title><style>{_STYLE}</style>",
-        f'<text x="{_LABELS}" y="18" class="quiet">share of what it must be: left of the line is '
-        "reached; violet: the aim; thin: p10 to p90</text>",
+        f'<text x="8" y="18" class="quiet">{_LEGEND}</text>',
     ]
     for share in scale.ticks():
         x = scale.x(share)
@@ -43,10 +44,10 @@ def plot(ratios: Sequence[Ratio], machine: str) -> str:
         lines.append(
             f'<text class="quiet" x="{x:.1f}" y="{_TOP - 12}" text-anchor="middle">{label}</text>'
         )
-    for number, ratio in enumerate(shown):
-        lines += _bar(ratio, scale, _TOP + _LINE * number)
-    for number, line in enumerate(machine.splitlines()):
-        y = bottom + 20 + 16 * number
+    for place, ratio in enumerate(shown):
+        lines += _bar(ratio, scale, _TOP + _LINE * place)
+    for place, line in enumerate(machine.splitlines()):
+        y = bottom + 20 + 16 * place
         lines.append(f'<text class="quiet" x="8" y="{y}">{escape(line)}</text>')
     return "\n".join([*lines, "</svg>\n"])
 
@@ -93,4 +94,4 @@ def _bar(ratio: Ratio, scale: _Scale, top: float) -> Iterator[str]:
         f'M{high:.1f} {middle - 4}v8"/>'
     )
     yield f'<path class="aim" d="M{aim:.1f} {middle - _BAR / 2 - 2}v{_BAR + 4}"/>'
-    yield f'<text x="{_WIDTH - _VALUES + 12}" y="{middle + 4.5}">{ratio.median:.3g}</text>'
+    yield f'<text x="{_WIDTH - _VALUES + 12}" y="{middle + 4.5}">{number(ratio.median)}</text>'

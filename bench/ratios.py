@@ -20,13 +20,13 @@ class Goal(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """Ours ÷ the peer's. The spread is of the rounds' own ratios."""
+    """Ours ÷ the peer's. The spread is of the rounds' own ratios, of a tail: of its redraws."""
 
     figure: str
     peer: str
     rounds: int
     median: float  # of all rounds of ours ÷ of all rounds of theirs
-    low: float  # a tenth of the rounds was below
+    low: float  # a tenth was below
     high: float  # a tenth was above
     least: float  # the bounds that hold `median` in 95 of 100 redraws of the same rounds
     most: float
@@ -53,18 +53,19 @@ def ratio_of(
     quantile: float = 0.5,
 ) -> Ratio:
     """The ratio of one figure to one peer, measured in the same rounds."""
+    redraws = _redraws(ours, theirs, quantile)
     each = sorted(_ratio([mine], [its], quantile) for mine, its in zip(ours, theirs, strict=True))
-    tenth = len(each) // 10
-    least, most = _interval(ours, theirs, quantile)
+    # One round is too few jobs to have a tail.
+    spread = each if quantile == 0.5 else redraws
     return Ratio(
         figure,
         peer,
         rounds=len(each),
         median=_ratio(ours, theirs, quantile),
-        low=each[tenth],
-        high=each[-1 - tenth],
-        least=least,
-        most=most,
+        low=spread[len(spread) // 10],
+        high=spread[-1 - len(spread) // 10],
+        least=redraws[_DRAWS // 40],
+        most=redraws[-1 - _DRAWS // 40],
         goal=goal,
     )
 
@@ -78,10 +79,9 @@ def _ratio(ours: _Rounds, theirs: _Rounds, quantile: float) -> float:
     return chosen / statistics.median(its)
 
 
-def _interval(ours: _Rounds, theirs: _Rounds, quantile: float) -> tuple[float, float]:
+def _redraws(ours: _Rounds, theirs: _Rounds, quantile: float) -> list[float]:
     # Whole rounds are drawn, with both sides of each: what disturbed one disturbed the other.
     draw = random.Random(0)
     rounds = list(zip(ours, theirs, strict=True))
     redraws = (zip(*draw.choices(rounds, k=len(rounds)), strict=True) for _ in range(_DRAWS))
-    ratios = sorted(_ratio(*redraw, quantile) for redraw in redraws)
-    return ratios[_DRAWS // 40], ratios[-1 - _DRAWS // 40]
+    return sorted(_ratio(*redraw, quantile) for redraw in redraws)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench.ratios import Goal, Ratio
 
-__all__ = ["format_rows", "ratio_rows"]
+__all__ = ["format_rows", "number", "ratio_rows"]
 
 _HEAD = ("figure", "÷ peer", "ratio", "p10 to p90", "must", "aim", "")
 
@@ -27,18 +27,19 @@ def format_rows(rows: Sequence[tuple[str, ...]], *, markdown: bool) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def number(value: float) -> str:
+    """A ratio, with as many digits as it is worth."""
+    return f"{value:.{1 if value >= 10 else 2 if value >= 1.1 else 3}f}"
+
+
 def _row(found: Ratio) -> tuple[str, ...]:
     goal = found.goal
-    spread = f"{found.low:.2f} to {found.high:.2f}" if found.rounds > 1 else ""
+    spread = f"{number(found.low)} to {number(found.high)}" if found.rounds > 1 else ""
     bounds = ("", "") if goal is None else (_bound(goal, goal.must), _bound(goal, goal.aim))
     share = found.share_of_goal
     mark = "MISSED" if share is not None and share > 1 else ""
-    return (found.figure, found.peer, _number(found.median), spread, *bounds, mark)
+    return (found.figure, found.peer, number(found.median), spread, *bounds, mark)
 
 
 def _bound(goal: Goal, value: float) -> str:
     return f"{'≥' if goal.at_least else '≤'} {value:g}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}" if value >= 10 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"

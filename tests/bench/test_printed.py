@@ -23,9 +23,9 @@ PLAIN = ratio("without a goal", 12.345)
 def test_the_table_says_what_is_missed_and_by_which_side() -> None:
     head, reached, missed, plain = ratio_rows([REACHED, MISSED, PLAIN])
     assert head[4:6] == ("must", "aim")
-    assert reached[2:] == ("0.50", "0.50 to 0.50", "≤ 1", "≤ 0.7", "")
-    assert missed[2:] == ("0.50", "0.50 to 0.50", "≥ 1", "≥ 1.5", "MISSED")
-    assert plain[2:] == ("12.3", "12.35 to 12.35", "", "", "")
+    assert reached[2:] == ("0.500", "0.500 to 0.500", "≤ 1", "≤ 0.7", "")
+    assert missed[2:] == ("0.500", "0.500 to 0.500", "≥ 1", "≥ 1.5", "MISSED")
+    assert plain[2:] == ("12.3", "12.3 to 12.3", "", "", "")
 
 
 def test_markdown_has_a_rule_and_as_many_cells_in_each_line() -> None:

@@ -47,7 +47,7 @@ def _compare(arguments: list[str]) -> None:
     parser.add_argument("after", type=Path)
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args(arguments)
-    runs = []
+    runs: list[Results] = []
     for file in (options.before, options.after):
         try:
             runs.append(read_results(file))
@@ -55,6 +55,8 @@ def _compare(arguments: list[str]) -> None:
             parser.error(f"{file}: {error!r}")
     rows = comparison_rows(*(run.ratios for run in runs))
     print(format_rows(rows, markdown=options.markdown))
+    for name, run in zip(("before", "after"), runs, strict=True):
+        print(f"\n{name}: {run.machine.text()}")
 
 
 def _measure(arguments: list[str]) -> None:
@@ -81,6 +83,8 @@ def _measure(arguments: list[str]) -> None:
     with stage() as staged, find_peers(staged.scratch) as peers:
         if "bwrap" not in peers.found:
             parser.error(f"bwrap: {peers.left_out['bwrap']}; it is the scale of most figures")
+        if staged.floor is None:
+            peers.left_out["the floor, and programs inside"] = "no C compiler"
         watch = Watch()
         ratios = trio.run(_run, staged, peers, rounds, options.only)
         ratios += measure_memory(staged, options.only)
@@ -89,9 +93,7 @@ def _measure(arguments: list[str]) -> None:
     print(f"\n{rounds} rounds; {machine.text()}")
     for name, why in peers.left_out.items():
         print(f"left out: {name}: {why}")
-    if staged.floor is None:
-        print("left out: the floor and the programs inside: no C compiler")
-    write_results(Results(machine._asdict(), peers.left_out, ratios), file)
+    write_results(Results(machine, peers.left_out, ratios), file)
     file.with_suffix(".svg").write_text(plot(ratios, machine.text()))
 
 

@@ -83,5 +83,8 @@ def _redraws(ours: _Rounds, theirs: _Rounds, quantile: float) -> list[float]:
     # Whole rounds are drawn, with both sides of each: what disturbed one disturbed the other.
     draw = random.Random(0)
     rounds = list(zip(ours, theirs, strict=True))
-    redraws = (zip(*draw.choices(rounds, k=len(rounds)), strict=True) for _ in range(_DRAWS))
-    return sorted(_ratio(*redraw, quantile) for redraw in redraws)
+    redraws = (draw.choices(rounds, k=len(rounds)) for _ in range(_DRAWS))
+    return sorted(
+        _ratio([mine for mine, _ in redraw], [its for _, its in redraw], quantile)
+        for redraw in redraws
+    )

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from bench.machine import Machine
 from bench.ratios import Goal, Ratio
 
 __all__ = ["Results", "read_results", "write_results"]
@@ -13,7 +14,7 @@ __all__ = ["Results", "read_results", "write_results"]
 class Results(NamedTuple):
     """What one run found."""
 
-    machine: Mapping[str, Any]
+    machine: Machine
     left_out: Mapping[str, str]  # peer -> why
     ratios: Sequence[Ratio]
 
@@ -23,7 +24,8 @@ def write_results(results: Results, file: Path) -> None:
     ratios = [
         ratio._asdict() | {"goal": ratio.goal and ratio.goal._asdict()} for ratio in results.ratios
     ]
-    file.write_text(json.dumps(results._asdict() | {"ratios": ratios}, indent=2) + "\n")
+    document = results._asdict() | {"machine": results.machine._asdict(), "ratios": ratios}
+    file.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def read_results(file: Path) -> Results:
@@ -33,4 +35,4 @@ def read_results(file: Path) -> Results:
         Ratio(**ratio | {"goal": ratio["goal"] and Goal(**ratio["goal"])})
         for ratio in document["ratios"]
     ]
-    return Results(document["machine"], document["left_out"], ratios)
+    return Results(Machine(**document["machine"]), document["left_out"], ratios)

@@ -3,9 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import trio
+
 from bench.ratios import Goal, Ratio, ratio_of
 
 __all__ = ["Figure", "Measure", "run_rounds"]
+
+_SETTLE_SECONDS = 0.02  # for what a job leaves behind to be gone before the next is measured
 
 # One try: a number of seconds, jobs a second, …, or many of them where a try is many jobs.
 Measure = Callable[[], Awaitable[Sequence[float]]]
@@ -31,6 +35,7 @@ async def run_rounds(figures: Sequence[Figure], rounds: int) -> list[Ratio]:
     for number in range(-1, rounds):
         for measure in samples if number % 2 else reversed(samples):
             found = await measure()
+            await trio.sleep(_SETTLE_SECONDS)
             if number >= 0:  # the first round warms caches
                 samples[measure].append(found)
     return [

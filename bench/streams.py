@@ -73,7 +73,7 @@ def plain(program: str, *arguments: str) -> Measure:
 def _reader() -> Iterator[trio.socket.SocketType]:
     """A unix socket whose other end a process reads and drops."""
     ours, theirs = socket.socketpair()
-    with subprocess.Popen(("cat",), stdin=theirs, stdout=subprocess.DEVNULL):
+    with subprocess.Popen(("cat",), stdin=theirs.fileno(), stdout=subprocess.DEVNULL):
         theirs.close()
         with trio.socket.from_stdlib_socket(ours) as peer:
             yield peer

@@ -419,17 +419,22 @@ static void add_place(const char *directory, bool is_born_into) {
     places[place_count++] = (struct place){.base_fd = fd, .is_born_into = is_born_into};
 }
 
-static int run_jobs(int jobs, int loops, int round) {
+static void run_share(int jobs, int loops, int loop) {
+    for (int job = loop; job < jobs; job += loops) {
+        char name[64];
+        snprintf(name, sizeof name, "floor-%d-%d", (int)getpid(), job);
+        run_job(name);
+    }
+}
+
+static int run_jobs(int jobs, int loops) {
     int status, failed = 0;
-    for (int loop = 0; loop < loops; loop++)
+    for (int loop = 1; loop < loops; loop++)
         if (MUST(fork()) == 0) {
-            for (int job = loop; job < jobs; job += loops) {
-                char name[64];
-                snprintf(name, sizeof name, "floor-%d-%d-%d", (int)getppid(), round, job);
-                run_job(name);
-            }
+            run_share(jobs, loops, loop);
             _exit(0);
         }
+    run_share(jobs, loops, 0);
     while (wait(&status) > 0)
         failed |= status != 0;
     return failed;
@@ -456,8 +461,8 @@ int main(int argc, char **argv) {
     if (argc - optind > 2)
         command = argv + optind + 2;
     build_template();
-    for (int round = 0; scanf("%d %d", &jobs, &loops) == 2; round++) {
-        if (run_jobs(jobs, loops, round))
+    while (scanf("%d %d", &jobs, &loops) == 2) {
+        if (run_jobs(jobs, loops))
             return 1;
         puts("done");
         fflush(stdout);

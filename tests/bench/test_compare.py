@@ -3,6 +3,7 @@
 import pytest
 
 from bench.compare import comparison_rows
+from bench.machine import Machine
 from bench.ratios import Goal, Ratio, ratio_of
 from bench.results import Results, read_results, write_results
 
@@ -54,8 +55,7 @@ def test_a_figure_that_one_run_lacks_is_not_compared() -> None:
 
 
 def test_results_are_read_as_they_were_written(tmp_path) -> None:
-    results = Results(
-        {"cores": 2}, {"nsjail": "not on PATH"}, [around(1.0), around(2.0, goal=None)]
-    )
+    machine = Machine("6.18", 2, "a CPU", None, "v1", 7, "3.11", 0.01, 0.1, 1.5, 0.0)
+    results = Results(machine, {"nsjail": "not on PATH"}, [around(1.0), around(2.0, goal=None)])
     write_results(results, tmp_path / "run.json")
     assert read_results(tmp_path / "run.json") == results

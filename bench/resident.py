@@ -1,72 +1,67 @@
 """A supervisor that stays, as a daemon's would: jobs one after the other, or side by side."""
 
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
-import trio
-
-from sandbox.boundary.plan import SandboxPlan
 from sandbox.spec.job import Job
 from sandbox.spec.policy import limits_for, load_policy
-from sandbox.supervisor.lifecycle import Caller
-from sandbox.supervisor.planner import Planner
+from sandbox.spec.result import Result
+from sandbox.supervisor.artifacts import Files
+from sandbox.supervisor.lifecycle import Caller, Cancellation
+from sandbox.supervisor.pool import SANDBOX_BYTES, Budget
 from sandbox.supervisor.startup import start_zygote, take_ground
-from sandbox.supervisor.supervisor import Supervisor
-from sandbox.supervisor.zygote import Zygote, ZygoteProcess
+from sandbox.supervisor.streams import Sink
+from sandbox.supervisor.supervisor import Supervisor, open_supervisor
 
 __all__ = ["Resident", "resident"]
 
 
-class _TimedZygote(Zygote):
-    """Keeps when it was last asked for a sandbox."""
-
-    asked_at = 0.0  # seconds of the wall clock: a job's other clocks are shifted
-
-    async def spawn(self, plan: SandboxPlan, fds: tuple[int, ...]) -> tuple[int, int]:
-        self.asked_at = time.time()
-        return await super().spawn(plan, fds)
-
-
 class Resident:
-    """One zygote and its supervisor, for jobs of one template. Made inside trio."""
+    """One supervisor, for jobs of one policy and files."""
 
-    def __init__(self, job: Job, process: ZygoteProcess, stack: ExitStack) -> None:
-        ground, self._files = take_ground(process, job)
-        stack.callback(ground.backend.close)
-        stack.callback(self._files.close)
+    def __init__(self, job: Job, supervisor: Supervisor, files: Files, zygote_pid: int) -> None:
+        self._supervisor = supervisor
+        self._files = files
         self._policy = load_policy(job.policy)
-        planner = Planner(job, self._policy, ground.backend)
-        process.build_template(planner.template)
-        self._zygote = _TimedZygote(process)
-        self._supervisor = Supervisor(ground, self._zygote, planner)
-        self.zygote_pid = process.pid
+        self.pids = {"supervisor": os.getpid(), "zygote": zygote_pid}
 
-    @property
-    def asked_at(self) -> float:
-        """When the zygote was last asked for a sandbox: seconds of the wall clock."""
-        return self._zygote.asked_at
-
-    async def run(self, job: Job, stdin: AsyncIterator[bytes] | None = None) -> bytes:
-        """One job; its stdout. It must exit with 0."""
+    async def run(
+        self, job: Job, stdin: AsyncIterator[bytes] | None = None, sink: Sink | None = None
+    ) -> bytes:
+        """One job; its stdout, unless `sink` has taken it. It must exit with 0."""
         output = bytearray()
 
-        async def sink(_stream: str, data: bytes) -> None:
+        async def keep(_stream: str, data: bytes) -> None:
             output.extend(data)
 
-        caller = Caller(sink, stdin, trio.Event())
+        caller = Caller(sink or keep, stdin, Cancellation())
         limits = limits_for(job, self._policy)
-        result = await self._supervisor.run(job, self._policy, limits, self._files, caller)
+        result: Result = await self._supervisor.run(
+            job, self._policy, limits, self._files, caller
+        )
         if result.exit_code != 0:
             raise RuntimeError(f"{result.verdict} {result.evidence}: {bytes(output)!r}")
         return bytes(output)
 
+    async def filled(self) -> None:
+        """Wait until the pool is full again, where there is one."""
+        await self._supervisor.pool.filled()
 
-@contextmanager
-def resident(job: Job) -> Iterator[Resident]:
-    """A resident supervisor for jobs of the root, policy and inputs of this one."""
+
+@asynccontextmanager
+async def resident(job: Job, *, warm: int = 0) -> AsyncIterator[Resident]:
+    """A resident supervisor for jobs of the policy and inputs of this one.
+
+    `warm`: how many sandboxes may be parked ahead of their jobs; 0: every one is made on request.
+    """
     with ExitStack() as stack:
         process = start_zygote()
         closing = stack.enter_context(ExitStack())
         stack.callback(process.close)
-        yield Resident(job, process, closing)
+        ground, files = take_ground(process, job)
+        closing.callback(ground.close)
+        closing.callback(files.close)
+        budget = Budget(memory_bytes=warm * SANDBOX_BYTES) if warm else None
+        async with open_supervisor(ground, budget) as supervisor:
+            yield Resident(job, supervisor, files, process.pid)

@@ -26,7 +26,7 @@ TRUSTED_LIBRARY = {
     "marshal", "os", "resource", "select", "stat", "struct", "sys", "typing",
 }  # fmt: skip
 # Rooms small enough to be read in an evening: lines, blank ones and comments counted.
-MOST_LINES = {"kernel": 400, "boundary": 350, "inside": 1000, "zygote": 300}
+MOST_LINES = {"kernel": 400, "boundary": 350, "inside": 1100, "zygote": 300}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -7,7 +7,17 @@ supervisor, which the receiver obeys anyway; marshal is built in, so the zygote 
 import marshal
 from typing import NamedTuple, TypeVar
 
-__all__ = ["Bind", "CollectPlan", "JobPlan", "SandboxPlan", "TemplatePlan", "decode", "encode"]
+__all__ = [
+    "Bind",
+    "CollectPlan",
+    "Disk",
+    "JobPlan",
+    "LatePlan",
+    "SandboxPlan",
+    "TemplatePlan",
+    "decode",
+    "encode",
+]
 
 
 class TemplatePlan(NamedTuple):
@@ -33,48 +43,58 @@ class Bind(NamedTuple):
     is_created: bool  # below a writable directory: init makes the mount point
 
 
+class Disk(NamedTuple):
+    """The size of the one tmpfs behind every writable directory: pages and inodes."""
+
+    blocks: int
+    inodes: int
+
+    def options(self) -> bytes:
+        """As tmpfs(5) takes it, to be mounted or remounted."""
+        return b"nr_blocks=%d,nr_inodes=%d" % self
+
+
 class SandboxPlan(NamedTuple):
-    """One sandbox, from clone to parked stub: nothing here depends on the job's command."""
+    """One sandbox, from clone to locked stub: nothing here depends on the job's command."""
 
     clone_flags: int
     base_id: int  # in the zygote's user namespace
     inside_id: int  # what the payload sees as its uid and gid
     drops_groups: bool  # False: the host allows no setgroups to a single-id map
-    born_in_cgroup: bool  # the first cgroup fd is a v2 directory for clone3
-    init_cgroup_fds: int  # how many of the fds are cgroup.procs for init, and for the payload
-    payload_cgroup_fds: int
+    born_in_cgroup: bool  # the cgroup fd is a v2 directory for clone3 of the stub; else v1 `tasks`
     time_offsets: bytes | None  # for /proc/PID/timens_offsets, time_namespaces(7); None: no wall
     hostname: bytes
-    cwd: bytes  # below the root, no leading slash
+    scratch: bytes  # the third name of the scratch space, beside tmp and dev/shm; no leading slash
     uppers: tuple[bytes, ...]  # overlays of the template ("" is the root) that the job may write
-    scratch_options: bytes  # of the one tmpfs behind every writable directory
-    scratch_blocks: int  # what statfs must then say
-    scratch_inodes: int
+    disk: Disk
     proc_options: bytes
     proc_masks: tuple[tuple[bytes, bool], ...]  # (name below /proc, is a directory)
     cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...]  # (type, options, target)
-    binds: tuple[Bind, ...]
     mounts: tuple[tuple[bytes, bytes], ...]  # (mount point, least options) as mountinfo must say
     init_filter: bytes
     stub_name: bytes  # random: init tells by it whether exec happened
-    terminal: bool  # open a pseudo-terminal in the sandbox's own devpts
-
-
-class JobPlan(NamedTuple):
-    """What the stub locks itself with and then executes."""
-
-    argv: tuple[bytes, ...]
-    environment: tuple[tuple[bytes, bytes], ...]
-    search: tuple[bytes, ...]  # paths to try to execute, in order
-    cwd: bytes
-    terminal: bool
-    has_inputs: bool  # an archive follows on the last fd
-    rlimits: tuple[tuple[int, int, int], ...]  # (resource, soft, hard)
-    affinity: tuple[int, ...]  # CPUs, or empty: where no cpuset pins the job
+    cwd: bytes  # absolute; made where it is missing
+    terminal: bool  # open a pseudo-terminal in the sandbox's own devpts; no pipes came along
+    has_inputs: bool  # an archive comes on the report fd, before the filter is loaded
     landlock: tuple[int, int, int] | None  # handled fs, net and scope accesses; None: no wall
     landlock_paths: tuple[tuple[bytes, int], ...]
     filter: bytes
     notifies: bool
+
+
+class LatePlan(NamedTuple):
+    """What init adds to a parked sandbox for its one job. The binds' trees come along as fds."""
+
+    binds: tuple[Bind, ...]
+    disk: Disk
+
+
+class JobPlan(NamedTuple):
+    """What a locked stub executes."""
+
+    argv: tuple[bytes, ...]
+    environment: tuple[tuple[bytes, bytes], ...]
+    search: tuple[bytes, ...]  # paths to try to execute, in order
 
 
 class CollectPlan(NamedTuple):
@@ -87,10 +107,10 @@ class CollectPlan(NamedTuple):
     filter: bytes
 
 
-_Plan = TypeVar("_Plan", TemplatePlan, SandboxPlan, JobPlan, CollectPlan)
+_Plan = TypeVar("_Plan", TemplatePlan, SandboxPlan, LatePlan, JobPlan, CollectPlan)
 
 
-def encode(plan: TemplatePlan | SandboxPlan | JobPlan | CollectPlan) -> bytes:
+def encode(plan: TemplatePlan | SandboxPlan | LatePlan | JobPlan | CollectPlan) -> bytes:
     """The plan as bytes for `decode`."""
     return marshal.dumps(_plain(plan))
 

@@ -16,16 +16,15 @@ class Kind:
     """What a report says, and what its two numbers are."""
 
     FAILED = 1  # step, errno (0: the call succeeded and the wall is not there)
-    READY = 2  # init: the sandbox stands; carries the stub's pidfd
-    LOCKED = 3  # stub: every wall is up; waits for the word to execute
+    READY = 2  # init: the sandbox stands, carries the stub's pidfd; or the late plan is done
+    LOCKED = 3  # stub: every wall is up; waits for the job
     EXITED = 4  # init: did a signal end the payload, its number or the exit code, did it exec
-    EMPTY = 5  # init: no process is left but itself
+    EMPTY = 5  # init: no process is left but itself; said once
 
 
 class Step:
     """The steps between clone and exec. A number is never reused and never renumbered."""
 
-    CGROUP_INIT = 1
     TIME_NAMESPACE = 2
     CGROUP_PAYLOAD = 3
     CGROUP_NAMESPACE = 4
@@ -45,7 +44,6 @@ class Step:
     INIT_FILTER = 19
     SESSION = 20
     INPUTS = 21
-    RLIMITS = 22
     DESCRIPTORS = 23
     CAPABILITIES = 24
     NO_NEW_PRIVILEGES = 25
@@ -55,6 +53,8 @@ class Step:
     CLONE = 30
     TEMPLATE = 31
     USER_NAMESPACE = 32
+    CWD = 33
+    DISK = 34
 
 
 STEPS = {number: name.lower() for name, number in vars(Step).items() if isinstance(number, int)}

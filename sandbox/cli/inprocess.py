@@ -16,7 +16,7 @@ from sandbox.spec.policy import Policy, limits_for
 from sandbox.spec.result import Result
 
 if TYPE_CHECKING:
-    import trio
+    from sandbox.supervisor.lifecycle import Cancellation
 
 __all__ = ["check_policy", "doctor", "run_job", "setup"]
 
@@ -40,30 +40,26 @@ def run_job(
         import trio
 
         ground, files = take_ground(process, job)
-        closing.callback(ground.backend.close)  # when the zygote has left it
+        closing.callback(ground.close)  # when the zygote has left it
         held.callback(files.close)
-        from sandbox.supervisor.lifecycle import Caller
-        from sandbox.supervisor.planner import Planner
-        from sandbox.supervisor.supervisor import Supervisor
-        from sandbox.supervisor.zygote import Zygote
+        from sandbox.supervisor.lifecycle import Caller, Cancellation
+        from sandbox.supervisor.supervisor import open_supervisor
 
-        planner = Planner(job, policy, ground.backend)
-        process.build_template(planner.template)
         fds = {"stdout": stdout_fd, "stderr": stderr_fd}
 
         async def main() -> Result:
-            cancelled = trio.Event()
+            cancellation = Cancellation()
             with _raw_terminal(job.tty, stdin_fd) as terminal_started:
                 caller = Caller(
                     sink=lambda stream, data: _write(fds[stream], data),
                     stdin=None if stdin_fd is None else _pieces(stdin_fd),
-                    cancelled=cancelled,
+                    cancellation=cancellation,
                     terminal_started=terminal_started,
                 )
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_cancel_on_signals, cancelled)
-                    supervisor = Supervisor(ground, Zygote(process), planner)
-                    result = await supervisor.run(job, policy, limits, files, caller)
+                    nursery.start_soon(_cancel_on_signals, cancellation)
+                    async with open_supervisor(ground) as supervisor:
+                        result = await supervisor.run(job, policy, limits, files, caller)
                     nursery.cancel_scope.cancel()
             return result
 
@@ -104,12 +100,12 @@ def setup(user: str, *, undo: bool) -> int:
     return supervisor_setup.main(user, undo)
 
 
-async def _cancel_on_signals(cancelled: "trio.Event") -> None:
+async def _cancel_on_signals(cancellation: "Cancellation") -> None:
     import trio
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for _ in signals:
-            cancelled.set()
+            cancellation.set()
 
 
 async def _pieces(fd: int) -> AsyncIterator[bytes]:

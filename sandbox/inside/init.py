@@ -6,8 +6,8 @@ import fcntl
 import os
 import select
 
-from sandbox.boundary.channel import Channel
-from sandbox.boundary.plan import SandboxPlan
+from sandbox.boundary.channel import LENGTH, Channel
+from sandbox.boundary.plan import LatePlan, SandboxPlan, decode
 from sandbox.boundary.report import Kind, Report
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import (
@@ -20,7 +20,7 @@ from sandbox.inside.identity import (
 from sandbox.inside.placement import Placement
 from sandbox.inside.steps import Step, raise_walls, run_to_end
 from sandbox.inside.stub import IDENTITY_STEPS, run_stub
-from sandbox.inside.view import VIEW_STEPS, View
+from sandbox.inside.view import LATE_STEPS, VIEW_STEPS, LateView, View
 from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.processes import (
     CLONE_NEWCGROUP,
@@ -50,24 +50,17 @@ def own_namespaces() -> dict[bytes, bytes]:
 class Sandbox:
     """What init builds from: the plan, the zygote's namespaces, and the fds that came along."""
 
-    def __init__(
-        self,
-        plan: SandboxPlan,
-        outside: dict[bytes, bytes],
-        control_fd: int,
-        report_fd: int,
-        lease_fd: int,
-        cgroup_fds: list[int],
-    ) -> None:
+    def __init__(self, plan: SandboxPlan, outside: dict[bytes, bytes], fds: list[int]) -> None:
+        """fds: control, report, lease, the payload's three streams unless it has a terminal, and
+        its cgroups."""
         self.plan = plan
         self.outside = outside
-        self.control = Channel(control_fd)
+        control_fd, report_fd, self.lease_fd, *rest = fds  # lease: held to the end, so that a
+        self.control = Channel(control_fd)  # killed supervisor's id is not free before
         self.report = Channel(report_fd)
+        streams = 0 if plan.terminal else 3
+        self.stdio_fds, self.cgroup_fds = rest[:streams], rest[streams:]
         self.payload_cgroup_ns_fd = -1
-        self.lease_fd = lease_fd  # held to the end: a killed supervisor's id is not free before
-        first = plan.init_cgroup_fds
-        self.init_cgroup_fds = cgroup_fds[:first]
-        self.payload_cgroup_fds = cgroup_fds[first : first + plan.payload_cgroup_fds]
 
     def namespaces_are_new(self) -> bool:
         return not set(self.outside.values()) & set(own_namespaces().values())
@@ -136,53 +129,53 @@ _CGROUP_STEPS = (
         Sandbox.shares_payload_cgroup_namespace,
     ),
 )
-_PLACE_STEPS = (Step(Code.CGROUP_INIT, Placement.enter, Placement.has_entered),)
 
 
-def run_init(sandbox: Sandbox, trees: list[int], mapped_fd: int) -> None:
+def run_init(sandbox: Sandbox, mapped_fd: int) -> None:
     """Build the sandbox and serve it to its end. Never returns: its exit kills all inside."""
 
     def life() -> None:
         if not os.read(mapped_fd, 1):
             raise EOFError  # the zygote could not write the id maps
-        _serve(sandbox.control, sandbox.plan.stub_name, *_build(sandbox, trees))
+        _serve(sandbox, *_build(sandbox))
 
     run_to_end(life, sandbox.control.send)
 
 
-def _build(sandbox: Sandbox, trees: list[int]) -> tuple[int, int]:
+def _build(sandbox: Sandbox) -> tuple[int, int]:
     """Raise every wall of the sandbox; the stub's pid and the fd that tells of dead children."""
     plan = sandbox.plan
     # While it builds it does not listen: it dies with the zygote, which dies with the supervisor.
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
-    raise_walls(_PLACE_STEPS, Placement(sandbox.init_cgroup_fds))
     raise_walls(_BIRTH_STEPS, sandbox)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))
     children_fd = signalfd(_signal.SIGCHLD)
     parked, parking = Channel.pair()
-    pid, pidfd = clone3(0)
+    placement = Placement(sandbox.cgroup_fds, born=plan.born_in_cgroup)
+    pid, pidfd = clone3(0, placement.into_fd)
     if pid == 0:
         parked.close()
         sandbox.control.close()
-        run_stub(plan, sandbox.report, sandbox.payload_cgroup_fds, parking)
+        run_stub(plan, sandbox.report, sandbox.stdio_fds, placement, parking)
     parking.close()
     sandbox.report.close()
-    # EOFError instead of an answer: the stub has failed, and sent its own report.
-    _, (sandbox.payload_cgroup_ns_fd,) = parked.receive()
-    raise_walls(_CGROUP_STEPS, sandbox)
+    if plan.cgroup_mounts:
+        # EOFError instead of an answer: the stub has failed, and sent its own report.
+        _, (sandbox.payload_cgroup_ns_fd,) = parked.receive()
+        raise_walls(_CGROUP_STEPS, sandbox)
     raise_walls(IDENTITY_STEPS, plan)
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)  # the new uid has cleared it, prctl(2)
-    raise_walls(VIEW_STEPS, View(plan, trees))
-    parked.receive()  # its capabilities are gone, and it waits
+    raise_walls(VIEW_STEPS, View(plan))
+    terminal = [_open_terminal()] if plan.terminal else []
+    parked.send(LENGTH.pack(0))  # the stub may go on: what it sees is final
     handed = [
         pidfd,
         os.open(b"/proc/self/ns/user", os.O_RDONLY),
         os.open(b"/proc/self/ns/mnt", os.O_RDONLY),
         os.open(b"/tmp", os.O_PATH),  # for statfs only: how full the scratch space is
+        *terminal,
     ]
-    if plan.terminal:
-        handed.append(_open_terminal())
     raise_walls(_LAST_STEPS, sandbox)
     sandbox.control.send(Report(Kind.READY, pid).pack(), tuple(handed))
     _keep_only(sandbox.control.fileno(), children_fd, sandbox.lease_fd)
@@ -196,29 +189,37 @@ def _open_terminal() -> int:
     return master_fd
 
 
-def _serve(control: Channel, stub_name: bytes, stub_pid: int, children_fd: int) -> None:
-    """Reap, report, and kill when told to, until the supervisor closes its end (EOFError)."""
+def _serve(sandbox: Sandbox, stub_pid: int, children_fd: int) -> None:
+    """Reap, report and take orders, until the supervisor closes its end (EOFError)."""
+    control, late = sandbox.control, LateView(sandbox.plan)
     poll = select.poll()
     poll.register(control.fileno(), select.POLLIN)
     poll.register(children_fd, select.POLLIN)
-    killed = False
+    is_empty = False
     while True:
         ready = [fd for fd, _ in poll.poll()]
         if children_fd in ready:
             os.read(children_fd, 4096)
         if control.fileno() in ready:
-            control.receive()  # the one order there is: end the payload
-            killed = True
-            # Atomic against forks: a child is not born to a parent with a pending SIGKILL.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, _signal.SIGKILL)
+            order, fds = control.receive()
+            if order[:1] == b"l":
+                late.take(decode(LatePlan, order[1:]), fds)
+                raise_walls(LATE_STEPS, late)
+                control.send(Report(Kind.READY).pack())
+            else:
+                # Atomic against forks: a child is not born to a parent with a pending SIGKILL.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(-1, _signal.SIGKILL)
+        reports = b""
         while (pid := _next_dead()) > 0:
             if pid == stub_pid:
-                control.send(_payload_report(pid, stub_name))
+                reports += _payload_report(pid, sandbox.plan.stub_name)
             os.waitpid(pid, 0)
-        if killed and pid < 0:
-            control.send(Report(Kind.EMPTY).pack())
-            killed = False
+        if pid < 0 and not is_empty:  # nobody is left to be the parent of another
+            is_empty = True
+            reports += Report(Kind.EMPTY).pack()
+        if reports:
+            control.send(reports)
 
 
 def _next_dead() -> int:
@@ -233,8 +234,9 @@ def _next_dead() -> int:
 def _payload_report(pid: int, stub_name: bytes) -> bytes:
     """How the payload ended. Its name is still there (a zombie has one, proc_pid_comm(5)), and
     while it is the stub's random one, exec never happened."""
-    with open(b"/proc/%d/comm" % pid, "rb") as file:
-        executed = file.read().rstrip(b"\n") != stub_name
+    comm_fd = os.open(b"/proc/%d/comm" % pid, os.O_RDONLY | os.O_CLOEXEC)
+    executed = os.read(comm_fd, 64).rstrip(b"\n") != stub_name
+    os.close(comm_fd)
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     signaled = found.si_code != os.CLD_EXITED
     return Report(Kind.EXITED, int(signaled), found.si_status, int(executed)).pack()

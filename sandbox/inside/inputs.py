@@ -4,7 +4,7 @@ import os
 
 from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind, write_all
 
-__all__ = ["write_inputs"]
+__all__ = ["read_exactly", "write_inputs"]
 
 _PIECE_BYTES = 1 << 18
 
@@ -12,10 +12,10 @@ _PIECE_BYTES = 1 << 18
 def write_inputs(fd: int) -> None:
     """Unpack the archive on `fd`; its names are absolute paths of the sandbox.
 
-    Raises OSError: ENOSPC, the disk limit is smaller than the inputs; EIO, the stream was cut off.
+    Raises OSError: ENOSPC, the disk limit is smaller than the inputs. EOFError: it was cut off.
     """
-    while (entry := Entry.unpack(_read_exactly(fd, HEADER_BYTES))).kind != EntryKind.END:
-        name = _read_exactly(fd, entry.name_bytes)
+    while (entry := Entry.unpack(read_exactly(fd, HEADER_BYTES))).kind != EntryKind.END:
+        name = read_exactly(fd, entry.name_bytes)
         if entry.kind == EntryKind.DIRECTORY:
             os.makedirs(name, exist_ok=True)
             continue
@@ -24,18 +24,19 @@ def write_inputs(fd: int) -> None:
         out_fd = os.open(name, flags, entry.mode)
         left = entry.size
         while left:
-            piece = _read_exactly(fd, min(left, _PIECE_BYTES))
+            piece = read_exactly(fd, min(left, _PIECE_BYTES))
             write_all(out_fd, piece)
             left -= len(piece)
         os.fchmod(out_fd, entry.mode)  # the umask does not count: it is the caller's file
         os.close(out_fd)
 
 
-def _read_exactly(fd: int, count: int) -> bytes:
+def read_exactly(fd: int, count: int) -> bytes:
+    """So many bytes of a stream, by read(2) alone. EOFError: it ended before."""
     pieces = []
     while count:
         pieces.append(os.read(fd, count))
         if not pieces[-1]:
-            raise OSError(5, "the inputs were cut off")  # EIO
+            raise EOFError
         count -= len(pieces[-1])
     return b"".join(pieces)

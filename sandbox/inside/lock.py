@@ -4,10 +4,9 @@ import _signal  # signal.py builds enums, which the zygote would carry in every 
 import errno
 import fcntl
 import os
-import resource
 import stat
 
-from sandbox.boundary.plan import JobPlan
+from sandbox.boundary.plan import SandboxPlan
 from sandbox.boundary.report import LISTENER_FD, REPORT_FD
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import (
@@ -26,26 +25,20 @@ from sandbox.kernel.confinement import (
 )
 from sandbox.kernel.processes import PR_SET_DUMPABLE, close_range, prctl
 
-__all__ = ["LOCK_STEPS", "PARK_STEPS", "Lock"]
+__all__ = ["LOCK_STEPS", "RIGHTS_STEPS", "Lock"]
 
 _PROBE = b"/tmp/.landlock"
+_UNBLOCKABLE = (_signal.SIGKILL, _signal.SIGSTOP)
 
 
 class Lock:
-    """What one stub is locked with: the fd that it reports on, the plan, and the plan's fds."""
+    """What one stub is locked with: its plan, the fd that it reports on, the payload's streams."""
 
-    plan: JobPlan
-
-    def __init__(self, report_fd: int) -> None:
-        self.report_fd = report_fd
-        self.inputs_fd = self.listener_fd = -1
-        self.stdio_fds: list[int] = []
-
-    def take(self, plan: JobPlan, fds: list[int]) -> None:
-        """Take the job, and its fds: three streams unless it has a terminal, then its inputs."""
+    def __init__(self, plan: SandboxPlan, report_fd: int, stdio_fds: list[int]) -> None:
         self.plan = plan
-        self.inputs_fd = fds.pop() if plan.has_inputs else -1
-        self.stdio_fds = fds
+        self.report_fd = report_fd
+        self.stdio_fds = stdio_fds
+        self.listener_fd = -1
 
     def lead_session(self) -> None:
         os.setsid()
@@ -54,7 +47,7 @@ class Lock:
             self.stdio_fds = [os.open(b"/dev/pts/0", os.O_RDWR | os.O_CLOEXEC)] * 3
         # CPython ignores SIGPIPE and SIGXFSZ, and exec would keep that.
         for number in _signal.valid_signals():
-            if number not in (_signal.SIGKILL, _signal.SIGSTOP):
+            if _signal.getsignal(number) != _signal.SIG_DFL and number not in _UNBLOCKABLE:
                 _signal.signal(number, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         os.umask(0o022)
@@ -62,25 +55,19 @@ class Lock:
     def leads_session(self) -> bool:
         return os.getsid(0) == os.getpid()
 
-    def write_inputs(self) -> None:
+    def enter_cwd(self) -> None:
         os.makedirs(self.plan.cwd, exist_ok=True)
         os.chdir(self.plan.cwd)
-        if self.inputs_fd >= 0:
-            write_inputs(self.inputs_fd)
 
     def works_in_cwd(self) -> bool:
         return os.getcwdb() == self.plan.cwd
 
-    def limit_resources(self) -> None:
-        for number, soft, hard in self.plan.rlimits:
-            resource.setrlimit(number, (soft, hard))
-        if self.plan.affinity:
-            os.sched_setaffinity(0, self.plan.affinity)
+    def write_inputs(self) -> None:
+        if self.plan.has_inputs:
+            write_inputs(self.report_fd)
 
-    def resources_limited(self) -> bool:
-        return all(
-            resource.getrlimit(number) == (soft, hard) for number, soft, hard in self.plan.rlimits
-        ) and (not self.plan.affinity or os.sched_getaffinity(0) == set(self.plan.affinity))
+    def inputs_written(self) -> bool:
+        return True  # no wall; a file that could not be written whole has raised
 
     def close_fds(self) -> None:
         # Out of the way first: what arrived may itself sit on a number below 4.
@@ -131,16 +118,16 @@ def _move_up(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
 
 
-PARK_STEPS = (
+RIGHTS_STEPS = (
     Step(Code.CAPABILITIES, drop_capabilities, capabilities_gone),
     Step(Code.NO_NEW_PRIVILEGES, forbid_new_privileges, privileges_forbidden),
 )
 
 LOCK_STEPS = (
     Step(Code.SESSION, Lock.lead_session, Lock.leads_session),
-    Step(Code.INPUTS, Lock.write_inputs, Lock.works_in_cwd),
+    Step(Code.CWD, Lock.enter_cwd, Lock.works_in_cwd),
     Step(Code.DESCRIPTORS, Lock.close_fds, Lock.only_planned_fds),  # a leaked fd is an escape
     Step(Code.LANDLOCK, Lock.restrict_paths, Lock.paths_restricted),
-    Step(Code.RLIMITS, Lock.limit_resources, Lock.resources_limited),  # few fds from here on
+    Step(Code.INPUTS, Lock.write_inputs, Lock.inputs_written),
     Step(Code.FILTER, Lock.filter_syscalls, Lock.syscalls_filtered),  # last: it forbids the rest
 )

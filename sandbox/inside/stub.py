@@ -1,4 +1,4 @@
-"""The stub: forked by init, parked until a job comes, then locked; it becomes the payload."""
+"""The stub: forked by init, locked, and parked until a job comes; it becomes the payload."""
 
 import os
 
@@ -7,7 +7,8 @@ from sandbox.boundary.plan import JobPlan, SandboxPlan, decode
 from sandbox.boundary.report import Kind, Report
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import become_job, is_job
-from sandbox.inside.lock import LOCK_STEPS, PARK_STEPS, Lock
+from sandbox.inside.inputs import read_exactly
+from sandbox.inside.lock import LOCK_STEPS, RIGHTS_STEPS, Lock
 from sandbox.inside.placement import Placement
 from sandbox.inside.steps import Step, StepFailed, raise_walls, run_to_end
 from sandbox.kernel.processes import PR_SET_NAME, prctl
@@ -22,27 +23,39 @@ PLACE_STEPS = (
 IDENTITY_STEPS = (Step(Code.IDENTITY, become_job, is_job),)
 
 
-def run_stub(plan: SandboxPlan, channel: Channel, cgroup_fds: list[int], parking: Channel) -> None:
-    """Park, say so on `parking`, then lock and execute the one job that comes. Never returns."""
-    lock = Lock(channel.fileno())
+def run_stub(
+    plan: SandboxPlan,
+    channel: Channel,
+    stdio_fds: list[int],
+    placement: Placement,
+    parking: Channel,
+) -> None:
+    """Lock, park, then execute the one job that comes. Never returns."""
+    lock = Lock(plan, channel.fileno(), stdio_fds)
 
     def life() -> None:
         prctl(PR_SET_NAME, plan.stub_name)
-        raise_walls(PLACE_STEPS, Placement(cgroup_fds))
-        cgroup_ns_fd = os.open(b"/proc/self/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
-        parking.send(LENGTH.pack(0), (cgroup_ns_fd,))
+        raise_walls(PLACE_STEPS, placement)
+        if plan.cgroup_mounts:
+            cgroup_ns_fd = os.open(b"/proc/self/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+            parking.send(LENGTH.pack(0), (cgroup_ns_fd,))
         raise_walls(IDENTITY_STEPS, plan)
-        raise_walls(PARK_STEPS, plan)
-        parking.send(LENGTH.pack(0))
-        data, fds = channel.receive()
-        lock.take(decode(JobPlan, data), fds)
+        raise_walls(RIGHTS_STEPS, plan)
+        parking.receive()  # until the view stands
         raise_walls(LOCK_STEPS, lock)
         os.write(lock.report_fd, Report(Kind.LOCKED).pack())
-        if os.read(lock.report_fd, 1):
-            _execute(lock.plan)
+        _execute(decode(JobPlan, _next_message(lock.report_fd)))
 
     # The report's fd is another one once the fds are sorted.
     run_to_end(life, lambda report: os.write(lock.report_fd, report))
+
+
+def _next_message(fd: int) -> bytes:
+    """As Channel.receive, by read(2) alone: under the job's own filter there may be nothing else.
+
+    Raises EOFError: the supervisor is gone.
+    """
+    return read_exactly(fd, LENGTH.unpack(read_exactly(fd, LENGTH.size))[0])
 
 
 def _execute(job: JobPlan) -> None:

@@ -3,10 +3,11 @@
 Until PIVOT the working directory is the new root, and every path here is relative to it.
 """
 
+import contextlib
 import os
 import stat
 
-from sandbox.boundary.plan import Bind, SandboxPlan
+from sandbox.boundary.plan import Bind, Disk, LatePlan, SandboxPlan
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.steps import Step
 from sandbox.kernel.mounts import (
@@ -15,6 +16,7 @@ from sandbox.kernel.mounts import (
     MS_NOEXEC,
     MS_NOSUID,
     MS_RDONLY,
+    MS_REMOUNT,
     RESOLVE_BENEATH,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
@@ -28,21 +30,23 @@ from sandbox.kernel.mounts import (
 )
 from sandbox.kernel.processes import sethostname
 
-__all__ = ["LOWERS", "TEMPLATE_ROOT", "VIEW_STEPS", "View"]
+__all__ = ["LATE_STEPS", "LOWERS", "TEMPLATE_ROOT", "VIEW_STEPS", "LateView", "View"]
 
 TEMPLATE_ROOT, LOWERS = b"/root", b"/lower"
 UPPER_PROBE = b".upper"
 _EMPTY_FILE, _EMPTY_DIRECTORY = b"/empty/file", b"/empty/directory"
+_SCRATCH = MS_NOSUID | MS_NODEV
+_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _DEVICES = {b"null": 3, b"zero": 5, b"full": 7, b"random": 8, b"urandom": 9}  # of major 1, mem
 
 
 class View:
-    """The steps of the mount wall, for one sandbox; `trees` are its binds, detached."""
+    """The steps of the mount wall, for one sandbox."""
 
-    def __init__(self, plan: SandboxPlan, trees: list[int]) -> None:
+    def __init__(self, plan: SandboxPlan) -> None:
         self.plan = plan
-        self.trees = trees
+        self.disk = Disk._make(plan.disk)
 
     def set_hostname(self) -> None:
         sethostname(self.plan.hostname)
@@ -61,8 +65,8 @@ class View:
 
     def mount_scratch(self) -> None:
         # One tmpfs, so one budget of bytes and inodes; its own root is shown nowhere.
-        mount(b"scratch", b"tmp", b"tmpfs", MS_NOSUID | MS_NODEV, self.plan.scratch_options)
-        shown = {b"tmp": 0o1777, b"dev/shm": 0o1777, self.plan.cwd: 0o755}
+        mount(b"scratch", b"tmp", b"tmpfs", _SCRATCH, b"mode=0755," + self.disk.options())
+        shown = {b"tmp": 0o1777, b"dev/shm": 0o1777, self.plan.scratch: 0o755}
         trees = {}
         for number, (name, mode) in enumerate(shown.items()):
             part = b"tmp/%d" % number
@@ -78,11 +82,7 @@ class View:
             self._attach(tree, name)
 
     def scratch_is_capped(self) -> bool:
-        found = os.statvfs(b"tmp")
-        return (found.f_blocks, found.f_files) == (
-            self.plan.scratch_blocks,
-            self.plan.scratch_inodes,
-        )
+        return _is_sized(b"tmp", self.disk)
 
     def _mount_uppers(self) -> None:
         """Cover the read-only root with overlays whose uppers are parts of the scratch space."""
@@ -133,45 +133,13 @@ class View:
             len(_lines(target + b"/cgroup.procs")) == 1 for _, _, target in self.plan.cgroup_mounts
         )
 
-    def attach_binds(self) -> None:
-        root_fd = os.open(b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
-        for bind, tree in zip(map(Bind._make, self.plan.binds), self.trees, strict=True):
-            if bind.is_created:
-                self._make_mount_point(bind)
-            target_fd = openat2(root_fd, bind.target, os.O_PATH, resolve)
-            move_mount(tree, target_fd)
-            os.close(target_fd)
-            os.close(tree)
-        os.close(root_fd)
-
-    def binds_are_attached(self) -> bool:
-        return all(_is_bound(Bind._make(bind)) for bind in self.plan.binds)
-
     def pivot(self) -> None:
         pivot_root(b".", b".")
         umount2(b".", MNT_DETACH)
         os.chdir(b"/")
 
     def mounts_are_planned(self) -> bool:
-        """Whether mountinfo lists exactly the planned mounts, with at least their options."""
-        planned = dict(self.plan.mounts)
-        below = tuple(b"/" + Bind._make(bind).target + b"/" for bind in self.plan.binds)
-        seen = set()
-        for line in _lines(b"/proc/self/mountinfo"):
-            _id, _parent, _device, _root, point, options, *rest = line.split(b" ")
-            point = point.decode("unicode_escape").encode("latin-1") if b"\\" in point else point
-            if point.startswith(below):
-                least = b"ro"  # a submount of a bind
-            elif point in planned and point not in seen:
-                least = planned[point]
-            else:
-                return False
-            seen.add(point)
-            # No optional field before the dash: the mount propagates nowhere.
-            if rest[0] != b"-" or not set(least.split(b",")) <= set(options.split(b",")):
-                return False
-        return planned.keys() <= seen
+        return _mounts_are(dict(self.plan.mounts))
 
     def _attach(self, tree: int, target: bytes) -> None:
         target_fd = os.open(target, os.O_PATH | os.O_CLOEXEC)
@@ -179,17 +147,90 @@ class View:
         os.close(target_fd)
         os.close(tree)
 
-    def _make_mount_point(self, bind: Bind) -> None:
-        directory = bind.target if bind.is_directory else os.path.dirname(bind.target)
-        os.makedirs(directory, exist_ok=True)
-        if not bind.is_directory:
-            os.close(os.open(bind.target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+
+class LateView:
+    """What one job adds to a parked sandbox: its read-only binds, and its own disk limits."""
+
+    def __init__(self, plan: SandboxPlan) -> None:
+        self.plan = plan
+        self.bound: list[Bind] = []
+
+    def take(self, late: LatePlan, trees: list[int]) -> None:
+        """Take one plan and the trees of its binds; several may come, for a message has few fds."""
+        self.binds = [Bind._make(bind) for bind in late.binds]
+        self.disk = Disk._make(late.disk)
+        self.trees = trees
+
+    def resize_scratch(self) -> None:
+        if not _is_sized(b"/tmp", self.disk):
+            mount(b"none", b"/tmp", b"", MS_REMOUNT | _SCRATCH, self.disk.options())
+
+    def scratch_is_capped(self) -> bool:
+        return _is_sized(b"/tmp", self.disk)
+
+    def attach_binds(self) -> None:
+        root_fd = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        for bind, tree in zip(self.binds, self.trees, strict=True):
+            if bind.is_created:
+                _make_mount_point(root_fd, bind)
+            target_fd = openat2(root_fd, bind.target, os.O_PATH, _BENEATH)
+            move_mount(tree, target_fd)
+            os.close(target_fd)
+            os.close(tree)
+        os.close(root_fd)
+        self.bound.extend(self.binds)
+
+    def binds_are_attached(self) -> bool:
+        points = {b"/" + bind.target: b"ro,nosuid,nodev" for bind in self.bound}
+        below = tuple(point + b"/" for point in points)
+        return all(map(_is_bound, self.binds)) and _mounts_are(
+            {**dict(self.plan.mounts), **points}, below
+        )
+
+
+def _mounts_are(planned: dict[bytes, bytes], below: tuple[bytes, ...] = ()) -> bool:
+    """Whether mountinfo lists exactly the planned mounts, with at least their options; what is
+    mounted `below` a bind came along with it."""
+    seen = set()
+    for line in _lines(b"/proc/self/mountinfo"):
+        _id, _parent, _device, _root, point, options, *rest = line.split(b" ")
+        point = point.decode("unicode_escape").encode("latin-1") if b"\\" in point else point
+        if point.startswith(below):
+            least = b"ro"  # a submount of a bind
+        elif point in planned and point not in seen:
+            least = planned[point]
+        else:
+            return False
+        seen.add(point)
+        # No optional field before the dash: the mount propagates nowhere.
+        if rest[0] != b"-" or not set(least.split(b",")) <= set(options.split(b",")):
+            return False
+    return planned.keys() <= seen
+
+
+def _is_sized(path: bytes, disk: Disk) -> bool:
+    found = os.statvfs(path)
+    return (found.f_blocks, found.f_files) == disk
+
+
+def _make_mount_point(root_fd: int, bind: Bind) -> None:
+    *parents, name = bind.target.split(b"/")
+    at_fd = openat2(root_fd, b".", os.O_PATH | os.O_DIRECTORY, _BENEATH)
+    for part in [*parents, name] if bind.is_directory else parents:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, 0o755, dir_fd=at_fd)
+        next_fd = openat2(at_fd, part, os.O_PATH | os.O_DIRECTORY, _BENEATH)
+        os.close(at_fd)
+        at_fd = next_fd
+    if not bind.is_directory:
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=at_fd))
+    os.close(at_fd)
 
 
 def _is_bound(bind: Bind) -> bool:
-    found = os.stat(bind.target)
+    found = os.stat(b"/" + bind.target)
     is_source = (found.st_dev, found.st_ino) == (bind.device, bind.inode)
-    return is_source and bool(os.statvfs(bind.target).f_flag & os.ST_RDONLY)
+    return is_source and bool(os.statvfs(b"/" + bind.target).f_flag & os.ST_RDONLY)
 
 
 def _lines(path: bytes) -> list[bytes]:
@@ -197,7 +238,6 @@ def _lines(path: bytes) -> list[bytes]:
         return file.read().splitlines()
 
 
-# The only order that works: nothing can be mounted from the host once the old root is gone.
 VIEW_STEPS = (
     Step(Code.HOSTNAME, View.set_hostname, View.hostname_is_set),
     Step(Code.ROOT, View.clone_root, View.root_is_read_only),
@@ -205,6 +245,9 @@ VIEW_STEPS = (
     Step(Code.PROC, View.mount_proc, View.proc_is_private),
     Step(Code.DEVICES, View.mount_terminals, View.devices_are_right),
     Step(Code.CGROUP_FILES, View.mount_cgroup_files, View.cgroup_files_are_own),
-    Step(Code.BINDS, View.attach_binds, View.binds_are_attached),
     Step(Code.PIVOT, View.pivot, View.mounts_are_planned),
+)
+LATE_STEPS = (
+    Step(Code.DISK, LateView.resize_scratch, LateView.scratch_is_capped),
+    Step(Code.BINDS, LateView.attach_binds, LateView.binds_are_attached),
 )

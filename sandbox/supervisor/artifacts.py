@@ -121,7 +121,7 @@ async def send(sources: tuple[Source, ...], fd: int) -> None:
         for source in sources:
             await _send_one(source, fd)
         await write(fd, Entry(EntryKind.END).pack())
-    except BrokenPipeError:
+    except ConnectionError:
         return  # the stub is dead, and whoever waits for it knows
 
 

@@ -1,6 +1,6 @@
 """How a job came to end: the first reason that somebody gave, and the payload's own status."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 
@@ -10,35 +10,24 @@ __all__ = ["Ending"]
 class Ending:
     """Keeps the first reason to end a job, and has the payload killed for it."""
 
-    def __init__(self, kill: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, kill: Callable[[], None]) -> None:
         self._kill = kill
-        self._over = trio.Event()
+        self.over = trio.Event()  # the payload's own process is dead, or never was
         self.verdict: str | None = None  # None: it ended by itself
         self.evidence: list[str] = []
         self.exit_code: int | None = None
         self.signal: int | None = None
         self.ended_at = 0.0
 
-    async def limit(self, verdict: str, *evidence: str) -> None:
+    def limit(self, verdict: str, *evidence: str) -> None:
         """End the job for this reason, unless another came first or it has ended by itself."""
-        if self.verdict is None and not self._over.is_set():
+        if self.verdict is None and not self.over.is_set():
             self.verdict = verdict
             self.evidence += evidence
-            await self._kill()
+            self._kill()
 
     def exited(self, *, signaled: bool, status: int) -> None:
         """The payload's own process is dead."""
         self.exit_code, self.signal = (None, status) if signaled else (status, None)
         self.ended_at = trio.current_time()
-        self._over.set()
-
-    def cancelled_early(self) -> None:
-        """The caller cancelled before there was a payload."""
-        self.verdict = "cancelled"
-        self.evidence.append("the caller cancelled the job before it started")
-        self.ended_at = trio.current_time()
-        self._over.set()
-
-    async def wait(self) -> None:
-        """Wait until the payload's own process is dead."""
-        await self._over.wait()
+        self.over.set()

@@ -1,5 +1,6 @@
 """Facts of this host: what explains a job's times, and what stands in a job's way."""
 
+import functools
 import os
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from sandbox.supervisor.cgroup.files import cgroup_mounts
 
 __all__ = ["HostFacts", "TimeFacts", "facts", "time_facts", "userns_gaps"]
 
+_GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Of the sysctls that can forbid user namespaces: the value that does, and one that does not.
 _FORBIDDING = {
@@ -36,9 +38,7 @@ class TimeFacts:
     def since(self) -> Mapping[str, Any]:
         """What may have disturbed a job since then. `steal_seconds`: taken by the hypervisor."""
         return {
-            "kernel": os.uname().release,
-            "machine": os.uname().machine,
-            "cores": os.cpu_count(),
+            **_lasting_facts(),
             "governor": _governor(),
             "load_1min": os.getloadavg()[0],
             "steal_seconds": round(_steal_seconds() - self._steal_seconds, 2),
@@ -109,17 +109,29 @@ def userns_gaps(sysctls: Mapping[str, int]) -> list[tuple[str, str]]:
 
 def _steal_seconds() -> float:
     # proc_stat(5): the eighth number of the first line, over all cores.
-    with Path("/proc/stat").open() as file:
-        fields = file.readline().split()
+    fd = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fields = os.read(fd, 256).split(b"\n", 1)[0].split()
+    finally:
+        os.close(fd)
     return int(fields[8]) / _TICKS if len(fields) > 8 else 0.0
+
+
+@functools.cache
+def _lasting_facts() -> Mapping[str, Any]:
+    name = os.uname()
+    return {"kernel": name.release, "machine": name.machine, "cores": os.cpu_count()}
 
 
 def _governor() -> str | None:
     try:
-        path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-        return path.read_text().strip()
+        fd = os.open(_GOVERNOR, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return os.read(fd, 64).decode().strip()
+    finally:
+        os.close(fd)
 
 
 def _sysctl(name: str) -> int | None:

@@ -1,8 +1,9 @@
-"""One job, from a built sandbox to a Result. What the job does is in the Result."""
+"""One job, from a locked sandbox to a Result. What the job does is in the Result."""
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import trio
 from sandbox.boundary.plan import CollectPlan, JobPlan
 from sandbox.boundary.report import Kind
 from sandbox.spec.errors import ZygoteError
-from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.result import Result
 from sandbox.supervisor import artifacts, seccomp
@@ -20,21 +20,44 @@ from sandbox.supervisor.cgroup import Usage
 from sandbox.supervisor.ending import Ending
 from sandbox.supervisor.rootfs import INSIDE_ID
 from sandbox.supervisor.sandbox import Sandbox
-from sandbox.supervisor.streams import Output, Sink, feed, open_pipes
+from sandbox.supervisor.streams import Output, Sink, feed
 from sandbox.supervisor.verdict import (
     Scratch,
     cpu_evidence,
     decide,
     wall_evidence,
 )
-from sandbox.supervisor.zygote import Zygote
 
-__all__ = ["Caller", "Run"]
+__all__ = ["Caller", "Cancellation", "Run", "not_started"]
 
 _LOOK_SECONDS = 0.1  # the longest time between two looks at what is only sampled
 _LEAST_LOOK_SECONDS = 0.002  # so a job's CPU time is seen at most about this late, on an idle host
+_DRAIN_SECONDS = 10  # for init to kill and reap all; then init itself is killed
 _END_OF_FILE = b"\x04"  # VEOF of a new terminal, termios(3)
 _IDLE_CPU_SECONDS = 0.001  # less progress between two looks than this is none
+
+
+class Cancellation:
+    """How a caller tells, once and at any time, that it has enough."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._scope: trio.CancelScope | None = None
+
+    def set(self) -> None:
+        """Cancel the job; one that has ended is not disturbed."""
+        self.is_set = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    @contextlib.contextmanager
+    def interrupts(self, deadline: float = float("inf")) -> Iterator[None]:
+        """What is awaited in here ends early where the caller cancels, or at the deadline."""
+        with trio.CancelScope(deadline=deadline) as self._scope:
+            if self.is_set:
+                self._scope.cancel()
+            yield
+        self._scope = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +66,40 @@ class Caller:
 
     sink: Sink  # called with "stdout" or "stderr", and bytes
     stdin: AsyncIterator[bytes] | None
-    cancelled: trio.Event
+    cancellation: Cancellation
     terminal_started: Callable[[int], None] | None = None  # with the pty's master fd
+
+
+def not_started(**context: Any) -> Result:
+    """The Result of a job whose caller cancelled before there was a payload."""
+    return Result(
+        verdict="cancelled",
+        exit_code=None,
+        signal=None,
+        evidence=("the caller cancelled the job before it started",),
+        cpu_seconds=0.0,
+        cpu_user_seconds=None,
+        cpu_system_seconds=None,
+        wall_seconds=0.0,
+        memory_peak_bytes=None,
+        memory_split_bytes={},
+        processes_peak=None,
+        throttled_seconds=None,
+        disk_peak_bytes=0,
+        disk_peak_inodes=0,
+        stdout_bytes=0,
+        stderr_bytes=0,
+        stdin_bytes=0,
+        overshoot={},
+        **context,
+    )
 
 
 class Run:
     """One job's run in one sandbox."""
 
-    def __init__(
-        self, sandbox: Sandbox, zygote: Zygote, job: Job, limits: Limits, caller: Caller
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, limits: Limits, caller: Caller) -> None:
         self._sandbox = sandbox
-        self._zygote = zygote
-        self._job = job
         self._limits = limits
         self._caller = caller
         self._ending = Ending(sandbox.kill_payload)
@@ -63,73 +107,70 @@ class Run:
         self._scratch = Scratch()
         self._split: dict[str, int] = {}
         self._stdin_bytes = 0
-        self._started_at = 0.0
-        self._fds: list[int] = []
-
-    async def lock_and_execute(self, plan: JobPlan, sources: tuple[artifacts.Source, ...]) -> bool:
-        """Give the stub its job and its streams; on return the payload runs.
-
-        False: the caller cancelled first, and nothing has run.
-        """
-        theirs: list[int] = []
-        if not plan.terminal:
-            theirs, self._fds = open_pipes()
-        inputs_fd = -1
-        if plan.has_inputs:
-            read_fd, inputs_fd = os.pipe()
-            os.set_blocking(inputs_fd, False)
-            theirs.append(read_fd)
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._give_up_when_cancelled, nursery.cancel_scope)
-                if plan.has_inputs:
-                    nursery.start_soon(artifacts.send, sources, inputs_fd)
-                await self._sandbox.lock(plan, tuple(theirs))
-                nursery.cancel_scope.cancel()
-        finally:
-            for fd in (*theirs, *([inputs_fd] if plan.has_inputs else [])):
-                os.close(fd)
+        self._is_empty = False
+        self._seen, self._seen_at = (-1.0, -1), 0.0
+        self._look_at = float("inf")
+        self._drain_at: float | None = None  # no end of the job has begun
+        self._failure: Exception | None = None
+        self._has_leftovers = False
         self._started_at = trio.current_time()
-        if self._caller.cancelled.is_set():
-            self._ending.cancelled_early()
-            return False
-        await self._sandbox.execute(self._job.command[0])
-        self._started_at = trio.current_time()
-        return True
 
-    async def watch(self) -> None:
-        """Serve the job until its end: its streams, and every limit that somebody must watch."""
-        ending = self._ending
-        terminal_fd = self._sandbox.terminal_fd
-        async with trio.open_nursery() as watchers:
-            watchers.start_soon(self._watch_init)
-            watchers.start_soon(self._watch_wall)
-            watchers.start_soon(self._watch_counters)
-            watchers.start_soon(self._watch_cancel)
-            if self._sandbox.cgroup.oom_fd is not None:
-                watchers.start_soon(self._watch_memory, self._sandbox.cgroup.oom_fd)
-            if self._sandbox.listener_fd is not None:
-                watchers.start_soon(self._watch_violation, self._sandbox.listener_fd)
+    async def watch(self, plan: JobPlan) -> None:
+        """Execute the job, and serve it until its end: its streams, and every limit that somebody
+        must watch. One task looks at all of it, for a task of their own each would cost a short
+        job more than its exec."""
+        sandbox, ending = self._sandbox, self._ending
+        await sandbox.execute(plan)
+        self._started_at = self._seen_at = trio.current_time()
+        self._plan_next_look(0.0)
+        handlers: dict[int, Callable[[], None]] = {sandbox.control_fd: self._hear_init}
+        if sandbox.cgroup.oom_fd is not None:
+            # v1 kills one process and leaves the rest (no memory.oom.group): end the whole job.
+            handlers[sandbox.cgroup.oom_fd] = lambda: ending.limit("memory")
+        if (listener_fd := sandbox.listener_fd) is not None:
+            handlers[listener_fd] = lambda: self._hear_filter(listener_fd)
+        with select.epoll() as events:
             async with trio.open_nursery() as streams:
-                if terminal_fd is not None:
-                    os.set_blocking(terminal_fd, False)
-                    if self._caller.terminal_started is not None:
-                        self._caller.terminal_started(terminal_fd)
-                    watchers.start_soon(self._feed_stdin, terminal_fd)
-                    streams.start_soon(self._output.pump, "stdout", terminal_fd)
-                else:
-                    watchers.start_soon(self._feed_stdin, self._fds[0])
-                    streams.start_soon(self._output.pump, "stdout", self._fds[1])
-                    streams.start_soon(self._output.pump, "stderr", self._fds[2])
-                await ending.wait()
-                # What it left behind may hold its streams open, and must not outlive it.
-                await self._sandbox.kill_payload()
-            # The writers are dead, so the streams did end; output may trail the exit until here.
-            await self._sandbox.drain()
-            watchers.cancel_scope.cancel()
+                self._serve_stdin(streams)
+                outputs = await self._serve(events, handlers, streams)
+                # The writers are dead, so the streams end; output may trail the exit until here.
+                sandbox.close_outputs()
+                self._stdin_scope.cancel()
+                if self._failure is not None:
+                    streams.cancel_scope.cancel()
+                for fd, stream in outputs.items():
+                    await self._output.pump(stream, fd)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _serve(
+        self,
+        events: select.epoll,
+        handlers: Mapping[int, Callable[[], None]],
+        streams: trio.Nursery,
+    ) -> Mapping[int, str]:
+        """Until no process of the payload is left; the outputs that nobody has read from yet."""
+        outputs = self._sandbox.outputs()
+        for fd in (*handlers, *outputs):
+            events.register(fd, select.EPOLLIN)
+        while not (self._ending.over.is_set() and self._is_empty) and self._failure is None:
+            with self._patience():
+                await trio.lowlevel.wait_readable(events)
+            for fd, happened in events.poll(0):
+                if fd in outputs:
+                    events.unregister(fd)
+                    streams.start_soon(self._output.pump, outputs.pop(fd), fd)
+                    continue
+                handlers[fd]()
+                if fd == self._sandbox.cgroup.oom_fd or not happened & select.EPOLLIN:
+                    events.unregister(fd)  # it would stay ready
+            self._keep_time()
+        return outputs
 
     async def collect(
-        self, destinations: tuple[artifacts.Destination, ...], *, drops_groups: bool
+        self,
+        destinations: tuple[artifacts.Destination, ...],
+        start_collector: Callable[[CollectPlan, tuple[int, ...]], Awaitable[int]],
     ) -> dict[str, str]:
         """Read the artifacts through a collector, while init still holds the mounts."""
         if not destinations:
@@ -138,14 +179,14 @@ class Run:
         os.set_blocking(read_fd, False)
         plan = CollectPlan(
             INSIDE_ID,
-            drops_groups,
+            self._sandbox.lease is not None,
             tuple(destination.artifact.path for destination in destinations),
             self._limits.disk_bytes,
             seccomp.collector_filter(),
         )
         fds = (write_fd, self._sandbox.user_ns_fd, self._sandbox.mount_ns_fd)
         try:
-            _pid, pidfd = await self._zygote.collect(plan, fds)
+            pidfd = await start_collector(plan, fds)
         finally:
             os.close(write_fd)
         try:
@@ -197,94 +238,109 @@ class Run:
             **context,  # type: ignore[arg-type]
         )
 
-    def close(self) -> None:
-        """Close our ends of the job's streams."""
-        while self._fds:
-            fd = self._fds.pop()
-            if fd >= 0:
-                os.close(fd)
-
-    async def _watch_init(self) -> None:
-        while True:
-            report = await self._sandbox.next_end()
-            if report is None:
-                raise ZygoteError("the sandbox's init died while the job ran; its result is lost")
-            if report.kind == Kind.EXITED:
-                if not report.third:
-                    raise self._sandbox.never_executed()
-                self._ending.exited(signaled=bool(report.first), status=report.second)
-
-    async def _watch_wall(self) -> None:
-        limits = self._limits
-        await trio.sleep_until(self._started_at + limits.wall_seconds + limits.extra_seconds)
-        used = trio.current_time() - self._started_at
-        await self._ending.limit("wall_time", wall_evidence(used, limits.wall_seconds))
-
-    async def _watch_counters(self) -> None:
-        """CPU time and idleness, which only looking tells; and samples for the Result."""
-        limits, cgroup = self._limits, self._sandbox.cgroup
-        cores = min(limits.cpus, os.cpu_count() or 1)
-        seen, seen_at = (-1.0, -1), trio.current_time()
-        while True:
-            used, now = cgroup.cpu_seconds(), trio.current_time()
-            moved = self._output.total_bytes + self._stdin_bytes
-            if used > seen[0] + _IDLE_CPU_SECONDS or moved != seen[1]:
-                seen, seen_at = (used, moved), now
-            pause = _LOOK_SECONDS
-            if limits.idle_seconds is not None:
-                pause = min(pause, max(limits.idle_seconds / 4, _LEAST_LOOK_SECONDS))
-                if now - seen_at >= limits.idle_seconds:
-                    await self._ending.limit(
-                        "idle", f"no CPU time and no I/O for {limits.idle_seconds:g} s"
-                    )
-            if limits.cpu_seconds is not None:
-                left = limits.cpu_seconds + limits.extra_seconds - used
-                if left <= 0:
-                    evidence = cpu_evidence(used, limits.cpu_seconds)
-                    await self._ending.limit("cpu_time", evidence)
-                # It cannot use more than this many seconds in less time than that.
-                pause = min(pause, max(left / cores, _LEAST_LOOK_SECONDS))
-            self._sample_scratch()
-            self._sample_memory(cgroup.sample())
-            await trio.sleep(pause)
-
-    async def _watch_memory(self, oom_fd: int) -> None:
-        # v1 kills one process and leaves the rest (no memory.oom.group): end the whole job.
-        await trio.lowlevel.wait_readable(oom_fd)
-        await self._ending.limit("memory")
-
-    async def _watch_violation(self, listener_fd: int) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(listener_fd)
-            violation = seccomp.receive(listener_fd)
-            if violation is None:  # the caller was killed first, or nobody has the filter any more
-                await trio.sleep(_LEAST_LOOK_SECONDS)
-            else:
-                # Never answered: the caller stays in the call until the kill.
-                evidence = f"seccomp: {violation.text} by pid {_pid_inside(violation.pid)}"
-                await self._ending.limit("violation", evidence)
-                return
-
-    async def _give_up_when_cancelled(self, scope: trio.CancelScope) -> None:
-        await self._caller.cancelled.wait()
-        scope.cancel()
-
-    async def _watch_cancel(self) -> None:
-        await self._caller.cancelled.wait()
-        await self._ending.limit("cancelled", "the caller cancelled the job")
-
-    async def _feed_stdin(self, fd: int) -> None:
+    def _serve_stdin(self, streams: trio.Nursery) -> None:
+        self._stdin_scope = trio.CancelScope()
+        terminal_fd = self._sandbox.terminal_fd
+        if terminal_fd is not None and self._caller.terminal_started is not None:
+            self._caller.terminal_started(terminal_fd)
         if self._caller.stdin is not None:
-            with contextlib.suppress(OSError):  # the reader is gone
-                await feed(self._caller.stdin, fd, self._count_stdin)
-                if not self._fds:  # a terminal has no end; this is how its user tells one
-                    os.write(fd, _END_OF_FILE)
-        if self._fds:
-            self._fds[0] = -1
-            os.close(fd)  # EOF for the job; a terminal's stays open for its output
+            streams.start_soon(self._feed_stdin, self._caller.stdin)
+        elif terminal_fd is None:
+            self._sandbox.close_stdin()
+
+    async def _feed_stdin(self, stdin: AsyncIterator[bytes]) -> None:
+        terminal_fd = self._sandbox.terminal_fd
+        fd = self._sandbox.stdin_fd if terminal_fd is None else terminal_fd
+        with self._stdin_scope, contextlib.suppress(OSError):  # the reader is gone
+            await feed(stdin, fd, self._count_stdin)
+            if terminal_fd is not None:  # it has no end; this is how its user tells one
+                os.write(fd, _END_OF_FILE)
+        if terminal_fd is None:
+            self._sandbox.close_stdin()  # EOF for the job
 
     def _count_stdin(self, count: int) -> None:
         self._stdin_bytes += count
+
+    def _hear_init(self) -> None:
+        for report in self._sandbox.reports():
+            if report is None:
+                self._failure = ZygoteError(
+                    "the sandbox's init died while the job ran; its result is lost"
+                )
+            elif report.kind == Kind.EMPTY:
+                self._is_empty = True
+            elif report.kind == Kind.EXITED and report.third:
+                self._ending.exited(signaled=bool(report.first), status=report.second)
+                # What it left behind may hold its streams open, and must not outlive it.
+                self._has_leftovers = True
+            elif report.kind == Kind.EXITED:
+                self._failure = self._sandbox.never_executed()
+        if self._has_leftovers and not self._is_empty:
+            self._has_leftovers = False
+            self._sandbox.kill_payload()
+
+    def _hear_filter(self, listener_fd: int) -> None:
+        violation = seccomp.receive(listener_fd)
+        if violation is not None:  # else its caller was killed first
+            # Never answered: the caller stays in the call until the kill.
+            evidence = f"seccomp: {violation.text} by pid {_pid_inside(violation.pid)}"
+            self._ending.limit("violation", evidence)
+
+    def _patience(self) -> contextlib.AbstractContextManager[object]:
+        """Bounds one wait for anything to happen."""
+        if self._drain_at is not None:
+            return trio.CancelScope(deadline=self._drain_at)
+        return self._caller.cancellation.interrupts(min(self._look_at, self._wall_ends_at))
+
+    @property
+    def _wall_ends_at(self) -> float:
+        return self._started_at + self._limits.wall_seconds + self._limits.extra_seconds
+
+    def _keep_time(self) -> None:
+        now = trio.current_time()
+        if self._drain_at is None:
+            self._keep_limits(now)
+            if self._ending.over.is_set() or self._ending.verdict is not None:
+                self._drain_at = now + _DRAIN_SECONDS
+        elif now >= self._drain_at:
+            self._sandbox.kill_init()
+            self._drain_at = float("inf")
+
+    def _keep_limits(self, now: float) -> None:
+        if self._caller.cancellation.is_set:
+            self._ending.limit("cancelled", "the caller cancelled the job")
+        if now >= self._wall_ends_at:
+            used = now - self._started_at
+            self._ending.limit("wall_time", wall_evidence(used, self._limits.wall_seconds))
+        if now >= self._look_at:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        """CPU time and idleness, which only looking tells; and samples for the Result."""
+        limits, cgroup = self._limits, self._sandbox.cgroup
+        used = cgroup.cpu_seconds()
+        moved = self._output.total_bytes + self._stdin_bytes
+        if used > self._seen[0] + _IDLE_CPU_SECONDS or moved != self._seen[1]:
+            self._seen, self._seen_at = (used, moved), now
+        elif limits.idle_seconds is not None and now - self._seen_at >= limits.idle_seconds:
+            self._ending.limit("idle", f"no CPU time and no I/O for {limits.idle_seconds:g} s")
+        if limits.cpu_seconds is not None and used >= limits.cpu_seconds + limits.extra_seconds:
+            self._ending.limit("cpu_time", cpu_evidence(used, limits.cpu_seconds))
+        self._sample_scratch()
+        self._sample_memory(cgroup.sample())
+        self._plan_next_look(used)
+
+    def _plan_next_look(self, used: float) -> None:
+        limits = self._limits
+        pause = _LOOK_SECONDS
+        if limits.idle_seconds is not None:
+            pause = min(pause, max(limits.idle_seconds / 4, _LEAST_LOOK_SECONDS))
+        if limits.cpu_seconds is not None:
+            left = limits.cpu_seconds + limits.extra_seconds - used
+            # It cannot use more than this many seconds in less time than that.
+            cores = min(limits.cpus, os.cpu_count() or 1)
+            pause = min(pause, max(left / cores, _LEAST_LOOK_SECONDS))
+        self._look_at = trio.current_time() + pause
 
     def _sample_scratch(self) -> None:
         found = os.fstatvfs(self._sandbox.scratch_fd)

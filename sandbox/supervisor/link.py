@@ -11,12 +11,20 @@ from sandbox.boundary.report import REPORT_BYTES, Report
 
 __all__ = ["Link"]
 
+_ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_FDS * 4)
+
 
 class Link:
-    """One end of a socket pair whose other end a zygote, init or stub holds."""
+    """One end of a socket pair whose other end a zygote, init or stub holds.
+
+    Not a trio socket: one of those takes a turn of the scheduler for each call, and a job makes
+    several that never wait.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
-        self._socket = trio.socket.from_stdlib_socket(sock)
+        sock.setblocking(False)
+        self._socket = sock
+        self._partial, self._fds = b"", array.array("i")
 
     @classmethod
     def pair(cls) -> tuple["Link", socket.socket]:
@@ -24,34 +32,54 @@ class Link:
         ours, theirs = socket.socketpair()
         return cls(ours), theirs
 
+    def fileno(self) -> int:
+        """The fd, for epoll."""
+        return self._socket.fileno()
+
     async def send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send one message. Raises BrokenPipeError: the peer is gone."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        await self._socket.sendmsg([LENGTH.pack(len(data))], rights)
-        await self.send_raw(data)
-
-    async def send_raw(self, data: bytes) -> None:
-        """Send bytes that are no message: the word to execute."""
-        view = memoryview(data)
+        view = memoryview(LENGTH.pack(len(data)) + data)
         while view:
-            view = view[await self._socket.send(view) :]
+            try:
+                view = view[self._socket.sendmsg([view], rights) :]
+                rights = []
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self._socket)
+
+    def send_now(self, data: bytes) -> None:
+        """Send one small message, or raise BlockingIOError: the peer has long not read any."""
+        self._socket.send(LENGTH.pack(len(data)) + data)
+
+    def receive_now(self) -> tuple[Report, list[int]] | None:
+        """The next report and its fds, or None: the peer is gone. BlockingIOError: not yet."""
+        while True:
+            try:
+                piece, ancillary, _, _ = self._socket.recvmsg(
+                    REPORT_BYTES - len(self._partial), _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                )
+            except ConnectionResetError:  # it died with something unread
+                return None
+            for _level, _kind, content in ancillary:
+                self._fds.frombytes(content)
+            if not piece:
+                return None
+            self._partial += piece
+            if len(self._partial) == REPORT_BYTES:
+                found = Report.unpack(self._partial), list(self._fds)
+                self._partial, self._fds = b"", array.array("i")
+                return found
 
     async def receive(self) -> tuple[Report, list[int]] | None:
-        """The next report and its fds, or None: the peer is gone."""
-        data, fds = b"", array.array("i")
-        while len(data) < REPORT_BYTES:
-            piece, ancillary, _, _ = await self._socket.recvmsg(
-                REPORT_BYTES - len(data), socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
-            )
-            for _level, _kind, content in ancillary:
-                fds.frombytes(content)
-            if not piece:
-                for fd in fds:
-                    os.close(fd)
-                return None
-            data += piece
-        return Report.unpack(data), list(fds)
+        """The same, once there is one."""
+        while True:
+            try:
+                return self.receive_now()
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._socket)
 
     def close(self) -> None:
         """Close our end: the peer sees EOF and ends."""
         self._socket.close()
+        while self._fds:
+            os.close(self._fds.pop())

@@ -1,13 +1,15 @@
 """Spec, policy and host facts in; plans and grades out: all that can be decided before a clone."""
 
+import functools
 import math
 import os
 import resource
 import secrets
 import time
+from pathlib import Path
 from typing import NamedTuple
 
-from sandbox.boundary.plan import JobPlan, SandboxPlan, TemplatePlan
+from sandbox.boundary.plan import Bind, Disk, JobPlan, SandboxPlan, TemplatePlan
 from sandbox.kernel import processes as flags
 from sandbox.spec.errors import HostError, RefusedError, SpecError
 from sandbox.spec.job import Job
@@ -17,7 +19,19 @@ from sandbox.supervisor import landlock, rootfs, seccomp
 from sandbox.supervisor.cgroup import Backend, JobCgroup
 from sandbox.supervisor.identity import Lease
 
-__all__ = ["Planner", "check_core", "grades_of", "refuse_weak_grades"]
+__all__ = [
+    "Planner",
+    "Shape",
+    "TemplateKey",
+    "affinity_of",
+    "check_core",
+    "disk_of",
+    "grades_of",
+    "refuse_weak_grades",
+    "rlimits_of",
+    "shape_of",
+    "template_key",
+]
 
 _NAMESPACES = (
     flags.CLONE_NEWUSER
@@ -45,10 +59,42 @@ def host_facts() -> Facts:
     return Facts(landlock.handled_accesses(), os.path.exists("/proc/self/ns/time"))
 
 
-class Planner:
-    """Plans for the jobs of one root and policy: those that share a template."""
+class Shape(NamedTuple):
+    """What of a job its sandbox must be built for; all else may come late."""
 
-    def __init__(self, job: Job, policy: Policy, backend: Backend) -> None:
+    cwd: bytes
+    terminal: bool
+    has_inputs: bool
+    is_pinned: bool  # to a core: it must be in a cpuset
+
+
+class TemplateKey(NamedTuple):
+    """What of a job its template must be mounted for."""
+
+    root: Path | None
+    scratch: bytes
+    mount_points: tuple[
+        tuple[bytes, bool], ...
+    ]  # (target, is a directory) where init can make none
+    policy: Policy
+
+
+def template_key(job: Job, binds: tuple[Bind, ...], policy: Policy) -> TemplateKey:
+    """Jobs of one key share a template."""
+    points = tuple((bind.target, bind.is_directory) for bind in binds if not bind.is_created)
+    return TemplateKey(job.root, rootfs.scratch_cwd(job), points, policy)
+
+
+def shape_of(job: Job, limits: Limits) -> Shape:
+    """Jobs of one template and shape can use the same parked sandboxes."""
+    has_inputs = any(item.copied for item in job.inputs)
+    return Shape(job.cwd, job.tty, has_inputs, limits.core is not None)
+
+
+class Planner:
+    """Plans for the jobs of one template."""
+
+    def __init__(self, job: Job, binds: tuple[Bind, ...], policy: Policy, backend: Backend) -> None:
         """Raises SpecError: the job cannot be meant; HostError: a required wall is missing here."""
         self._policy = policy
         self._facts = host_facts()
@@ -56,85 +102,86 @@ class Planner:
         if backend.version == 0:
             self.walls["quotas"] = "absent: no cgroups"
         hierarchies = backend.hierarchies if policy.cgroup_files else ()
-        self.template: TemplatePlan = rootfs.plan_template(job, policy, hierarchies)
-        self._masks = rootfs.plan_proc_masks(policy)
-        self._cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...] = ()
+        self.template: TemplatePlan = rootfs.plan_template(job, binds, policy, hierarchies)
+        masks = rootfs.plan_proc_masks(policy)
+        cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...] = ()
         if policy.cgroup_files and backend.version == 2:
-            self._cgroup_mounts = ((b"cgroup2", b"", b"sys/fs/cgroup"),)
+            cgroup_mounts = ((b"cgroup2", b"", b"sys/fs/cgroup"),)
         elif policy.cgroup_files:
-            self._cgroup_mounts = tuple(
+            cgroup_mounts = tuple(
                 (b"cgroup", name, b"sys/fs/cgroup/" + name)
                 for name in map(os.fsencode, hierarchies)
             )
-        self._filter = seccomp.compile_filter(policy, listener=True)
-        self._init_filter = seccomp.init_filter()
+        scratch = rootfs.scratch_cwd(job)
+        handled = self._facts.landlock
+        writable = rootfs.writable_paths(job)
+        if self.template.keeps_lowers:
+            writable = (b"/", *writable)
+        compiled = seccomp.compile_filter(policy, listener=True)
+        self._sandbox = SandboxPlan(
+            clone_flags=_NAMESPACES,
+            base_id=0,
+            inside_id=rootfs.INSIDE_ID,
+            drops_groups=False,
+            born_in_cgroup=False,
+            time_offsets=None,
+            hostname=b"sandbox",
+            scratch=scratch,
+            uppers=rootfs.plan_uppers(self.template),
+            disk=Disk(0, 0),
+            proc_options=b"subset=pid" if policy.proc == "pid" else b"",
+            proc_masks=masks,
+            cgroup_mounts=cgroup_mounts,
+            mounts=rootfs.plan_mounts(scratch, self.template, masks, cgroup_mounts),
+            init_filter=seccomp.init_filter(),
+            stub_name=b"",
+            cwd=job.cwd,
+            terminal=False,
+            has_inputs=False,
+            landlock=handled,
+            landlock_paths=landlock.allowed_paths(handled[0], writable) if handled else (),
+            filter=compiled.program,
+            notifies=compiled.notifies,
+        )
 
     def sandbox(
-        self, job: Job, limits: Limits, lease: Lease | None, cgroup: JobCgroup
+        self, shape: Shape, disk: Disk, lease: Lease | None, cgroup: JobCgroup
     ) -> SandboxPlan:
         """The plan of one sandbox, for the identity and cgroup that were taken for it."""
-        disk_bytes = -(-limits.disk_bytes // _PAGE_BYTES) * _PAGE_BYTES
-        inodes = limits.disk_inodes + rootfs.OWN_INODES
-        binds = rootfs.plan_binds(job)
         offsets = None
         if self._facts.has_time_namespaces:
             monotonic, boot = (
                 int(time.clock_gettime(c)) for c in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)
             )
             offsets = b"monotonic -%d 0\nboottime -%d 0\n" % (monotonic, boot)
-        return SandboxPlan(
-            clone_flags=_NAMESPACES,
+        return self._sandbox._replace(
             base_id=0 if lease is None else lease.base_id,
-            inside_id=rootfs.INSIDE_ID,
             drops_groups=lease is not None,
-            born_in_cgroup=cgroup.into_fd is not None,
-            init_cgroup_fds=len(cgroup.init_procs_fds),
-            payload_cgroup_fds=len(cgroup.payload_procs_fds),
+            born_in_cgroup=cgroup.born_in,
             time_offsets=offsets,
-            hostname=b"sandbox",
-            cwd=rootfs.scratch_cwd(job),
-            uppers=rootfs.plan_uppers(self.template),
-            scratch_options=b"mode=0755,size=%d,nr_inodes=%d" % (disk_bytes, inodes),
-            scratch_blocks=disk_bytes // _PAGE_BYTES,
-            scratch_inodes=inodes,
-            proc_options=b"subset=pid" if self._policy.proc == "pid" else b"",
-            proc_masks=self._masks,
-            cgroup_mounts=self._cgroup_mounts,
-            binds=binds,
-            mounts=rootfs.plan_mounts(job, self.template, binds, self._masks, self._cgroup_mounts),
-            init_filter=self._init_filter,
+            disk=disk,
             stub_name=b"stub-" + secrets.token_hex(5).encode(),
-            terminal=job.tty,
+            cwd=shape.cwd,
+            terminal=shape.terminal,
+            has_inputs=shape.has_inputs,
         )
 
-    def job(self, job: Job, limits: Limits, grades: dict[str, str]) -> JobPlan:
-        """The plan of the stub's locks, and of what it executes."""
+    def job(self, job: Job, limits: Limits) -> JobPlan:
+        """The plan of what the stub executes."""
         environment = {**self._policy.environment, **job.environment}
         if limits.cpus < (os.cpu_count() or 1):
             # Go looks at the affinity only, not at the quota, and would start a thread a core.
             environment.setdefault(b"GOMAXPROCS", b"%d" % math.ceil(limits.cpus))
-        handled = self._facts.landlock
-        pinned = limits.core is not None and grades["core"] != "kernel"
         return JobPlan(
             argv=job.command,
             environment=tuple(environment.items()),
             search=_search(job.command[0], environment.get(b"PATH", b"/usr/bin:/bin")),
-            cwd=job.cwd,
-            terminal=job.tty,
-            has_inputs=any(item.copied for item in job.inputs),
-            rlimits=_rlimits(limits, grades),
-            affinity=(limits.core,) if pinned and limits.core is not None else (),
-            landlock=handled,
-            landlock_paths=(
-                landlock.allowed_paths(handled[0], self._writable(job)) if handled else ()
-            ),
-            filter=self._filter.program,
-            notifies=self._filter.notifies,
         )
 
-    def _writable(self, job: Job) -> tuple[bytes, ...]:
-        whole = (b"/",) if self.template.keeps_lowers else ()
-        return (*whole, *rootfs.writable_paths(job))
+
+def disk_of(limits: Limits) -> Disk:
+    """The size of the scratch space."""
+    return Disk(-(-limits.disk_bytes // _PAGE_BYTES), limits.disk_inodes + rootfs.OWN_INODES)
 
 
 def grades_of(limits: Limits, backend: Backend) -> dict[str, str]:
@@ -148,8 +195,7 @@ def grades_of(limits: Limits, backend: Backend) -> dict[str, str]:
 
 def check_core(limits: Limits) -> None:
     """Raises SpecError where the job is to be pinned to a core that we may not use."""
-    usable = sorted(os.sched_getaffinity(0))
-    if limits.core is not None and limits.core not in usable:
+    if limits.core is not None and limits.core not in (usable := sorted(os.sched_getaffinity(0))):
         cores = ", ".join(map(str, usable))
         raise SpecError("limits.core", f"{limits.core} is no core of ours; there are {cores}")
 
@@ -185,7 +231,13 @@ def _search(command: bytes, path: bytes) -> tuple[bytes, ...]:
     return tuple(directory + b"/" + command for directory in path.split(b":") if directory)
 
 
-def _rlimits(limits: Limits, grades: dict[str, str]) -> tuple[tuple[int, int, int], ...]:
+def affinity_of(limits: Limits, grades: dict[str, str]) -> tuple[int, ...]:
+    """The CPUs to be pinned to by affinity: none where a cpuset does it, or nobody is to."""
+    return (limits.core,) if limits.core is not None and grades["core"] != "kernel" else ()
+
+
+def rlimits_of(limits: Limits, grades: dict[str, str]) -> tuple[tuple[int, int, int], ...]:
+    """(resource, soft, hard) of every rlimit of the job, no higher than we may set them."""
     wanted = {
         # One byte, not none: at 0 the kernel still feeds a core to the host's `|handler` of
         # core_pattern, at 1 it does not (core(5); fs/coredump.c).
@@ -208,8 +260,13 @@ def _rlimits(limits: Limits, grades: dict[str, str]) -> tuple[tuple[int, int, in
     return tuple(
         (number, _within(soft, most), _within(hard, most))
         for number, (soft, hard) in wanted.items()
-        for most in (resource.getrlimit(number)[1],)
+        for most in (_own_hard_limit(number),)
     )
+
+
+@functools.cache  # the zygote was started with them, and our own do not count any more
+def _own_hard_limit(number: int) -> int:
+    return resource.getrlimit(number)[1]
 
 
 def _within(value: int, most: int) -> int:

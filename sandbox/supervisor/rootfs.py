@@ -41,8 +41,10 @@ _PROC_SHOWN = {
 }  # fmt: skip
 
 
-def plan_template(job: Job, policy: Policy, hierarchies: tuple[str, ...]) -> TemplatePlan:
-    """The root for jobs of this root and policy; `hierarchies`: v1 cgroup files to be shown.
+def plan_template(
+    job: Job, binds: tuple[Bind, ...], policy: Policy, hierarchies: tuple[str, ...]
+) -> TemplatePlan:
+    """The root for jobs like this one; `hierarchies`: v1 cgroup files to be shown.
 
     Raises SpecError: a mount point lies where none can be made.
     """
@@ -64,7 +66,7 @@ def plan_template(job: Job, policy: Policy, hierarchies: tuple[str, ...]) -> Tem
         directories += overlays
         files += [(name, 0o644, content) for name, content in _FILES.items()]
         _copy_etc(policy.etc, links, files)
-    for bind in plan_binds(job):
+    for bind in binds:
         if not bind.is_created:
             if bind.is_directory:
                 directories.append(bind.target)
@@ -137,13 +139,12 @@ def plan_uppers(template: TemplatePlan) -> tuple[bytes, ...]:
 
 
 def plan_mounts(
-    job: Job,
+    scratch: bytes,
     template: TemplatePlan,
-    binds: tuple[Bind, ...],
     masks: tuple[tuple[bytes, bool], ...],
     cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...],
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Every mount that the sandbox must show, and the options that each must have."""
+    """Every mount that a parked sandbox must show, and the options that each must have."""
     root, data, quiet = b"ro,nosuid,nodev", b"nosuid,nodev", b"nosuid,nodev,noexec"
     device = b"ro,nosuid,noexec"
     mounts = {b"/": root, b"/dev": device, b"/dev/pts": b"nosuid,noexec", b"/proc": quiet}
@@ -152,8 +153,7 @@ def plan_mounts(
     mounts |= {b"/dev/" + name: device for name in template.devices}
     mounts |= {b"/proc/" + name: b"ro," + quiet for name, _ in masks}
     mounts |= {b"/" + target: b"ro," + quiet for _, _, target in cgroup_mounts}
-    mounts |= {b"/" + scratch_cwd(job): data, b"/tmp": data, b"/dev/shm": quiet}
-    mounts |= {b"/" + bind.target: root for bind in binds}
+    mounts |= {b"/" + scratch: data, b"/tmp": data, b"/dev/shm": quiet}
     return tuple(mounts.items())
 
 

@@ -1,120 +1,199 @@
-"""One sandbox as the supervisor holds it: from the clone to the last byte of its cgroups."""
+"""One sandbox as the supervisor holds it: from the clone to the last byte of its cgroup."""
 
 import contextlib
 import os
+import resource
+import select
 import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
-from sandbox.boundary.plan import JobPlan, SandboxPlan, encode
+from sandbox.boundary.plan import JobPlan, LatePlan, SandboxPlan, encode
 from sandbox.boundary.report import LISTENER_FD, STEPS, Kind, Report, Step
 from sandbox.kernel.processes import pidfd_getfd, pidfd_send_signal
 from sandbox.spec.errors import ExecError, SetupError, ZygoteError
+from sandbox.supervisor import artifacts
 from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.link import Link
-from sandbox.supervisor.probe import check_stub
+from sandbox.supervisor.probe import Seen, check_stub
+from sandbox.supervisor.streams import open_pipes
 from sandbox.supervisor.zygote import Zygote
 
 __all__ = ["Sandbox"]
 
-_DRAIN_SECONDS = 10  # for init to kill and reap all; then init itself is killed
 _DESTROY_SECONDS = 30  # a task in state D outlives SIGKILL; its cgroup then stays for the sweep
+_BINDS_A_MESSAGE = 200  # of SCM_MAX_FD, unix(7)
 
 
 class Sandbox:
-    """A one-shot container. Whoever makes it calls `destroy`, whatever happened."""
+    """A one-shot container. Whoever makes it calls `destroy`, whatever happened.
+
+    `build`, and it is locked and parked; then for its one job `fit` and `execute`.
+    """
 
     def __init__(self, plan: SandboxPlan, cgroup: JobCgroup, lease: Lease | None) -> None:
+        self.plan = plan
         self.cgroup = cgroup
+        self.lease = lease
+        self.built_at = time.monotonic()
         self.terminal_fd: int | None = None
         self.listener_fd: int | None = None
         self.scratch_fd = self.user_ns_fd = self.mount_ns_fd = -1
-        self._plan = plan
-        self._lease = lease
         self._control, self._init_end = Link.pair()
         self._report, self._stub_end = Link.pair()
+        self._theirs: list[int] = []
+        self._ours: list[int] = []
+        if not plan.terminal:
+            self._theirs, self._ours = open_pipes()
         self._pidfd = self._stub_pid = self._stub_pidfd = -1
-        self._empty = trio.Event()
+        self._disk = plan.disk
+        self._seen: Seen | None = None
 
-    async def spawn(self, zygote: Zygote) -> None:
-        """Have it cloned and built; it is then parked and verified. Raises SetupError, …"""
-        lease_fd = os.open("/dev/null", os.O_RDONLY) if self._lease is None else self._lease.fd
-        cgroup = self.cgroup
-        fds = [self._init_end.fileno(), self._stub_end.fileno(), lease_fd]
-        fds += [] if cgroup.into_fd is None else [cgroup.into_fd]
-        fds += [*cgroup.init_procs_fds, *cgroup.payload_procs_fds]
+    async def build(self, zygote: Zygote) -> None:
+        """Have it cloned, built, locked and verified. Raises SetupError, ZygoteError, …
+
+        One that is to have inputs is locked by `fit` instead: its filter would forbid to write
+        them.
+        """
+        lease_fd = os.open("/dev/null", os.O_RDONLY) if self.lease is None else self.lease.fd
+        fds = [self._init_end.fileno(), self._stub_end.fileno(), lease_fd, *self._theirs]
         try:
-            _pid, self._pidfd = await zygote.spawn(self._plan, tuple(fds))
+            self._pidfd = await zygote.spawn(self.plan, (*fds, *self.cgroup.entry_fds))
         finally:
             self._init_end.close()
             self._stub_end.close()
-            if self._lease is None:
+            if self.lease is None:
                 os.close(lease_fd)
+        if self._theirs:
+            os.close(self._theirs.pop(0))  # of stdin; the others are closed when the job is over
         answer = await self._control.receive()
         if answer is None or answer[0].kind != Kind.READY:
             raise await self._setup_failure(answer and answer[0])
         self._stub_pidfd, self.user_ns_fd, self.mount_ns_fd, self.scratch_fd, *rest = answer[1]
-        self.terminal_fd = rest[0] if rest else None
+        if rest:
+            self.terminal_fd = rest[0]
+            os.set_blocking(self.terminal_fd, False)
         self._stub_pid = _pid_of(self._stub_pidfd)
-        cgroup.close_procs()
+        self.cgroup.close_entries()
+        if not self.plan.has_inputs:
+            await self._verify()
 
-    async def lock(self, plan: JobPlan, fds: tuple[int, ...]) -> None:
-        """Hand the job to the stub; when this returns, every wall stands and nothing has run."""
-        await self._report.send(encode(plan), fds)
-        answer = await self._report.receive()
-        if answer is None or answer[0].kind != Kind.LOCKED:
-            raise await self._setup_failure(answer and answer[0])
-        if plan.notifies:
-            try:
-                self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
-            except OSError as error:
-                raise SetupError(
-                    f"step filter: its listener could not be taken: {error.strerror}; "
-                    "the payload was never started"
-                ) from error
-        uid = self._lease.host_uid if self._lease else os.getuid()
-        check_stub(self._stub_pid, uid, self.cgroup, has_time=self._plan.time_offsets is not None)
+    def is_sound(self) -> bool:
+        """Whether a parked sandbox lives and is still what it was when it was verified."""
+        living = select.poll()
+        for fd in (self._pidfd, self._stub_pidfd):
+            living.register(fd, select.POLLIN)
+        return not living.poll(0) and (self._seen is None or self._seen.still_holds())
 
-    async def execute(self, command: bytes) -> None:
-        """Say go, and return once the payload runs. Raises ExecError with execve's errno."""
-        await self._report.send_raw(b"1")
-        answer = await self._report.receive()
-        if answer is not None:
-            report = answer[0]
-            if report.first == Step.EXEC:
-                raise ExecError(report.second, command)
-            raise await self._setup_failure(report)
+    async def fit(
+        self,
+        late: LatePlan,
+        sources: tuple[artifacts.Source, ...],
+        open_binds: Callable[[LatePlan], Awaitable[list[int]]],
+    ) -> None:
+        """Add what is the job's own: its binds, its disk limits, its copied inputs."""
+        if late.binds or late.disk != self._disk:
+            self._disk = late.disk
+            await self._attach(late, open_binds)
+        if self.plan.has_inputs:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(artifacts.send, sources, self._report.fileno())
+                await self._verify()
 
-    async def next_end(self) -> Report | None:
-        """Init's next report: EXITED or EMPTY. None: init is dead, and so is all inside."""
-        answer = await self._control.receive()
-        if answer is None:
-            return None
-        if answer[0].kind == Kind.EMPTY:
-            self._empty.set()
-        return answer[0]
+    def limit(self, rlimits: tuple[tuple[int, int, int], ...], affinity: tuple[int, ...]) -> None:
+        """Put rlimits, and CPUs where no cpuset pins the job, on the stub, which hands them down.
 
-    async def kill_payload(self) -> None:
+        From outside, because under the job's filter the stub cannot. Raises SetupError naming the
+        step.
+        """
+        pid = self._stub_pid
+        try:
+            for number, soft, hard in rlimits:
+                resource.prlimit(pid, number, (soft, hard))
+            if affinity:
+                os.sched_setaffinity(pid, affinity)
+            holds = all(
+                resource.prlimit(pid, number) == (soft, hard) for number, soft, hard in rlimits
+            ) and (not affinity or os.sched_getaffinity(pid) == set(affinity))
+        except OSError as error:
+            raise SetupError(
+                f"step rlimits failed: {error.strerror}; the payload was never started"
+            ) from error
+        if not holds:
+            raise SetupError(
+                "step rlimits failed: the kernel does not show the wall; "
+                "the payload was never started"
+            )
+
+    async def execute(self, plan: JobPlan) -> None:
+        """Hand the stub its job; whether it could execute it is told when it has ended."""
+        self._command = plan.argv[0]
+        with contextlib.suppress(BrokenPipeError):  # it is dead, as init will report
+            await self._report.send(encode(plan))
+
+    @property
+    def control_fd(self) -> int:
+        """Readable when init has a report."""
+        return self._control.fileno()
+
+    @property
+    def stdin_fd(self) -> int:
+        """Our end of the payload's stdin; it does not block."""
+        return self._ours[0]
+
+    def outputs(self) -> dict[int, str]:
+        """Our ends of the payload's output streams, and their names."""
+        if self.terminal_fd is not None:
+            return {self.terminal_fd: "stdout"}
+        return {self._ours[1]: "stdout", self._ours[2]: "stderr"}
+
+    def close_stdin(self) -> None:
+        """EOF for the payload."""
+        if self._ours and self._ours[0] >= 0:
+            os.close(self._ours[0])
+            self._ours[0] = -1
+
+    def close_outputs(self) -> None:
+        """Close our copies of the payload's ends, so that its outputs end: all writers are dead.
+
+        Kept until then, for each stream that a job closes would wake us, just before its exit does.
+        """
+        while self._theirs:
+            os.close(self._theirs.pop())
+
+    def reports(self) -> Iterator[Report | None]:
+        """Init's reports so far: EXITED and EMPTY. None: it is dead, and so is all inside."""
+        with contextlib.suppress(BlockingIOError):
+            while (answer := self._control.receive_now()) is not None:
+                yield answer[0]
+            yield None
+
+    def kill_payload(self) -> None:
         """Kill every process of the payload; init lives on, with the mounts."""
         with contextlib.suppress(OSError):
             self.cgroup.kill()
         with contextlib.suppress(OSError):
-            await self._control.send(b"k")
+            self._control.send_now(b"k")
 
-    async def drain(self) -> None:
-        """Wait until the payload is gone; kill init where that takes too long."""
-        with trio.move_on_after(_DRAIN_SECONDS) as patience:
-            await self._empty.wait()
-        if patience.cancelled_caught:
-            self._kill_init()
+    def kill_init(self) -> None:
+        """Kill init, and with it everything inside."""
+        with contextlib.suppress(ProcessLookupError):
+            pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def destroy(self) -> None:
-        """End init and with it everything inside, and remove the cgroups. Bounded; idempotent."""
+        """End init and with it everything inside, and remove the cgroup. Bounded; idempotent."""
         self._control.close()
         self._report.close()
         for end in (self._init_end, self._stub_end):
             end.close()
+        self.close_stdin()
+        self.close_outputs()
+        for fd in self._ours[1:]:
+            os.close(fd)
+        self._ours = []
         for name in ("listener_fd", "terminal_fd", "scratch_fd", "user_ns_fd", "mount_ns_fd"):
             fd = getattr(self, name)
             setattr(self, name, -1)
@@ -122,11 +201,8 @@ class Sandbox:
                 os.close(fd)
         with trio.move_on_after(_DESTROY_SECONDS):
             if self._pidfd >= 0:
-                with trio.move_on_after(1) as patience:
-                    await trio.lowlevel.wait_readable(self._pidfd)
-                if patience.cancelled_caught:
-                    self._kill_init()
-                    await trio.lowlevel.wait_readable(self._pidfd)
+                self.kill_init()  # quicker than its own reaction to our closed end
+                await trio.lowlevel.wait_readable(self._pidfd)
             while True:
                 try:
                     self.cgroup.destroy()
@@ -137,21 +213,57 @@ class Sandbox:
             if fd >= 0:
                 os.close(fd)
         self._pidfd = self._stub_pidfd = -1
-        if self._lease is not None:
-            self._lease.release()
+        if self.lease is not None:
+            self.lease.release()
 
-    def never_executed(self) -> SetupError:
-        """Why a stub is dead that had the word to execute, and did not."""
-        usage = self.cgroup.sample()
-        if usage.oom_kills or usage.oom_events:
-            return SetupError(
-                "the memory limit is too small to start the job in; the payload was never started"
-            )
-        return SetupError("the stub was killed before its exec; the payload was never started")
+    async def dispose(self) -> None:
+        """The same, whether or not somebody cancels: it holds processes, mounts and a uid."""
+        with trio.CancelScope(shield=True):
+            await self.destroy()
 
-    def _kill_init(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            pidfd_send_signal(self._pidfd, signal.SIGKILL)
+    def never_executed(self) -> Exception:
+        """Why a stub is dead that had its job to execute, and did not."""
+        with contextlib.suppress(BlockingIOError):
+            if (answer := self._report.receive_now()) is not None:
+                if answer[0].first == Step.EXEC:
+                    return ExecError(answer[0].second, self._command)
+                return _step_failure(answer[0])
+        return self._out_of_memory() or SetupError(
+            "the stub was killed before its exec; the payload was never started"
+        )
+
+    async def _verify(self) -> None:
+        """Wait until the stub says that it is locked, and see whether it is."""
+        answer = await self._report.receive()
+        if answer is None or answer[0].kind != Kind.LOCKED:
+            raise await self._setup_failure(answer and answer[0])
+        if self.plan.notifies:
+            try:
+                self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
+            except OSError as error:
+                raise SetupError(
+                    f"step filter: its listener could not be taken: {error.strerror}; "
+                    "the payload was never started"
+                ) from error
+        uid = self.lease.host_uid if self.lease else os.getuid()
+        has_time = self.plan.time_offsets is not None
+        self._seen = check_stub(self._stub_pid, uid, self.cgroup, has_time=has_time)
+        self.cgroup.begin()
+
+    async def _attach(
+        self, late: LatePlan, open_binds: Callable[[LatePlan], Awaitable[list[int]]]
+    ) -> None:
+        for start in range(0, len(late.binds) or 1, _BINDS_A_MESSAGE):
+            part = late._replace(binds=late.binds[start : start + _BINDS_A_MESSAGE])
+            trees = await open_binds(part) if part.binds else []
+            try:
+                await self._control.send(b"l" + encode(part), tuple(trees))
+            finally:
+                for fd in trees:
+                    os.close(fd)
+            answer = await self._control.receive()
+            if answer is None or answer[0].kind != Kind.READY:
+                raise await self._setup_failure(answer and answer[0])
 
     async def _setup_failure(self, report: Report | None) -> Exception:
         if report is None:
@@ -160,15 +272,29 @@ class Sandbox:
                 answer = await self._report.receive()
                 report = answer and answer[0]
         if report is None:
-            usage = self.cgroup.sample()
-            if usage.oom_kills or usage.oom_events:
-                return self.never_executed()
-            return ZygoteError("the sandbox's init died; the payload was never started")
-        step, code = STEPS.get(report.first, "?"), report.second
-        why = os.strerror(code) if code else "the kernel does not show the wall"
-        return SetupError(
-            f"step {report.first} ({step}) failed: {why}; the payload was never started"
-        )
+            # And the stub is killed with init, when init has failed.
+            with trio.move_on_after(1):
+                answer = await self._control.receive()
+                report = answer and answer[0]
+        if report is None or report.kind != Kind.FAILED:
+            return self._out_of_memory() or ZygoteError(
+                "the sandbox's init died; the payload was never started"
+            )
+        return _step_failure(report)
+
+    def _out_of_memory(self) -> SetupError | None:
+        usage = self.cgroup.sample()
+        if usage.oom_kills or usage.oom_events:
+            return SetupError(
+                "the memory limit is too small to start the job in; the payload was never started"
+            )
+        return None
+
+
+def _step_failure(report: Report) -> SetupError:
+    step, code = STEPS.get(report.first, "?"), report.second
+    why = os.strerror(code) if code else "the kernel does not show the wall"
+    return SetupError(f"step {report.first} ({step}) failed: {why}; the payload was never started")
 
 
 def _pid_of(pidfd: int) -> int:

@@ -50,6 +50,8 @@ _ALL_BITS = (1 << 64) - 1
 # struct sock_filter of "return SECCOMP_RET_USER_NOTIF"
 _RETURN_NOTIFY = struct.pack("=HBBI", 0x06, 0, 0, 0x7FC00000)
 
+_REMOUNT_SCRATCH = 0x26  # MS_REMOUNT | MS_NOSUID | MS_NODEV: no new mount, no other attribute
+
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif, seccomp_unotify(2)
 _NOTIF_RECV = 0xC0502100  # SECCOMP_IOCTL_NOTIF_RECV, <linux/seccomp.h>
 
@@ -99,7 +101,8 @@ def init_filter() -> bytes:
         "read", "write", "recvmsg", "recvfrom", "sendmsg", "close", "close_range", "poll", "ppoll",
         "wait4", "waitid", "kill",  # reaps, and ends the payload
         "openat", "fstat", "newfstatat", "lseek",  # /proc/PID/comm of the payload
-        "move_mount", "mkdirat", "openat2", "mount_setattr", "umount2",  # late mounts
+        "move_mount", "mkdirat", "openat2", "statfs",  # late binds
+        mount={3: _REMOUNT_SCRATCH},  # to another size
         ioctl={1: 0x5401},  # TCGETS: CPython's open() asks whether the file is a terminal
     )  # fmt: skip
 

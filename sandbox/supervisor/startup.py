@@ -6,7 +6,7 @@ or newuidmap's help, and what root opens for us it must open before it drops.
 
 import os
 import resource
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.spec.errors import HostError
 from sandbox.spec.job import Job
@@ -20,12 +20,34 @@ if TYPE_CHECKING:
 __all__ = ["Ground", "start_zygote", "take_ground"]
 
 
-class Ground(NamedTuple):
+class Ground:
     """What the host gave us, before anything runs."""
 
-    backend: cgroup.Backend
-    base: BaseMap
-    identities: Identities | None  # None: every job runs under the runner's own id
+    def __init__(
+        self,
+        backend: cgroup.Backend,
+        base: BaseMap,
+        identities: Identities | None,
+        zygote: ZygoteProcess,
+        base_fd: int,
+    ) -> None:
+        self.backend = backend
+        self.base = base
+        self.identities = identities  # None: every job runs under the runner's own id
+        self.base_fd = base_fd  # the base user namespace, for every zygote after the first
+        self._spare: ZygoteProcess | None = zygote
+
+    def take_spare(self) -> ZygoteProcess | None:
+        """The zygote that made the base namespace, for the first who asks."""
+        spare, self._spare = self._spare, None
+        return spare
+
+    def close(self) -> None:
+        """Give it all back, when no zygote is in its cgroup any more."""
+        if self._spare is not None:
+            self._spare.close()
+        self.backend.close()
+        os.close(self.base_fd)
 
 
 def start_zygote() -> ZygoteProcess:
@@ -45,6 +67,7 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
 
     is_root = os.geteuid() == 0
     base = zygote.map_ids(_plan_base())
+    base_fd = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     if is_root:
         cgroup.claim(base.uid, base.gid, zygote.pid)
     files = Files.open(job)
@@ -57,7 +80,7 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
         backend = _find_backend(base, job)
         backend.sweep()
         identities = None if directory is None else Identities(base.ranges, directory)
-        return Ground(backend, base, identities), files
+        return Ground(backend, base, identities, zygote, base_fd), files
     except BaseException:
         files.close()
         raise

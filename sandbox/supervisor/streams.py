@@ -13,6 +13,7 @@ from sandbox.supervisor.ending import Ending
 __all__ = ["Output", "feed", "open_pipes", "read", "write"]
 
 _PIECE_BYTES = 65536
+_GATHER_SECONDS = 0.002
 
 Sink = Callable[[str, bytes], Awaitable[None]]
 
@@ -28,7 +29,11 @@ class Output:
         self.is_over = False  # also where the payload ended before anybody could end it
 
     async def pump(self, stream: str, fd: int) -> None:
-        """Forward one stream until its end. A slow sink slows the job; nothing is buffered here."""
+        """Forward one stream until its end. A slow sink slows the job; nothing is buffered here.
+
+        A job that writes little at a time is read again only after some milliseconds: its pipe
+        gathers what it writes meanwhile, so that a million small writes are not a million frames.
+        """
         while piece := await read(fd):
             allowed = piece[: self._left]
             self._left -= len(allowed)
@@ -37,11 +42,14 @@ class Output:
                 if allowed:
                     await self._sink(stream, allowed)
             except BrokenPipeError:
-                await self._ending.limit("cancelled", f"nobody reads {stream} any more")
+                self._ending.limit("cancelled", f"nobody reads {stream} any more")
             if len(allowed) < len(piece):
                 # Read on, so that the writer can be seen to end.
                 self.is_over = True
-                await self._ending.limit("output")
+                self._ending.limit("output")
+            if len(piece) < _PIECE_BYTES // 2:
+                with trio.move_on_after(_GATHER_SECONDS):
+                    await self._ending.over.wait()
 
     @property
     def total_bytes(self) -> int:

@@ -1,80 +1,182 @@
 """The supervisor: takes what a job needs, runs it, and gives everything back."""
 
 import contextlib
-import itertools
 import os
+from collections.abc import AsyncIterator
+from typing import Any
 
 import trio
 
+from sandbox.boundary.plan import Bind, LatePlan
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
 from sandbox.spec.result import Result
+from sandbox.supervisor import rootfs
 from sandbox.supervisor.artifacts import Files
 from sandbox.supervisor.host import time_facts
-from sandbox.supervisor.lifecycle import Caller, Run
-from sandbox.supervisor.planner import Planner, check_core, grades_of, refuse_weak_grades
+from sandbox.supervisor.lifecycle import Caller, Run, not_started
+from sandbox.supervisor.planner import (
+    affinity_of,
+    check_core,
+    disk_of,
+    grades_of,
+    refuse_weak_grades,
+    rlimits_of,
+    shape_of,
+    template_key,
+)
+from sandbox.supervisor.pool import Budget, Pool
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.startup import Ground
-from sandbox.supervisor.zygote import Zygote
+from sandbox.supervisor.template import Template
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "open_supervisor"]
 
-_TEARDOWN_SECONDS = 60
+_MOST_TEMPLATES = 8  # a zygote each, of some 10 MiB
+_STALE_SECONDS = 1.0  # for so long a template may be used after its root has changed
+
+
+@contextlib.asynccontextmanager
+async def open_supervisor(
+    ground: Ground, budget: Budget | None = None
+) -> AsyncIterator["Supervisor"]:
+    """A supervisor, for as long as this lasts. Without a budget every sandbox is made on request.
+
+    At its end every zygote and sandbox is gone; `ground` stays the caller's.
+    """
+    async with trio.open_nursery() as endings, trio.open_nursery() as background:
+        supervisor = Supervisor(ground, budget or Budget(memory_bytes=0), endings)
+        if budget is not None:
+            background.start_soon(supervisor.pool.keep_filled)
+        try:
+            yield supervisor
+        finally:
+            background.cancel_scope.cancel()
+            supervisor.close()
 
 
 class Supervisor:
-    """Runs jobs of one template, each in a sandbox of its own."""
+    """Runs jobs, each in a sandbox of its own. Made by `open_supervisor`."""
 
-    def __init__(self, ground: Ground, zygote: Zygote, planner: Planner) -> None:
+    def __init__(self, ground: Ground, budget: Budget, endings: trio.Nursery) -> None:
+        """endings: for what must come to its end, whoever cancels."""
         self._ground = ground
-        self._zygote = zygote
-        self._planner = planner
-        self._numbers = itertools.count(1)
+        self._endings = endings
+        self._templates: list[Template] = []  # the last used one first
+        self._retired: list[Template] = []  # to be closed when no job uses them any more
+        self._looked_at = 0.0
+        self.pool = Pool(budget, self._dispose)
 
     async def run(
         self, job: Job, policy: Policy, limits: Limits, files: Files, caller: Caller
     ) -> Result:
-        """Run one job to its end. Raises only for our failures; nothing is left in any case."""
-        backend = self._ground.backend
+        """Run one job to its end. Raises only for our failures; nothing is left in any case: what
+        is not gone when this returns goes soon after.
+        """
+        try:
+            return await self._run(job, policy, limits, files, caller)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+    def close(self) -> None:
+        """Drop what is parked and end the zygotes, some time later."""
+        for template in (*self._templates, *self._retired):
+            template.close()
+        self.pool.drop()
+
+    async def _run(
+        self, job: Job, policy: Policy, limits: Limits, files: Files, caller: Caller
+    ) -> Result:
+        ground = self._ground
         check_core(limits)
-        grades = grades_of(limits, backend)
-        refuse_weak_grades(job, grades, backend)
+        grades = grades_of(limits, ground.backend)
+        refuse_weak_grades(job, grades, ground.backend)
         noise = time_facts()
-        async with contextlib.AsyncExitStack() as held:
-            lease = None
-            if self._ground.identities is not None:
-                lease = self._ground.identities.lease()
-                held.callback(lease.release)
-            apart = job.disk_counts == "apart"
-            name = f"job-{next(self._numbers)}"
-            cgroup = backend.create(name, limits, disk_apart=apart, shown=policy.cgroup_files)
-            plan = self._planner.sandbox(job, limits, lease, cgroup)
-            sandbox = Sandbox(plan, cgroup, lease)
-            held.push_async_callback(_destroy, sandbox)
-            await sandbox.spawn(self._zygote)
-            run = Run(sandbox, self._zygote, job, limits, caller)
-            held.callback(run.close)
-            job_plan = self._planner.job(job, limits, grades)
-            collected: dict[str, str] = {}
-            if await run.lock_and_execute(job_plan, files.sources):
-                await run.watch()
-                collected = await run.collect(files.destinations, drops_groups=lease is not None)
-            own = lease is not None
-            return run.result(
-                walls=dict(self._planner.walls),
-                grades=grades,
-                artifacts=collected,
-                identity={
-                    "host_uid": lease.host_uid if lease else os.getuid(),
-                    "is_own": own,
-                    "why": "" if own else self._ground.base.why,
-                },
-                host=noise.since(),
-            )
+        binds = rootfs.plan_binds(job)
+        template = self._template(job, binds, policy)
+        line = self.pool.line(template, shape_of(job, limits))
+        is_apart = job.disk_counts == "apart"
+        context: dict[str, Any] = {"walls": dict(template.planner.walls), "grades": grades}
+        sandbox: Sandbox | None = None
+        with self.pool.in_use(line, limits, disk_apart=is_apart):
+            try:
+                with caller.cancellation.interrupts():
+                    sandbox = self.pool.take(line)
+                    if sandbox is not None:
+                        sandbox.cgroup.limit(limits, disk_apart=is_apart)
+                    else:
+                        sandbox = await template.build(line.shape, limits, disk_apart=is_apart)
+                    late = LatePlan(binds, disk_of(limits))
+                    await sandbox.fit(late, files.sources, template.open_binds)
+                    sandbox.limit(rlimits_of(limits, grades), affinity_of(limits, grades))
+                context["identity"] = self._identity(sandbox)
+                if sandbox is None or caller.cancellation.is_set:
+                    return not_started(artifacts={}, host=noise.since(), **context)
+                run = Run(sandbox, limits, caller)
+                await run.watch(template.planner.job(job, limits))
+                collected = await run.collect(files.destinations, template.collect)
+                return run.result(artifacts=collected, host=noise.since(), **context)
+            finally:
+                if sandbox is not None:
+                    self._dispose(sandbox)
+                self._close_retired()
+
+    def _identity(self, sandbox: Sandbox | None) -> dict[str, Any]:
+        lease = sandbox and sandbox.lease
+        return {
+            "host_uid": lease.host_uid if lease else os.getuid(),
+            "is_own": lease is not None,
+            "why": self._ground.base.why,
+        }
+
+    def _template(self, job: Job, binds: tuple[Bind, ...], policy: Policy) -> Template:
+        self._retire_stale()
+        key = template_key(job, binds, policy)
+        for template in self._templates:
+            if template.key == key:
+                self._templates.remove(template)
+                break
+        else:
+            for other in list(self._templates):
+                if other.key.policy.name == policy.name and other.key.policy != policy:
+                    self._retire(other)  # the policy was edited
+            template = Template(key, job, binds, self._ground, self._endings, self.pool.drop)
+        self._templates.insert(0, template)
+        for unused in self._templates[_MOST_TEMPLATES:]:
+            self._retire(unused)
+        return template
+
+    def _retire_stale(self) -> None:
+        if trio.current_time() - self._looked_at >= _STALE_SECONDS:
+            self._looked_at = trio.current_time()
+            for template in [t for t in self._templates if t.is_stale()]:
+                self._retire(template)
+
+    def _retire(self, template: Template) -> None:
+        self._templates.remove(template)
+        self._retired.append(template)
+        self.pool.drop(template)
+        self._close_retired()
+
+    def _close_retired(self) -> None:
+        for template in [t for t in self._retired if not self.pool.is_used(t)]:
+            self._retired.remove(template)
+            template.close()
+            self.pool.drop(template)
+
+    def _dispose(self, sandbox: Sandbox) -> None:
+        self._endings.start_soon(sandbox.dispose)
 
 
-async def _destroy(sandbox: Sandbox) -> None:
-    # Cancelled or not: a job holds processes, mounts and a uid until this is done.
-    with trio.CancelScope(deadline=trio.current_time() + _TEARDOWN_SECONDS, shield=True):
-        await sandbox.destroy()
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of several failures at once the first one of ours: the others follow from it."""
+    found: list[BaseException] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending = [*error.exceptions, *pending]
+        else:
+            found.append(error)
+    return next((e for e in found if not isinstance(e, trio.Cancelled)), found[0])

@@ -1,47 +1,66 @@
-"""The zygote as the supervisor sees it: started before trio is imported, asked for sandboxes after.
+"""The zygote as the supervisor sees it: its process, started by anybody, and its requests.
 
 The process's own side is the room sandbox/zygote.
 """
 
+import fcntl
 import os
+import signal
 import socket
 import sys
-from pathlib import Path
 
-from sandbox.boundary.channel import LENGTH
-from sandbox.boundary.plan import CollectPlan, SandboxPlan, TemplatePlan, encode
+from sandbox.boundary.plan import CollectPlan, LatePlan, SandboxPlan, TemplatePlan, encode
 from sandbox.boundary.report import REPORT_BYTES, STEPS, Kind, Report
 from sandbox.spec.errors import HostError, SetupError, ZygoteError
 from sandbox.supervisor.identity import BaseMap, write_maps
 
 __all__ = ["Zygote", "ZygoteProcess"]
 
-_PACKAGES = Path(__file__).resolve().parents[2]
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv.pop(1))\nfrom sandbox.zygote.main import main; main()"
 )
-_CHANNEL_FD = 3
+_ANSWER_SECONDS = 30  # to mount, or to clone
+_CHANNEL_FD, _BASE_FD = 3, 4  # as sandbox/zygote/main.py has them
 
 
 class ZygoteProcess:
     """A zygote that starts up: a bare interpreter, without site-packages, in its own session."""
 
-    def __init__(self, owner: int | None = None) -> None:
-        """Start it and return at once. `owner`: the uid and gid to become, where we are root."""
+    def __init__(self, owner: int | None = None, base_fd: int | None = None) -> None:
+        """Start it and return at once. From the main thread: it dies with the one it came from.
+
+        `owner`: the uid and gid to become, where we are root. `base_fd`: the base user namespace,
+        where an earlier zygote has made it.
+        """
+        self._is_reaped = False
         self.socket, theirs = socket.socketpair()
-        argv = [sys.executable, "-I", "-S", "-c", _BOOT, os.fspath(_PACKAGES)]
+        argv = [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGES]
         argv += [] if owner is None else [str(owner)]
-        self.pid = os.posix_spawn(
-            sys.executable,
-            argv,
-            {"LC_ALL": "C.UTF-8"},  # nothing of the caller's environment is inherited
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CHANNEL_FD),
-            ],
-        )
+        argv += [] if base_fd is None else ["base"]
+        # Above the numbers that they get, so that none is overwritten before it is used.
+        moved = [
+            fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _BASE_FD + 1)
+            for fd in (theirs.fileno(), *([] if base_fd is None else [base_fd]))
+        ]
         theirs.close()
+        try:
+            self.pid = os.posix_spawn(
+                sys.executable,
+                argv,
+                {"LC_ALL": "C.UTF-8"},  # nothing of the caller's environment is inherited
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, 0, 1),
+                    *(
+                        (os.POSIX_SPAWN_DUP2, fd, number)
+                        for fd, number in zip(moved, (_CHANNEL_FD, _BASE_FD), strict=False)
+                    ),
+                ],
+            )
+        finally:
+            for fd in moved:
+                os.close(fd)
 
     def map_ids(self, base: BaseMap) -> BaseMap:
         """Wait until it has its user namespace, then map that; the maps now in force.
@@ -49,27 +68,32 @@ class ZygoteProcess:
         Blocks for as long as an interpreter takes to start. Raises HostError: the host allows no
         user namespaces.
         """
-        self._expect_ready("a user namespace")
-        return write_maps(self.pid, base)
-
-    def build_template(self, plan: TemplatePlan) -> None:
-        """Have it mount the root that its sandboxes share. Raises SetupError with the errno."""
-        data = encode(plan)
-        self.socket.sendall(LENGTH.pack(len(data)) + data)
-        self._expect_ready("the template's mounts")
-
-    def close(self) -> None:
-        """End it and reap it. Its sandboxes end with their own sockets."""
-        self.socket.close()
-        os.waitpid(self.pid, 0)
-
-    def _expect_ready(self, what: str) -> None:
         data = self.socket.recv(REPORT_BYTES, socket.MSG_WAITALL)
         if len(data) < REPORT_BYTES:
-            raise ZygoteError(f"the zygote died before it had {what}; its last words are above")
-        report = Report.unpack(data)
-        if report.kind == Kind.FAILED:
-            raise _failure(report, what)
+            raise ZygoteError(
+                "the zygote died before it had a user namespace; its last words are above"
+            )
+        _refuse_failure(Report.unpack(data), "a user namespace")
+        return write_maps(self.pid, base)
+
+    def kill(self) -> None:
+        """End it at once, whatever it does. Its sandboxes live on, but for those half built."""
+        if not self._is_reaped:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def is_dead(self) -> bool:
+        """Whether it has ended, reaped or not."""
+        return self._is_reaped or bool(
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        )
+
+    def close(self) -> None:
+        """End it and reap it. Idempotent."""
+        self.kill()
+        if not self._is_reaped:
+            os.waitpid(self.pid, 0)
+            self._is_reaped = True
+        self.socket.close()
 
 
 class Zygote:
@@ -80,37 +104,61 @@ class Zygote:
 
         from sandbox.supervisor.link import Link
 
-        self._process = process
+        self.process = process
         self._link: Link = Link(process.socket)
         self._turn = trio.Lock()
 
-    async def spawn(self, plan: SandboxPlan, fds: tuple[int, ...]) -> tuple[int, int]:
-        """Clone a sandbox; the pid and pidfd of its init. fds: as sandbox/zygote/main.py says."""
-        return await self._ask(b"s" + encode(plan), fds)
+    async def start(self, plan: TemplatePlan, *, joins: bool) -> None:
+        """Have it mount the root that its sandboxes share; `joins`: the base namespace, before.
 
-    async def collect(self, plan: CollectPlan, fds: tuple[int, ...]) -> tuple[int, int]:
-        """Start a collector; its pid and pidfd."""
-        return await self._ask(b"c" + encode(plan), fds)
+        Raises SetupError with the errno.
+        """
+        if joins:
+            report, _ = await self._answer("the base user namespace")
+            _refuse_failure(report, "the base user namespace")
+        await self._ask(b"", encode(plan), (), "the template's mounts")
 
-    async def _ask(self, request: bytes, fds: tuple[int, ...]) -> tuple[int, int]:
+    async def spawn(self, plan: SandboxPlan, fds: tuple[int, ...]) -> int:
+        """Clone a sandbox; the pidfd of its init. fds: as sandbox/inside/init.py says."""
+        return (await self._ask(b"s", encode(plan), fds, "the clone"))[0]
+
+    async def open_binds(self, plan: LatePlan) -> list[int]:
+        """A detached tree for each bind of the plan, to be handed to init and closed."""
+        return await self._ask(b"b", encode(plan), (), "the read-only inputs")
+
+    async def collect(self, plan: CollectPlan, fds: tuple[int, ...]) -> int:
+        """Start a collector; its pidfd. fds: as sandbox/zygote/main.py says."""
+        return (await self._ask(b"c", encode(plan), fds, "the collector"))[0]
+
+    async def _ask(self, order: bytes, plan: bytes, fds: tuple[int, ...], what: str) -> list[int]:
+        import trio
+
         async with self._turn:
-            try:
-                await self._link.send(request, fds)
-                answer = await self._link.receive()
-            except OSError as error:
-                raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error
+            # Not to be cancelled half way: the answer would be taken for that of the next request.
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _ANSWER_SECONDS):
+                try:
+                    await self._link.send(order + plan, fds)
+                except OSError as error:
+                    raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error
+                report, handed = await self._answer(what)
+                _refuse_failure(report, what)
+                return handed
+            self.process.kill()
+            raise ZygoteError(f"the zygote did not answer for {_ANSWER_SECONDS} s, and was killed")
+
+    async def _answer(self, what: str) -> tuple[Report, list[int]]:
+        answer = await self._link.receive()
         if answer is None:
-            raise ZygoteError("the zygote died; the job was not started")
-        report, handed = answer
-        if report.kind != Kind.READY:
-            raise _failure(report, "the clone")
-        return report.first, handed[0]
+            raise ZygoteError(f"the zygote died before it had done {what}; the job was not started")
+        return answer
 
 
-def _failure(report: Report, what: str) -> Exception:
+def _refuse_failure(report: Report, what: str) -> None:
+    if report.kind == Kind.READY:
+        return
     step, code = STEPS.get(report.first, "?"), report.second
     if step == "user_namespace":
-        return HostError(
+        raise HostError(
             f"this host allows no user namespace ({os.strerror(code)}); see: sandbox doctor"
         )
-    return SetupError(f"step {step} ({what}) failed: {os.strerror(code)}; no payload was started")
+    raise SetupError(f"step {step} ({what}) failed: {os.strerror(code)}; no payload was started")

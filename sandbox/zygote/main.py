@@ -6,7 +6,7 @@ import os
 import sys
 
 from sandbox.boundary.channel import Channel
-from sandbox.boundary.plan import Bind, CollectPlan, SandboxPlan, TemplatePlan, decode
+from sandbox.boundary.plan import Bind, CollectPlan, LatePlan, SandboxPlan, TemplatePlan, decode
 from sandbox.boundary.report import Kind, Report, Step
 from sandbox.inside.collector import run_collector
 from sandbox.inside.init import Sandbox, own_namespaces, run_init
@@ -17,24 +17,27 @@ from sandbox.kernel.processes import (
     clone3,
     close_range,
     prctl,
+    setns,
     unshare,
 )
 from sandbox.zygote.template import HostView, build_template
 
-__all__ = ["CHANNEL_FD", "main"]
+__all__ = ["BASE_FD", "CHANNEL_FD", "main"]
 
-CHANNEL_FD = 3
+CHANNEL_FD, BASE_FD = 3, 4
 
 
 def main() -> None:
     """Serve the supervisor on CHANNEL_FD until it closes its end.
 
-    argv[1]: the uid and gid to become first, where the supervisor was started as root.
+    argv[1]: the uid and gid to become first, where the supervisor was started as root; or "base",
+    where BASE_FD is the base user namespace of an earlier zygote.
     """
-    close_range(CHANNEL_FD + 1)
+    close_range(BASE_FD + 1)
     os.setsid()  # the terminal's Ctrl-C is for the supervisor
     channel = Channel(CHANNEL_FD)
-    if len(sys.argv) > 1:
+    joins_base = sys.argv[1:] == ["base"]
+    if sys.argv[1:] and not joins_base:
         owner = int(sys.argv[1])
         os.setgroups([])
         os.setresgid(owner, owner, owner)
@@ -44,7 +47,11 @@ def main() -> None:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     step = Step.USER_NAMESPACE
     try:
-        unshare(CLONE_NEWUSER)
+        if joins_base:
+            setns(BASE_FD, CLONE_NEWUSER)
+        else:
+            unshare(CLONE_NEWUSER)
+        close_range(BASE_FD)
         channel.send(Report(Kind.READY, os.getpid()).pack())
         step = Step.TEMPLATE
         data, _ = channel.receive()  # comes when the id maps are written
@@ -71,36 +78,34 @@ def _serve(channel: Channel, host: HostView) -> None:
             data, fds = channel.receive()
         except EOFError:
             return
+        order, plan = data[:1], data[1:]
         try:
-            if data[:1] == b"s":
-                _spawn(channel, host, outside, decode(SandboxPlan, data[1:]), fds)
+            if order == b"s":
+                _spawn(channel, outside, decode(SandboxPlan, plan), fds)
+            elif order == b"b":
+                _open_binds(channel, host, decode(LatePlan, plan))
             else:
-                _collect(channel, decode(CollectPlan, data[1:]), fds)
+                _collect(channel, decode(CollectPlan, plan), fds)
         except OSError as error:
-            channel.send(Report(Kind.FAILED, Step.CLONE, error.errno or 0).pack())
+            step = Step.BINDS if order == b"b" else Step.CLONE
+            channel.send(Report(Kind.FAILED, step, error.errno or 0).pack())
         finally:
             for fd in fds:
                 os.close(fd)
 
 
 def _spawn(
-    channel: Channel, host: HostView, outside: dict[bytes, bytes], plan: SandboxPlan, fds: list[int]
+    channel: Channel, outside: dict[bytes, bytes], plan: SandboxPlan, fds: list[int]
 ) -> None:
-    """Clone one sandbox and map its one id. fds: control, report, lease, then cgroups."""
-    trees = [host.open_bind(b.source, b.device, b.inode) for b in map(Bind._make, plan.binds)]
-    control_fd, report_fd, lease_fd, *cgroup_fds = fds
-    into_fd = cgroup_fds.pop(0) if plan.born_in_cgroup else None
+    """Clone one sandbox and map its one id. fds: as `Sandbox` has them."""
     mapped_fd, mapping_fd = os.pipe()
-    pid, pidfd = clone3(plan.clone_flags, into_fd)
+    pid, pidfd = clone3(plan.clone_flags)
     if pid == 0:
         os.close(mapping_fd)
         channel.close()
-        run_init(
-            Sandbox(plan, outside, control_fd, report_fd, lease_fd, cgroup_fds), trees, mapped_fd
-        )
+        run_init(Sandbox(plan, outside, fds), mapped_fd)
     try:
-        for fd in (mapped_fd, *trees):
-            os.close(fd)
+        os.close(mapped_fd)
         line = b"%d %d 1" % (plan.inside_id, plan.base_id)
         for name in (b"uid_map", b"gid_map"):
             with open(b"/proc/%d/%s" % (pid, name), "wb", buffering=0) as file:
@@ -110,6 +115,16 @@ def _spawn(
     finally:
         os.close(mapping_fd)
         os.close(pidfd)
+
+
+def _open_binds(channel: Channel, host: HostView, plan: LatePlan) -> None:
+    """Answer with a detached tree for each of the binds, for one sandbox to attach."""
+    trees = host.open_binds(map(Bind._make, plan.binds))
+    try:
+        channel.send(Report(Kind.READY).pack(), tuple(trees))
+    finally:
+        for fd in trees:
+            os.close(fd)
 
 
 def _collect(channel: Channel, plan: CollectPlan, fds: list[int]) -> None:

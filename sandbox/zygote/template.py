@@ -1,8 +1,9 @@
 """The template: the read-only root that every sandbox of a zygote clones, mounted once."""
 
 import os
+from collections.abc import Iterable
 
-from sandbox.boundary.plan import TemplatePlan
+from sandbox.boundary.plan import Bind, TemplatePlan
 from sandbox.inside.view import LOWERS, TEMPLATE_ROOT
 from sandbox.kernel.mounts import (
     MNT_DETACH,
@@ -47,24 +48,29 @@ class HostView:
         mount(b"none", b"/", b"", MS_REC | MS_PRIVATE)
         self._template_fd = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
-    def open_bind(self, source: bytes, device: int, inode: int) -> int:
-        """A detached read-only copy of the host's `source`, which must still be that inode.
+    def open_binds(self, binds: Iterable[Bind]) -> list[int]:
+        """A detached read-only copy of each source on the host, which must still be that inode.
 
         Raises OSError: ESTALE, something else is there now.
         """
+        trees: list[int] = []
         setns(self._host_fd, CLONE_NEWNS)
         try:
             os.fchdir(self._host_root_fd)
             os.chroot(b".")  # setns leads to the namespace's root, which need not be ours
-            tree_fd = open_tree(source)
+            for bind in binds:
+                trees.append(open_tree(bind.source))
+                found = os.fstat(trees[-1])
+                if (found.st_dev, found.st_ino) != (bind.device, bind.inode):
+                    raise OSError(116, os.strerror(116), bind.source)  # ESTALE
+                mount_setattr(trees[-1], MS_RDONLY | MS_NOSUID | MS_NODEV)
+        except OSError:
+            for fd in trees:
+                os.close(fd)
+            raise
         finally:
             setns(self._template_fd, CLONE_NEWNS)
-        found = os.fstat(tree_fd)
-        if (found.st_dev, found.st_ino) != (device, inode):
-            os.close(tree_fd)
-            raise OSError(116, os.strerror(116), source)  # ESTALE
-        mount_setattr(tree_fd, MS_RDONLY | MS_NOSUID | MS_NODEV)
-        return tree_fd
+        return trees
 
 
 def build_template(plan: TemplatePlan) -> None:

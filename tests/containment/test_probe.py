@@ -60,4 +60,4 @@ def test_the_kernel_shows_each_wall_of_a_running_payload(payload: int) -> None:
     options = dict((point, flags.split(",")) for point, flags in points)
     assert {"ro", "nosuid", "nodev"} <= set(options["/"]) & set(options["/usr"])
     assert not any(point.startswith("/sys") for point in options)
-    assert "/payload" in proc.joinpath("cgroup").read_text()
+    assert "/job-" in proc.joinpath("cgroup").read_text()

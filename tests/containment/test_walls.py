@@ -5,6 +5,7 @@ import ctypes
 import errno
 import os
 import re
+import resource
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from containment.walls import (
     mutated,
     without,
     without_namespace,
+    without_rlimits,
 )
 
 from sandbox.kernel.processes import CLONE_NEWIPC, CLONE_NEWNET
@@ -64,7 +66,6 @@ class Attack(NamedTuple):
 ATTACKS = [
     Attack("landlock", "os.mknod('/tmp/x', 0o20000, 0)", errno.EACCES),
     Attack("filter", "checked(libc.unshare(0x10000000))", errno.EPERM, NO_USER_NAMESPACES),
-    Attack("rlimits", "[os.open('/', os.O_RDONLY) for _ in range(64)]", errno.EMFILE),
     # What the kernel says of init and of the payload: no second wall hides it.
     Attack("init_filter", "assert_status('/proc/1/status', 'Seccomp', '2')", 77),
     Attack("init_capabilities", "assert_status('/proc/1/status', 'CapEff', f'{1 << 21:016x}')", 77),
@@ -106,6 +107,23 @@ def test_an_attack_works_without_its_wall_and_not_with_it(case: Attack, tmp_path
     with without(case.step, look=False):
         assert met(case.body, tmp_path, policy=case.policy) == 0, "control: it must work"
     assert met(case.body, tmp_path, policy=case.policy) == case.refusal
+
+
+def test_a_job_has_its_own_rlimits(tmp_path: Path) -> None:
+    body = "[os.open('/', os.O_RDONLY) for _ in range(64)]"
+    with without_rlimits():
+        assert met(body, tmp_path) == 0, "control: it must work"
+    assert met(body, tmp_path) == errno.EMFILE
+
+
+def test_rlimits_that_were_not_set_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prlimit = resource.prlimit
+    monkeypatch.setattr(resource, "prlimit", lambda pid, number, *_: prlimit(pid, number))
+    with pytest.raises(SetupError, match="step rlimits failed"):
+        attack("print('ran')", tmp_path)
+    assert (tmp_path / "output").read_bytes() == b"", "the payload must never have started"
 
 
 def test_a_job_reaches_no_socket_of_the_host(tmp_path: Path) -> None:
@@ -174,9 +192,10 @@ def test_the_scratch_space_is_capped_by_its_own_file_system(tmp_path: Path) -> N
     body = "[os.write(f, bytes(1 << 20)) for f in [os.open('/tmp/x', 65)] for _ in range(9)]"
     code = (
         "import sandbox.zygote.main as m; decode = m.decode\n"
+        "from sandbox.boundary.plan import Disk\n"
         "def larger(kind, data):\n"
         "    plan = decode(kind, data)\n"
-        "    uncapped = kind is m.SandboxPlan and {'scratch_options': b'mode=0755'}\n"
+        "    uncapped = kind is m.SandboxPlan and {'disk': Disk(1 << 30, 1 << 20)}\n"
         "    return plan._replace(**(uncapped or {}))\n"
         "m.decode = larger\n"
     )
@@ -199,7 +218,9 @@ def test_the_memory_limit_is_that_of_the_cgroup(tmp_path: Path) -> None:
 
 # Built by the clone itself, so there is nothing to leave out; the namespaces are taken away above.
 # Dumpable is off since the change of uid, where a job has one of its own: the step says it again.
-BUILT = [step for step in STEPS if step not in ("namespaces", "network", "dumpable")]
+# Inputs are no wall. Disk: a sandbox that was made for its job has the right size from the start.
+NOT_BUILT = ("namespaces", "network", "dumpable", "inputs", "disk")
+BUILT = [step for step in STEPS if step not in NOT_BUILT]
 
 
 @pytest.mark.parametrize("step", BUILT)
@@ -209,7 +230,7 @@ def test_a_wall_that_was_not_built_is_noticed(step: str, tmp_path: Path) -> None
     changes = {}
     if step == "binds":
         changes["inputs"] = (Input(Path("/usr/share"), b"/shared", copied=False),)
-    if step == "inputs":
+    if step == "cwd":
         changes["cwd"] = b"/tmp/elsewhere"
     if step == "cgroup_files":
         changes["policy"] = SHOWS_ALL

@@ -16,13 +16,15 @@ from sandbox.cli.inprocess import run_job
 from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy, SyscallRule
 from sandbox.spec.result import Result
-from sandbox.supervisor import planner, sandbox, zygote
+from sandbox.supervisor import planner, probe, sandbox, zygote
 
-__all__ = ["ALLOW_ALL", "SHOWS_ALL", "STEPS", "attack", "mutated", "without", "without_namespace"]
+__all__ = [
+    "ALLOW_ALL", "SHOWS_ALL", "STEPS", "attack", "mutated", "without",
+    "without_namespace", "without_rlimits",
+]  # fmt: skip
 
 # step -> the module and the table that it stands in
 STEPS = {
-    "cgroup_init": ("sandbox.inside.init", "_PLACE_STEPS"),
     "namespaces": ("sandbox.inside.init", "_BIRTH_STEPS"),
     "time_namespace": ("sandbox.inside.init", "_BIRTH_STEPS"),
     "network": ("sandbox.inside.init", "_LAST_STEPS"),
@@ -32,21 +34,22 @@ STEPS = {
     "cgroup_payload": ("sandbox.inside.stub", "PLACE_STEPS"),
     "cgroup_namespace": ("sandbox.inside.stub", "PLACE_STEPS"),
     "identity": ("sandbox.inside.stub", "IDENTITY_STEPS"),
-    "capabilities": ("sandbox.inside.stub", "PARK_STEPS"),
-    "no_new_privileges": ("sandbox.inside.stub", "PARK_STEPS"),
+    "capabilities": ("sandbox.inside.stub", "RIGHTS_STEPS"),
+    "no_new_privileges": ("sandbox.inside.stub", "RIGHTS_STEPS"),
     "hostname": ("sandbox.inside.init", "VIEW_STEPS"),
     "root": ("sandbox.inside.init", "VIEW_STEPS"),
     "scratch": ("sandbox.inside.init", "VIEW_STEPS"),
     "proc": ("sandbox.inside.init", "VIEW_STEPS"),
     "devices": ("sandbox.inside.init", "VIEW_STEPS"),
     "cgroup_files": ("sandbox.inside.init", "VIEW_STEPS"),
-    "binds": ("sandbox.inside.init", "VIEW_STEPS"),
     "pivot": ("sandbox.inside.init", "VIEW_STEPS"),
+    "disk": ("sandbox.inside.init", "LATE_STEPS"),
+    "binds": ("sandbox.inside.init", "LATE_STEPS"),
     "session": ("sandbox.inside.stub", "LOCK_STEPS"),
+    "cwd": ("sandbox.inside.stub", "LOCK_STEPS"),
     "inputs": ("sandbox.inside.stub", "LOCK_STEPS"),
     "descriptors": ("sandbox.inside.stub", "LOCK_STEPS"),
     "landlock": ("sandbox.inside.stub", "LOCK_STEPS"),
-    "rlimits": ("sandbox.inside.stub", "LOCK_STEPS"),
     "filter": ("sandbox.inside.stub", "LOCK_STEPS"),
 }
 
@@ -62,6 +65,15 @@ def replace(module, table, name, **changes):
         step._replace(**changes) if STEPS[step.code] == name else step for step in steps))
 MUTATIONS
 from sandbox.zygote.main import main; main()
+"""
+# v2: the stub is born in its cgroup.
+_BORN_OUTSIDE = """
+from sandbox.inside.placement import Placement
+made = Placement.__init__
+def make(self, fds, *, born):
+    made(self, fds, born=born)
+    self.into_fd = None
+Placement.__init__ = make
 """
 _NO_BUILD, _NO_LOOK = "build=lambda _: None", "holds=lambda _: True"
 
@@ -111,7 +123,7 @@ def mutated(code: str, *, look: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zygote, "_BOOT", _BOOT.replace("MUTATIONS", code))
         if not look:
-            patch.setattr(sandbox, "check_stub", lambda *_, **__: None)
+            patch.setattr(sandbox, "check_stub", lambda *_, **__: probe.Seen(0, b"", b""))
         yield
 
 
@@ -121,7 +133,17 @@ def without(step: str, *, look: bool) -> AbstractContextManager[None]:
     code = f"replace(*{STEPS[step]}, {step!r}, {changes})"
     if step == "cgroup_namespace" and not look:  # init joins the one that the stub made
         code += f"\nreplace('sandbox.inside.init', '_CGROUP_STEPS', {step!r}, {changes})"
+    if step == "cgroup_payload":
+        code += _BORN_OUTSIDE
     return mutated(code, look=look)
+
+
+@contextmanager
+def without_rlimits() -> Iterator[None]:
+    """Jobs in here have the rlimits of their runner, and nobody notices."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox.Sandbox, "limit", lambda *_: None)
+        yield
 
 
 @contextmanager

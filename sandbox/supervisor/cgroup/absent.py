@@ -15,17 +15,26 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class AbsentJob:
     """A job without cgroups; `JobCgroup` says what each part means."""
 
-    into_fd: int | None = None
-    init_procs_fds: tuple[int, ...] = ()
-    payload_procs_fds: tuple[int, ...] = ()
+    born_in = False
+    entry_fds: tuple[int, ...] = ()
     oom_fd: int | None = None
 
     def __init__(self) -> None:
         self._payload_pid = 0
         self._user = self._system = 0.0
+        self._before = (0.0, 0.0)
 
-    def close_procs(self) -> None:
+    def limit(self, limits: Limits, *, disk_apart: bool = False) -> None:
         """There are none."""
+
+    def close_entries(self) -> None:
+        """There are none."""
+
+    def begin(self) -> None:
+        """See `JobCgroup.begin`."""
+        self._before = (0.0, 0.0)
+        self.cpu_seconds()
+        self._before = (self._user, self._system)
 
     def cpu_seconds(self) -> float:
         """CPU time of the payload's first process and of children that it has waited for."""
@@ -33,19 +42,19 @@ class AbsentJob:
             with open(f"/proc/{self._payload_pid}/stat") as file:
                 fields = file.read().rsplit(")", 1)[1].split()
         except OSError:
-            return self._user + self._system  # it is gone: what was seen last
+            return self._user + self._system - sum(self._before)  # it is gone: what was seen last
         user, system, waited_user, waited_system = map(int, fields[11:15])  # proc_pid_stat(5)
         self._user = (user + waited_user) / _TICKS
         self._system = (system + waited_system) / _TICKS
-        return self._user + self._system
+        return self._user + self._system - sum(self._before)
 
     def sample(self) -> Usage:
         """Only CPU time is known."""
         total = self.cpu_seconds()
         return Usage(
             cpu_seconds=total,
-            cpu_user_seconds=self._user,
-            cpu_system_seconds=self._system,
+            cpu_user_seconds=self._user - self._before[0],
+            cpu_system_seconds=self._system - self._before[1],
             memory_peak_bytes=None,
             memory_split_bytes={},
             oom_events=0,

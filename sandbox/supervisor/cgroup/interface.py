@@ -1,7 +1,7 @@
 """What the supervisor asks of cgroups, whichever version the host has.
 
-A job has two levels: the outer cgroup holds init, the inner one, `payload`, has the limits and
-holds nothing but the payload. So the limits bound the payload alone, and init survives its end.
+A job's cgroup has the limits, and holds nothing but the payload: init stays where the zygote is. So
+the limits bound the payload alone, and init survives its end.
 """
 
 from collections.abc import Mapping
@@ -29,15 +29,25 @@ class Usage(NamedTuple):
 
 
 class JobCgroup(Protocol):
-    """The cgroups of one job."""
+    """The cgroup of one job; on v1, one in each hierarchy."""
 
-    into_fd: int | None  # v2: a directory for clone3(CLONE_INTO_CGROUP) of init; v1: None
-    init_procs_fds: tuple[int, ...]  # a process that writes "0" to each of them is in
-    payload_procs_fds: tuple[int, ...]
+    born_in: bool  # the stub is cloned into it, clone3(CLONE_INTO_CGROUP); else it moves itself
+    entry_fds: tuple[int, ...]  # v2: the directory. v1: where a lone thread writes "0" to be in
     oom_fd: int | None  # v1: readable once memory has run out, for good; v2: None, see v2.py
 
-    def close_procs(self) -> None:
-        """Close `into_fd` and the procs fds, once init and stub are in: 100 jobs are many fds."""
+    def limit(self, limits: Limits, *, disk_apart: bool = False) -> None:
+        """Write and verify those limits that are not in force already.
+
+        Raises SetupError naming the limit that cannot be set or does not hold.
+        """
+        ...
+
+    def close_entries(self) -> None:
+        """Close the entry fds, once the stub is in: 100 jobs are many fds."""
+        ...
+
+    def begin(self) -> None:
+        """From here on the job's CPU time counts; what was used before was the stub's."""
         ...
 
     def cpu_seconds(self) -> float:
@@ -60,11 +70,11 @@ class JobCgroup(Protocol):
         ...
 
     def pids(self) -> list[int]:
-        """The processes in all levels, without order. Zombies are not in it."""
+        """The processes in it, without order. Zombies are not told."""
         ...
 
     def destroy(self) -> None:
-        """Remove both levels and close all fds.
+        """Remove it and close all fds.
 
         Raises OSError EBUSY while a process is left; nothing is closed then, and the call may be
         repeated.
@@ -85,7 +95,7 @@ class Backend(Protocol):
     def create(
         self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False
     ) -> JobCgroup:
-        """Make both levels of job `name`, unique in this runner, and write and verify its limits.
+        """Make the cgroup of job `name`, unique in this runner, and write and verify its limits.
 
         `shown`: the job will see its cgroup's files, so it is put into every hierarchy.
         `disk_apart`: files do not count, so the kernel's limit is memory plus disk.

@@ -26,50 +26,86 @@ class Place(NamedTuple):
 
 
 class V1Job:
-    """Both levels of one job in every hierarchy; `JobCgroup` says what each part means."""
+    """One job's cgroup in every hierarchy; `JobCgroup` says what each part means."""
 
-    into_fd: int | None = None
+    born_in = False
 
     def __init__(self, name: str, places: tuple[Place, ...]) -> None:
-        self.init_procs_fds: tuple[int, ...] = ()
-        self.payload_procs_fds: tuple[int, ...] = ()
+        self.entry_fds: tuple[int, ...] = ()
         self.oom_fd: int | None = None
         self._usage_fd: int | None = None
-        self._outer, self._inner = name, f"{name}/payload"
+        self._name = name
         self._places = places
         self._fd = {controller: place.fd for place in places for controller in place.controllers}
         self._expected = {
-            controller: f"{place.membership}/{self._inner}"
+            controller: f"{place.membership}/{name}"
             for place in places
             for controller in place.controllers
         }
+        self._held: dict[str, int] = {}  # the limits in force, by file
+        self._before = (0.0, 0, 0)  # CPU time of the stub: seconds, user and system nanoseconds
 
     def build(
         self, cpuset: tuple[bytes, bytes] | None, limits: Limits, disk_apart: bool, memsw: bool
     ) -> None:
         """Make the directories, write the limits, open the fds. After a failure, `destroy`."""
+        self._has_memsw = memsw
         try:
-            self._make(cpuset)
+            for place in self._places:
+                os.mkdir(self._name, 0o755, dir_fd=place.fd)
+                if cpuset is not None and "cpuset" in place.controllers:
+                    write(f"{self._name}/cpuset.cpus", cpuset[0], place.fd)
+                    write(f"{self._name}/cpuset.mems", cpuset[1], place.fd)
         except OSError as error:
-            raise SetupError(f"cgroup {self._outer} cannot be made: {error.strerror}") from error
-        self._limit(limits, disk_apart, memsw)
+            raise SetupError(f"cgroup {self._name} cannot be made: {error.strerror}") from error
+        self.limit(limits, disk_apart=disk_apart)
         self._usage_fd = os.open(
-            f"{self._inner}/cpuacct.usage", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd["cpuacct"]
+            f"{self._name}/cpuacct.usage", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd["cpuacct"]
         )
         self._watch_memory()
-        self.init_procs_fds = self._open_procs(self._outer)
-        self.payload_procs_fds = self._open_procs(self._inner)
+        self.entry_fds = tuple(
+            os.open(f"{self._name}/tasks", os.O_WRONLY | os.O_CLOEXEC, dir_fd=place.fd)
+            for place in self._places
+        )
 
-    def close_procs(self) -> None:
-        """See `JobCgroup.close_procs`."""
-        for fd in self.init_procs_fds + self.payload_procs_fds:
+    def limit(self, limits: Limits, *, disk_apart: bool = False) -> None:
+        """See `JobCgroup.limit`."""
+        size = limits.memory_bytes + (limits.disk_bytes if disk_apart else 0)
+        # Memory and swap together: one page more, so that memory meets its own limit first and
+        # memory.failcnt counts it (the kernel charges memory+swap before memory). The sum may
+        # never be the smaller one, so it goes up first and down last.
+        both = [("memory.limit_in_bytes", size)]
+        if self._has_memsw:
+            is_more = size > self._held.get("memory.limit_in_bytes", size)
+            both.insert(0 if is_more else 1, ("memory.memsw.limit_in_bytes", size + _PAGE_BYTES))
+        for name, value in both:
+            self._set("memory", name, value, in_pages=True)
+        self._set("pids", "pids.max", limits.processes)
+        rate = bandwidth(limits.cpus, limits.core)
+        if rate is not None and "cpu" in self._fd:
+            self._set("cpu", "cpu.cfs_period_us", rate.period_us)
+            self._set("cpu", "cpu.cfs_quota_us", rate.quota_us)
+        elif "cpu.cfs_quota_us" in self._held:
+            self._set("cpu", "cpu.cfs_quota_us", -1)
+        if limits.core is not None and "cpuset" in self._fd:
+            self._set("cpuset", "cpuset.cpus", limits.core)
+
+    def close_entries(self) -> None:
+        """See `JobCgroup.close_entries`."""
+        for fd in self.entry_fds:
             os.close(fd)
-        self.init_procs_fds = self.payload_procs_fds = ()
+        self.entry_fds = ()
+
+    def begin(self) -> None:
+        """See `JobCgroup.begin`."""
+        seconds = self.cpu_seconds()
+        user, system = (self._number("cpuacct", f"cpuacct.usage_{p}") or 0 for p in ("user", "sys"))
+        self._before = (seconds, user, system)
 
     def cpu_seconds(self) -> float:
         """See `JobCgroup.cpu_seconds`."""
         assert self._usage_fd is not None
-        return int(os.pread(self._usage_fd, 32, 0)) / 1e9
+        return int(os.pread(self._usage_fd, 32, 0)) / 1e9 - self._before[0]
 
     def sample(self) -> Usage:
         """See `JobCgroup.sample`."""
@@ -89,8 +125,8 @@ class V1Job:
             throttled = numbers(self._read("cpu", "cpu.stat")).get(b"throttled_time")
         return Usage(
             cpu_seconds=self.cpu_seconds(),
-            cpu_user_seconds=None if user is None else user / 1e9,
-            cpu_system_seconds=None if system is None else system / 1e9,
+            cpu_user_seconds=None if user is None else (user - self._before[1]) / 1e9,
+            cpu_system_seconds=None if system is None else (system - self._before[2]) / 1e9,
             memory_peak_bytes=self._number("memory", "memory.max_usage_in_bytes"),
             memory_split_bytes=split,
             oom_events=int(self._ran_out()),
@@ -115,64 +151,33 @@ class V1Job:
         # All hierarchies: a process that dies while it enters may be in some of them only.
         found: set[bytes] = set()
         for place in self._places:
-            for level in (self._outer, self._inner):
-                found.update((read_optional(f"{level}/cgroup.procs", place.fd) or b"").split())
+            found.update((read_optional(f"{self._name}/cgroup.procs", place.fd) or b"").split())
         return [int(pid) for pid in found]
 
     def destroy(self) -> None:
         """See `JobCgroup.destroy`."""
         for place in self._places:
-            for level in (self._inner, self._outer):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rmdir(level, dir_fd=place.fd)
-        self.close_procs()
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(self._name, dir_fd=place.fd)
+        self.close_entries()
         for fd in (self.oom_fd, self._usage_fd):
             if fd is not None:
                 os.close(fd)
         self.oom_fd = self._usage_fd = None
 
-    def _make(self, cpuset: tuple[bytes, bytes] | None) -> None:
-        for place in self._places:
-            for level in (self._outer, self._inner):
-                os.mkdir(level, 0o755, dir_fd=place.fd)
-                if cpuset is not None and "cpuset" in place.controllers:
-                    write(f"{level}/cpuset.cpus", cpuset[0], place.fd)
-                    write(f"{level}/cpuset.mems", cpuset[1], place.fd)
-
-    def _limit(self, limits: Limits, disk_apart: bool, memsw: bool) -> None:
-        size = limits.memory_bytes + (limits.disk_bytes if disk_apart else 0)
-        self._set("memory", "memory.limit_in_bytes", size, in_pages=True)
-        if memsw:
-            # Memory and swap together; one page more, so that memory meets its own limit first and
-            # memory.failcnt counts it: the kernel charges memory+swap before memory.
-            self._set("memory", "memory.memsw.limit_in_bytes", size + _PAGE_BYTES, in_pages=True)
-        self._set("pids", "pids.max", limits.processes)
-        rate = bandwidth(limits.cpus, limits.core)
-        if rate is not None and "cpu" in self._fd:
-            self._set("cpu", "cpu.cfs_period_us", rate.period_us)
-            self._set("cpu", "cpu.cfs_quota_us", rate.quota_us)
-        if limits.core is not None and "cpuset" in self._fd:
-            self._set("cpuset", "cpuset.cpus", limits.core)
-
     def _watch_memory(self) -> None:
         # v1 kills one process and leaves the rest of the job, so the supervisor has to hear of it.
         # The kernel signals the eventfd before it chooses a victim (memory.rst, 10).
-        control, memory_fd = f"{self._inner}/memory.oom_control", self._fd["memory"]
+        control, memory_fd = f"{self._name}/memory.oom_control", self._fd["memory"]
         control_fd = os.open(control, os.O_RDONLY | os.O_CLOEXEC, dir_fd=memory_fd)
         try:
             self.oom_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             registration = b"%d %d" % (self.oom_fd, control_fd)
-            write(f"{self._inner}/cgroup.event_control", registration, memory_fd)
+            write(f"{self._name}/cgroup.event_control", registration, memory_fd)
         except OSError as error:
             raise SetupError(f"cgroup memory.oom_control: no event: {error.strerror}") from error
         finally:
             os.close(control_fd)
-
-    def _open_procs(self, level: str) -> tuple[int, ...]:
-        return tuple(
-            os.open(f"{level}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=place.fd)
-            for place in self._places
-        )
 
     def _ran_out(self) -> bool:
         # Looked at, never read: the fd stays readable for whoever waits on it.
@@ -182,12 +187,14 @@ class V1Job:
         return bool(looking.poll(0))
 
     def _set(self, controller: str, name: str, value: int, *, in_pages: bool = False) -> None:
-        path = f"{self._inner}/{name}"
-        set_limit(path, b"%d" % value, self._fd[controller], in_pages=in_pages)
+        if self._held.get(name) != value:
+            path = f"{self._name}/{name}"
+            set_limit(path, b"%d" % value, self._fd[controller], in_pages=in_pages)
+            self._held[name] = value
 
     def _read(self, controller: str, name: str) -> bytes:
-        return read(f"{self._inner}/{name}", self._fd[controller])
+        return read(f"{self._name}/{name}", self._fd[controller])
 
     def _number(self, controller: str, name: str) -> int | None:
-        text = read_optional(f"{self._inner}/{name}", self._fd[controller])
+        text = read_optional(f"{self._name}/{name}", self._fd[controller])
         return None if text is None else int(text)

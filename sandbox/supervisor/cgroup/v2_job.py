@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 
 from sandbox.spec.errors import SetupError
 from sandbox.spec.limits import Limits
@@ -14,61 +15,66 @@ __all__ = ["V2Job"]
 
 
 class V2Job:
-    """<job>/init and <job>/payload, for v2 has processes in leaves only; see `JobCgroup`.
+    """One job's cgroup; see `JobCgroup`.
 
     `oom_fd` is None: memory.oom.group makes the kernel end the whole payload, so its exit is the
     event, and `oom_kills` the reason.
     """
 
-    init_procs_fds: tuple[int, ...] = ()  # init is born in `into_fd`
+    born_in = True
     oom_fd: int | None = None
 
     def __init__(self, name: str, run_fd: int, run_membership: str) -> None:
-        self.into_fd: int | None = None
-        self.payload_procs_fds: tuple[int, ...] = ()
+        self.entry_fds: tuple[int, ...] = ()
         self._stat_fd: int | None = None
         self._run_fd = run_fd
-        self._outer, self._init, self._payload = name, f"{name}/init", f"{name}/payload"
-        self._expected = f"{run_membership}/{self._payload}"
+        self._name = name
+        self._expected = f"{run_membership}/{name}"
+        self._held: dict[str, bytes] = {}  # the limits in force, by file
+        self._before: Mapping[bytes, int] = {}  # cpu.stat when only the stub had run
 
     def build(
         self, controllers: tuple[str, ...], limits: Limits, disk_apart: bool, has_swap: bool
     ) -> None:
-        """Make the directories, write the limits, open the fds. After a failure, `destroy`."""
+        """Make the directory, write the limits, open the fds. After a failure, `destroy`."""
+        self._controllers = controllers
         try:
-            os.mkdir(self._outer, 0o755, dir_fd=self._run_fd)
-            enabling = " ".join(f"+{name}" for name in controllers).encode()
-            write(f"{self._outer}/cgroup.subtree_control", enabling, self._run_fd)
-            os.mkdir(self._init, 0o755, dir_fd=self._run_fd)
-            os.mkdir(self._payload, 0o755, dir_fd=self._run_fd)
+            os.mkdir(self._name, 0o755, dir_fd=self._run_fd)
         except OSError as error:
-            raise SetupError(f"cgroup {self._outer} cannot be made: {error.strerror}") from error
-        size = limits.memory_bytes + (limits.disk_bytes if disk_apart else 0)
-        self._set("memory.max", b"%d" % size, in_pages=True)
+            raise SetupError(f"cgroup {self._name} cannot be made: {error.strerror}") from error
         if has_swap:
             self._set("memory.swap.max", b"0")
         self._set("memory.oom.group", b"1")  # else the OOM killer leaves half a job
+        self.limit(limits, disk_apart=disk_apart)
+        self.entry_fds = (self._open(self._name, os.O_RDONLY | os.O_DIRECTORY),)
+        self._stat_fd = self._open(f"{self._name}/cpu.stat", os.O_RDONLY)
+
+    def limit(self, limits: Limits, *, disk_apart: bool = False) -> None:
+        """See `JobCgroup.limit`."""
+        size = limits.memory_bytes + (limits.disk_bytes if disk_apart else 0)
+        self._set("memory.max", b"%d" % size, in_pages=True)
         self._set("pids.max", b"%d" % limits.processes)
         rate = bandwidth(limits.cpus, limits.core)
-        if rate is not None and "cpu" in controllers:
+        if rate is not None and "cpu" in self._controllers:
             self._set("cpu.max", b"%d %d" % rate)
-        if limits.core is not None and "cpuset" in controllers:
+        elif "cpu.max" in self._held:
+            self._set("cpu.max", b"max 100000")
+        if limits.core is not None and "cpuset" in self._controllers:
             self._set("cpuset.cpus", b"%d" % limits.core)
-        self.into_fd = self._open(self._init, os.O_RDONLY | os.O_DIRECTORY)
-        self.payload_procs_fds = (self._open(f"{self._payload}/cgroup.procs", os.O_WRONLY),)
-        self._stat_fd = self._open(f"{self._payload}/cpu.stat", os.O_RDONLY)
 
-    def close_procs(self) -> None:
-        """See `JobCgroup.close_procs`."""
-        for fd in self.payload_procs_fds:
+    def close_entries(self) -> None:
+        """See `JobCgroup.close_entries`."""
+        for fd in self.entry_fds:
             os.close(fd)
-        if self.into_fd is not None:
-            os.close(self.into_fd)
-        self.into_fd, self.payload_procs_fds = None, ()
+        self.entry_fds = ()
+
+    def begin(self) -> None:
+        """See `JobCgroup.begin`."""
+        self._before = self._cpu()
 
     def cpu_seconds(self) -> float:
         """See `JobCgroup.cpu_seconds`."""
-        return self._cpu()[b"usage_usec"] / 1e6
+        return self._used(self._cpu(), b"usage_usec")
 
     def sample(self) -> Usage:
         """See `JobCgroup.sample`."""
@@ -84,9 +90,9 @@ class V2Job:
         events = numbers(self._read("memory.events"))
         throttled = cpu.get(b"throttled_usec")
         return Usage(
-            cpu_seconds=cpu[b"usage_usec"] / 1e6,
-            cpu_user_seconds=cpu[b"user_usec"] / 1e6,
-            cpu_system_seconds=cpu[b"system_usec"] / 1e6,
+            cpu_seconds=self._used(cpu, b"usage_usec"),
+            cpu_user_seconds=self._used(cpu, b"user_usec"),
+            cpu_system_seconds=self._used(cpu, b"system_usec"),
             memory_peak_bytes=self._number("memory.peak"),  # since Linux 5.19
             memory_split_bytes=split,
             oom_events=events[b"oom"],
@@ -104,42 +110,43 @@ class V2Job:
     def kill(self) -> bool:
         """See `JobCgroup.kill`: cgroup.kill reaches also what forks meanwhile. Linux 5.14."""
         try:
-            write(f"{self._payload}/cgroup.kill", b"1", self._run_fd)
+            write(f"{self._name}/cgroup.kill", b"1", self._run_fd)
         except FileNotFoundError:
             return False
         return True
 
     def pids(self) -> list[int]:
         """See `JobCgroup.pids`."""
-        found = []
-        for level in (self._init, self._payload):
-            text = read_optional(f"{level}/cgroup.procs", self._run_fd) or b""
-            found += [int(pid) for pid in text.split()]
-        return found
+        text = read_optional(f"{self._name}/cgroup.procs", self._run_fd) or b""
+        return [int(pid) for pid in text.split()]
 
     def destroy(self) -> None:
         """See `JobCgroup.destroy`."""
-        for level in (self._payload, self._init, self._outer):
-            with contextlib.suppress(FileNotFoundError):
-                os.rmdir(level, dir_fd=self._run_fd)
-        self.close_procs()
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(self._name, dir_fd=self._run_fd)
+        self.close_entries()
         if self._stat_fd is not None:
             os.close(self._stat_fd)
             self._stat_fd = None
+
+    def _used(self, cpu: Mapping[bytes, int], name: bytes) -> float:
+        return (cpu[name] - self._before.get(name, 0)) / 1e6
 
     def _cpu(self) -> dict[bytes, int]:
         assert self._stat_fd is not None
         return numbers(os.pread(self._stat_fd, 4096, 0))
 
     def _set(self, name: str, value: bytes, *, in_pages: bool = False) -> None:
-        set_limit(f"{self._payload}/{name}", value, self._run_fd, in_pages=in_pages)
+        if self._held.get(name) != value:
+            set_limit(f"{self._name}/{name}", value, self._run_fd, in_pages=in_pages)
+            self._held[name] = value
 
     def _open(self, path: str, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC, dir_fd=self._run_fd)
 
     def _read(self, name: str) -> bytes:
-        return read(f"{self._payload}/{name}", self._run_fd)
+        return read(f"{self._name}/{name}", self._run_fd)
 
     def _number(self, name: str) -> int | None:
-        text = read_optional(f"{self._payload}/{name}", self._run_fd)
+        text = read_optional(f"{self._name}/{name}", self._run_fd)
         return None if text is None else int(text)

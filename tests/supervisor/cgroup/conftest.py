@@ -75,16 +75,20 @@ def create(backend: Backend) -> Iterator[Callable[..., JobCgroup]]:
         destroy(job)
 
 
+def ways_in(job: JobCgroup) -> list[int]:
+    """Files to write "0" to, for a process that was not born in the cgroup; to be closed."""
+    if job.born_in:
+        return [os.open("cgroup.procs", os.O_WRONLY, dir_fd=fd) for fd in job.entry_fds]
+    return [os.dup(fd) for fd in job.entry_fds]
+
+
 @pytest.fixture
 def enter(create: object) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
-    """Start Python code in a job's payload, or beside its init. It ends before the job does."""
+    """Start Python code in a job's cgroup, or outside, where init is. It ends before the job."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(job: JobCgroup, code: str, *, beside_init: bool = False) -> "subprocess.Popen[bytes]":
-        opened = []
-        fds = job.init_procs_fds if beside_init else job.payload_procs_fds
-        if beside_init and job.into_fd is not None:
-            fds = opened = [os.open("cgroup.procs", os.O_WRONLY, dir_fd=job.into_fd)]
+        fds = [] if beside_init else ways_in(job)
         process = subprocess.Popen(
             [sys.executable, "-S", "-c", ENTER + code, *map(str, fds)],
             stdin=subprocess.PIPE,
@@ -92,7 +96,7 @@ def enter(create: object) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
             pass_fds=fds,
             start_new_session=True,
         )
-        for fd in opened:
+        for fd in fds:
             os.close(fd)
         started.append(process)
         return process

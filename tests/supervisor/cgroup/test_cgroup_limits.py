@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.spec.errors import HostError, SetupError
 from sandbox.supervisor.cgroup import Backend, JobCgroup, find_backend
-from tests.supervisor.cgroup.conftest import LIMITS, destroy
+from tests.supervisor.cgroup.conftest import LIMITS, destroy, ways_in
 
 Create = Callable[..., JobCgroup]
 Enter = Callable[..., "subprocess.Popen[bytes]"]
@@ -161,7 +161,7 @@ def test_only_the_payload_is_held_to_be_the_payload(create: Create, enter: Enter
     assert not job.holds_payload(init.pid)
     assert not job.holds_payload(os.getpid())
     assert not job.holds_payload((1 << 22) + 1), "no such process"
-    assert sorted(job.pids()) == sorted([payload.pid, init.pid])
+    assert job.pids() == [payload.pid]
 
 
 def test_a_populated_job_is_not_destroyed_and_an_empty_one_leaves_no_fd(
@@ -189,15 +189,15 @@ def test_kill_ends_the_payload_and_spares_init(create: Create, enter: Enter) -> 
     if not job.kill():
         pytest.skip("this kernel has no cgroup.kill: cgroup v1, or v2 before Linux 5.14")
     assert payload.wait() == -signal.SIGKILL
-    assert job.pids() == [init.pid]
+    assert job.pids() == [] and init.poll() is None
 
 
-def test_the_procs_fds_can_be_closed_early(create: Create, enter: Enter) -> None:
+def test_the_entry_fds_can_be_closed_early(create: Create, enter: Enter) -> None:
     job = create()
     process = enter(job, HOLD)
     assert _line(process) == "in"
-    job.close_procs()
-    assert job.payload_procs_fds == job.init_procs_fds == () and job.into_fd is None
+    job.close_entries()
+    assert job.entry_fds == ()
     assert job.pids() == [process.pid] and job.sample().memory_peak_bytes
 
 
@@ -205,7 +205,7 @@ def test_no_process_of_another_user_is_taken_in(create: Create) -> None:
     job = create()
     if os.geteuid() == 0:
         pytest.skip("root may move any process")
-    (*_, fd) = job.payload_procs_fds
+    (*_, fd) = ways_in(job)
     with pytest.raises(PermissionError):
         os.write(fd, b"1")
 
@@ -213,15 +213,16 @@ def test_no_process_of_another_user_is_taken_in(create: Create) -> None:
 RUNNER = """
 import os, subprocess, sys
 from sandbox.supervisor.cgroup import find_backend
-from tests.supervisor.cgroup.conftest import ENTER, LIMITS
+from tests.supervisor.cgroup.conftest import ENTER, LIMITS, ways_in
 backend = find_backend(os.geteuid())
 job = backend.create("left", LIMITS)
 hold = "tell(os.getpid()); os.read(int(sys.stdin.readline()), 1)"
 reading, writing = os.pipe()
-command = [sys.executable, "-S", "-c", ENTER + hold, *map(str, job.payload_procs_fds)]
+fds = ways_in(job)
+command = [sys.executable, "-S", "-c", ENTER + hold, *map(str, fds)]
 # The child keeps both ends of its pipe, so nothing but a signal ends it.
 child = subprocess.Popen(
-    command, stdin=subprocess.PIPE, pass_fds=(*job.payload_procs_fds, reading, writing)
+    command, stdin=subprocess.PIPE, pass_fds=(*fds, reading, writing)
 )
 child.stdin.write(b"%d\\n" % reading)
 child.stdin.flush()

@@ -1,0 +1,214 @@
+"""Sandboxes parked ahead of their jobs: a submit then waits for no clone, mount or filter."""
+
+import collections
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import trio
+
+from sandbox.spec.errors import SandboxError
+from sandbox.spec.limits import Limits
+from sandbox.supervisor.planner import Shape
+from sandbox.supervisor.sandbox import Sandbox
+from sandbox.supervisor.template import Template
+
+__all__ = ["Budget", "Line", "Pool"]
+
+SANDBOX_BYTES = 3 << 19  # of private memory: bench/ measures it
+_QUIET_SECONDS = 0.05  # without a start or an end of a job: those that run are long ones
+_WINDOW_SECONDS = 30.0  # demand is remembered for one to two of them
+_LOOK_SECONDS = 1.0
+_FAILURE_SECONDS = (1.0, 60.0)  # after the first failure to build one, and at most
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What parked sandboxes may cost."""
+
+    memory_bytes: int = 64 << 20
+    age_seconds: float = 300.0  # an older one is dropped
+    least_free_bytes: int = 256 << 20  # with less memory available on the host all are dropped
+
+    @property
+    def sandboxes(self) -> int:
+        """How many may be parked."""
+        return self.memory_bytes // SANDBOX_BYTES
+
+
+class Line:
+    """The parked sandboxes of one template and shape, and what jobs asked of them."""
+
+    def __init__(self, template: Template, shape: Shape) -> None:
+        self.template, self.shape = template, shape
+        self.idle: collections.deque[Sandbox] = collections.deque()
+        self.limits: Limits | None = None  # of the last job: what the next ones are built with
+        self.disk_apart = False
+        self.used_at = time.monotonic()
+        self.in_use = 0
+        self._peaks = [0, 0]  # jobs at once, in the last window and in this one
+        self._window_ends_at = 0.0
+        self._failures = 0
+        self._retry_at = 0.0
+
+    def begin(self, limits: Limits, *, disk_apart: bool) -> None:
+        """A job runs or waits."""
+        self.limits, self.disk_apart = limits, disk_apart
+        self.used_at = time.monotonic()
+        self.in_use += 1
+        self._turn_window()
+        self._peaks[1] = max(self._peaks[1], self.in_use)
+
+    def is_short(self) -> bool:
+        """Whether fewer are parked than jobs were lately there at once."""
+        self._turn_window()
+        if self.template.is_closed or time.monotonic() < self._retry_at:
+            return False
+        return len(self.idle) < max(self._peaks)
+
+    async def refill(self) -> None:
+        """Park one more. What goes wrong is told to the next job, which tries for itself."""
+        assert self.limits is not None
+        try:
+            sandbox = await self.template.build(self.shape, self.limits, disk_apart=self.disk_apart)
+        except (SandboxError, OSError):
+            self._failures += 1
+            pause = _FAILURE_SECONDS[0] * 2.0 ** (self._failures - 1)
+            self._retry_at = time.monotonic() + min(pause, _FAILURE_SECONDS[1])
+            return
+        self._failures = 0
+        self.idle.append(sandbox)
+
+    def _turn_window(self) -> None:
+        now = time.monotonic()
+        if now >= self._window_ends_at:
+            is_old = now >= self._window_ends_at + _WINDOW_SECONDS
+            self._peaks = [0 if is_old else self._peaks[1], self.in_use]
+            self._window_ends_at = now + _WINDOW_SECONDS
+
+
+class Pool:
+    """Every line, within one budget. Refills in idle time only."""
+
+    def __init__(self, budget: Budget, dispose: Callable[[Sandbox], None]) -> None:
+        """`dispose`: destroys a sandbox some time later."""
+        self._budget = budget
+        self._dispose = dispose
+        self._lines: dict[tuple[Template, Shape], Line] = {}
+        self._busy = 0
+        self._moved_at = 0.0
+        self._wake = trio.Event()
+        self._filled = trio.Event()
+
+    def line(self, template: Template, shape: Shape) -> Line:
+        """The line for such jobs."""
+        key = (template, shape)
+        if key not in self._lines:
+            self._lines[key] = Line(template, shape)
+        return self._lines[key]
+
+    @contextlib.contextmanager
+    def in_use(self, line: Line, limits: Limits, *, disk_apart: bool) -> Iterator[None]:
+        """A job of this line runs or waits for as long as this lasts."""
+        line.begin(limits, disk_apart=disk_apart)
+        self._busy += 1
+        self._moved_at = trio.current_time()
+        try:
+            yield
+        finally:
+            line.in_use -= 1
+            self._busy -= 1
+            self._moved_at = trio.current_time()
+            self._filled = trio.Event()
+            self._wake.set()
+
+    def take(self, line: Line) -> Sandbox | None:
+        """A parked sandbox that still is what it was when it was verified, or None."""
+        while line.idle:
+            sandbox = line.idle.pop()
+            if sandbox.is_sound():
+                return sandbox
+            self._dispose(sandbox)
+        return None
+
+    def drop(self, template: Template | None = None) -> None:
+        """Drop what is parked of one template, or everything."""
+        for (owner, _), line in self._lines.items():
+            if template is None or owner is template:
+                self._empty(line)
+        self._lines = {key: line for key, line in self._lines.items() if not key[0].is_closed}
+
+    def is_used(self, template: Template) -> bool:
+        """Whether a job of this template runs or waits."""
+        return any(line.in_use for (owner, _), line in self._lines.items() if owner is template)
+
+    async def filled(self) -> None:
+        """Wait until as many are parked as there may be."""
+        self._wake.set()
+        await self._filled.wait()
+
+    async def keep_filled(self) -> None:
+        """Refill, and drop what is old or too much; runs for as long as the supervisor does."""
+        while True:
+            self._wake = trio.Event()
+            if self._is_memory_short():
+                self.drop()
+            else:
+                self._retire()
+                await self._refill()
+            self._filled.set()
+            with trio.move_on_after(_LOOK_SECONDS if self._count() else float("inf")):
+                await self._wake.wait()
+
+    async def _refill(self) -> None:
+        while (line := next((x for x in self._by_use() if x.is_short()), None)) is not None:
+            if self._count() >= self._budget.sandboxes and not self._make_room(line):
+                return
+            if self._is_quiet():
+                await line.refill()
+                if line.template.is_closed:
+                    self._empty(line)
+            else:
+                await trio.sleep(_QUIET_SECONDS / 10)
+
+    def _is_quiet(self) -> bool:
+        """Whether a core is free for this: a refill beside short jobs doubles their latency."""
+        if self._busy == 0:
+            return True
+        is_still = trio.current_time() - self._moved_at >= _QUIET_SECONDS
+        return is_still and self._busy < (os.cpu_count() or 1)
+
+    def _by_use(self) -> list[Line]:
+        return sorted(self._lines.values(), key=lambda line: line.used_at, reverse=True)
+
+    def _make_room(self, line: Line) -> bool:
+        """Drop one of the line that was not used for longest, if that is another one."""
+        oldest = next((x for x in reversed(self._by_use()) if x.idle), None)
+        if oldest is None or oldest is line:
+            return False
+        self._dispose(oldest.idle.popleft())
+        return True
+
+    def _retire(self) -> None:
+        now = time.monotonic()
+        for line in self._lines.values():
+            while line.idle and now - line.idle[0].built_at > self._budget.age_seconds:
+                self._dispose(line.idle.popleft())
+            if now - line.used_at > self._budget.age_seconds:
+                self._empty(line)
+
+    def _empty(self, line: Line) -> None:
+        while line.idle:
+            self._dispose(line.idle.pop())
+
+    def _count(self) -> int:
+        return sum(len(line.idle) for line in self._lines.values())
+
+    def _is_memory_short(self) -> bool:
+        with open("/proc/meminfo") as file:  # proc_meminfo(5)
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024 < self._budget.least_free_bytes
+        return False

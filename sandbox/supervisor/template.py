@@ -1,0 +1,152 @@
+"""A template as the supervisor has it: its planner, and a zygote that has it mounted."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable
+
+import trio
+
+from sandbox.boundary.plan import Bind, CollectPlan, LatePlan
+from sandbox.spec.errors import SandboxError, ZygoteError
+from sandbox.spec.job import Job
+from sandbox.spec.limits import Limits
+from sandbox.supervisor.planner import Planner, Shape, TemplateKey, disk_of
+from sandbox.supervisor.sandbox import Sandbox
+from sandbox.supervisor.startup import Ground
+from sandbox.supervisor.zygote import Zygote, ZygoteProcess
+
+__all__ = ["Template"]
+
+_TRIES = 3  # of a sandbox whose zygote dies meanwhile
+_names = itertools.count(1)  # of cgroups: unique in this process
+
+
+class Template:
+    """Builds the sandboxes of one root and policy; brings up another zygote where one dies."""
+
+    def __init__(
+        self,
+        key: TemplateKey,
+        job: Job,
+        binds: tuple[Bind, ...],
+        ground: Ground,
+        endings: trio.Nursery,
+        zygote_died: "Callable[[Template], None]",
+    ) -> None:
+        """Raises SpecError or HostError: no job of this key can run here."""
+        self.key = key
+        self.planner = Planner(job, binds, key.policy, ground.backend)
+        self.is_closed = False
+        self._host = _host_state(key)
+        self._ground = ground
+        self._endings = endings
+        self._zygote_died = zygote_died
+        self._zygote: Zygote | None = None
+        self._starting = trio.Lock()
+
+    async def zygote(self) -> Zygote:
+        """The zygote, started now where there is none. Raises SetupError, ZygoteError, …"""
+        async with self._starting:
+            if self._zygote is None:
+                spare = self._ground.take_spare()
+                process = spare or ZygoteProcess(base_fd=self._ground.base_fd)
+                zygote = Zygote(process)
+                try:
+                    await zygote.start(self.planner.template, joins=spare is None)
+                    if self.is_closed:
+                        raise ZygoteError("the template was closed while its zygote started")
+                except BaseException:
+                    process.close()
+                    raise
+                self._zygote = zygote
+                self._endings.start_soon(self._watch, zygote)
+            return self._zygote
+
+    async def build(self, shape: Shape, limits: Limits, *, disk_apart: bool) -> Sandbox:
+        """A new sandbox, parked. Raises SetupError, …; then nothing is left of it."""
+        for left in reversed(range(_TRIES)):
+            zygote = await self.zygote()
+            sandbox = self._prepare(shape, limits, disk_apart)
+            try:
+                await sandbox.build(zygote)
+                return sandbox
+            except BaseException as error:
+                await sandbox.dispose()
+                # A sandbox dies with its zygote while it is built. No job has seen either.
+                if not (left and isinstance(error, SandboxError) and zygote.process.is_dead()):
+                    raise
+        raise AssertionError  # the last try has raised
+
+    def is_stale(self) -> bool:
+        """Whether what it was mounted from has changed: a changed lower layer is undefined."""
+        return self._host != _host_state(self.key)
+
+    async def open_binds(self, plan: LatePlan) -> list[int]:
+        """See `Zygote.open_binds`."""
+        return await (await self.zygote()).open_binds(plan)
+
+    async def collect(self, plan: CollectPlan, fds: tuple[int, ...]) -> int:
+        """See `Zygote.collect`. Any zygote can, not only the one that the sandbox came from."""
+        return await (await self.zygote()).collect(plan, fds)
+
+    def close(self) -> None:
+        """End the zygote, some time later, and start no other: no job uses it any more."""
+        self.is_closed = True
+        if self._zygote is not None:
+            self._zygote.process.kill()
+
+    def _prepare(self, shape: Shape, limits: Limits, disk_apart: bool) -> Sandbox:
+        with contextlib.ExitStack() as undo:
+            lease = None
+            if self._ground.identities is not None:
+                lease = self._ground.identities.lease()
+                undo.callback(lease.release)
+            cgroup = self._ground.backend.create(
+                f"job-{next(_names)}",
+                limits,
+                disk_apart=disk_apart,
+                shown=self.key.policy.cgroup_files,
+            )
+            undo.callback(cgroup.destroy)
+            plan = self.planner.sandbox(shape, disk_of(limits), lease, cgroup)
+            sandbox = Sandbox(plan, cgroup, lease)
+            undo.pop_all()
+            return sandbox
+
+    async def _watch(self, zygote: Zygote) -> None:
+        """Notice its death at once, and have another one ready before a job asks for it."""
+        with trio.CancelScope(shield=True):  # it is killed, at the latest when all is closed
+            pidfd = os.pidfd_open(zygote.process.pid)
+            try:
+                await trio.lowlevel.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
+                zygote.process.close()
+                self._zygote = None
+        if not self.is_closed:
+            self._zygote_died(self)
+            with contextlib.suppress(SandboxError):  # whoever needs one will be told
+                await self.zygote()
+
+
+def _host_state(key: TemplateKey) -> tuple[object, ...]:
+    """What changes when the root's packages do."""
+    root = "" if key.root is None else os.fspath(key.root)
+    names = [
+        "",
+        "/usr",
+        "/usr/bin",
+        "/usr/lib",
+        "/var/lib/dpkg/status",
+        "/var/lib/rpm",
+        "/lib/apk/db",
+    ]
+    found: list[object] = []
+    for name in names[0 if root else 1 :]:
+        try:
+            state = os.stat(root + name)
+            found.append((state.st_dev, state.st_ino, state.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return tuple(found)

@@ -7,17 +7,16 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import trio
 
+from bench.cgroups import v1_directories, v2_run
 from bench.jobs import job_of
 from bench.ratios import Goal, Ratio, ratio_of
 from bench.resident import Resident, resident
 from bench.stage import Stage
 from sandbox.spec.job import Job
-from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.cgroup.files import cgroup_mounts, process_cgroups
 from sandbox.supervisor.cgroup.parse import numbers
 
@@ -43,9 +42,7 @@ def measure_memory(stage: Stage, only: str) -> list[Ratio]:
 
 def _try(stage: Stage) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.memory", str(stage.programs)]
-    with closing(find_backend(os.getuid())) as backend:
-        bases = [Path(base) for base in backend.path.split(" ")] if backend.version == 1 else []
-    base = next((base for base in bases if (base / "memory.stat").exists()), None)
+    base = next((base for base in v1_directories() if (base / "memory.stat").exists()), None)
     if base is None:  # v2: it makes itself a cgroup, as every supervisor does
         return json.loads(subprocess.check_output(command))
     own = base / f"bench-{os.getpid()}"
@@ -113,21 +110,14 @@ def _cgroups_kib() -> float:
 
     By their cgroups, because an init that is not dumpable shows its own memory to root only.
     """
-    own = process_cgroups()
-    mounts = cgroup_mounts()
-    for mount in mounts:
-        if mount.version == 1 and "memory" in mount.controllers:
-            directory = Path(mount.shown(own["memory"]) or "")
-            runs = directory.parent.glob(f"sandbox-run-{os.getpid()}-*")
-            files = [path / "memory.stat" for path in (directory, *runs)]
-            return sum(map(_v1_anonymous_bytes, files)) / 1024
-    directory = Path(next(filter(None, (mount.shown(own[""]) for mount in mounts))))
-    stat = numbers((directory.parent / "memory.stat").read_bytes())  # of the whole run
-    return stat[b"anon"] / 1024
-
-
-def _v1_anonymous_bytes(stat: Path) -> int:
-    return numbers(stat.read_bytes())[b"total_rss"]
+    own = process_cgroups().get("memory")
+    if own is None:
+        return numbers((v2_run() / "memory.stat").read_bytes())[b"anon"] / 1024
+    shown = (mount.shown(own) for mount in cgroup_mounts() if "memory" in mount.controllers)
+    directory = Path(next(filter(None, shown)))
+    runs = directory.parent.glob(f"sandbox-run-{os.getpid()}-*")
+    stats = (numbers((path / "memory.stat").read_bytes()) for path in (directory, *runs))
+    return sum(stat[b"total_rss"] for stat in stats) / 1024
 
 
 if __name__ == "__main__":

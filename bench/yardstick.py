@@ -3,15 +3,15 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from bench.cgroups import v1_directories, v2_run
 from bench.stage import Stage
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import limits_for, load_policy
 from sandbox.supervisor import seccomp
-from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
 
 __all__ = ["Floor", "floor"]
@@ -38,7 +38,7 @@ class Floor:
 def floor(stage: Stage, job: Job, *command: str) -> Iterator[Floor]:
     """Start the floor for jobs like `job`, on the cgroups that a supervisor of ours uses.
 
-    On v2 that supervisor must run: it is what gives the controllers to the cgroups here.
+    On v2 that supervisor must run in this process: see `v2_run`.
     """
     assert stage.floor is not None
     policy = load_policy(job.policy)
@@ -61,11 +61,9 @@ def floor(stage: Stage, job: Job, *command: str) -> Iterator[Floor]:
 
 def _places(limits: Limits) -> list[str]:
     """The floor's arguments for each hierarchy: what `cgroup/v1_job.py` or `v2_job.py` does."""
-    with closing(find_backend(os.getuid())) as backend:
-        if backend.version == 1:
-            bases = [Path(base) for base in backend.path.split(" ")]
-            return [argument for base in bases for argument in _v1(base, limits)]
-        return _v2(Path(backend.path), limits)
+    if directories := v1_directories():
+        return [argument for base in directories for argument in _v1(base, limits)]
+    return _v2(v2_run(), limits)
 
 
 def _v1(base: Path, limits: Limits) -> list[str]:

@@ -78,9 +78,8 @@ static long must(long value, const char *call) {
 }
 
 static void write_file(int directory_fd, const char *path, const char *text) {
-    int fd = MUST(openat(directory_fd, path, O_WRONLY | O_CLOEXEC));
-    if (write(fd, text, strlen(text)) < 0)
-        must(-1, path);
+    int fd = must(openat(directory_fd, path, O_WRONLY | O_CLOEXEC), path);
+    must(write(fd, text, strlen(text)), path);
     close(fd);
 }
 
@@ -230,6 +229,8 @@ static void remove_cgroups(const char *name) {
 static void shift_clocks(void) {
     struct timespec monotonic, boot;
     char offsets[128];
+    if (access("/proc/self/ns/time", F_OK))
+        return; /* a kernel without it, and then ours has none either */
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
     clock_gettime(CLOCK_BOOTTIME, &boot);
     snprintf(offsets, sizeof offsets, "monotonic -%ld 0\nboottime -%ld 0\n", (long)monotonic.tv_sec,
@@ -308,7 +309,7 @@ static void drop_capabilities(void) {
 static void restrict_paths(void) {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 0)
-        return; /* a kernel without it, and there we have no such wall either */
+        return; /* a kernel without it, and then ours has no such wall either */
     __u64 all = (1 << 13) - 1, refer = 1 << 13, truncate = 1 << 14, ioctl_dev = 1 << 15;
     all |= (abi >= 2 ? refer : 0) | (abi >= 3 ? truncate : 0) | (abi >= 5 ? ioctl_dev : 0);
     __u64 read = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |

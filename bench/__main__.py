@@ -74,10 +74,11 @@ def _measure(arguments: list[str]) -> None:
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     rounds = _QUICK_ROUNDS if options.quick else options.rounds
-    file = options.results / f"{datetime.date.today()}.json"
+    file = options.results / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}.json"
     try:  # before the work: the checkout may be somebody else's
         options.results.mkdir(exist_ok=True)
         file.touch()
+        file.unlink()
     except OSError as error:
         parser.error(f"--results: {error.filename}: {error.strerror}; name another directory")
     with stage() as staged, find_peers(staged.scratch) as peers:
@@ -95,6 +96,7 @@ def _measure(arguments: list[str]) -> None:
         print(f"left out: {name}: {why}")
     write_results(Results(machine, peers.left_out, ratios), file)
     file.with_suffix(".svg").write_text(plot(ratios, machine.text()))
+    print(f"written: {file}, and the plot beside it")
 
 
 async def _run(staged: Stage, peers: Peers, rounds: int, only: str) -> list[Ratio]:

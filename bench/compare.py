@@ -7,7 +7,7 @@ from bench.ratios import Ratio
 
 __all__ = ["comparison_rows"]
 
-_HEAD = ("figure", "÷ peer", "before", "after", "after ÷ before", "", "")
+_HEAD = ("figure", "÷ peer", "before", "after", "after ÷ before", "bounds", "")
 
 
 def comparison_rows(before: Sequence[Ratio], after: Sequence[Ratio]) -> list[tuple[str, ...]]:

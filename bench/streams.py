@@ -22,19 +22,20 @@ Sink = Callable[[str, bytes], Awaitable[None]]
 
 
 class _Clock:
-    """MiB a second from the first piece on: how long the program took to start is not in it."""
+    """MiB a second from the first piece to the last: neither a start nor an end is in it."""
 
     def __init__(self) -> None:
-        self._bytes = self._started_at = 0.0
+        self._bytes = self._started_at = self._seen_at = 0.0
 
     def count(self, size: int) -> None:
+        self._seen_at = time.perf_counter()
         if not self._started_at:
-            self._started_at = time.perf_counter()
+            self._started_at = self._seen_at
         else:
             self._bytes += size
 
     def rate(self) -> float:
-        return self._bytes / (time.perf_counter() - self._started_at) / (1 << 20)
+        return self._bytes / (self._seen_at - self._started_at) / (1 << 20)
 
 
 def framed(run: Callable[[Sink], Awaitable[object]]) -> Measure:

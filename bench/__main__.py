@@ -88,7 +88,7 @@ def _measure(arguments: list[str]) -> None:
             peers.left_out["the floor, and programs inside"] = "no C compiler"
         watch = Watch()
         ratios = trio.run(_run, staged, peers, rounds, options.only)
-        ratios += measure_memory(staged, options.only)
+        ratios += measure_memory(options.only)
     machine = watch.machine()
     print(format_rows(ratio_rows(ratios), markdown=options.markdown))
     print(f"\n{rounds} rounds; {machine.text()}")
@@ -100,7 +100,7 @@ def _measure(arguments: list[str]) -> None:
 
 
 async def _run(staged: Stage, peers: Peers, rounds: int, only: str) -> list[Ratio]:
-    true = job_of(staged.programs, "/usr/bin/true")
+    true = job_of("/usr/bin/true")
     async with AsyncExitStack() as stack:
         cold = await stack.enter_async_context(resident(true))
         warm = await stack.enter_async_context(resident(true, warm=POOL))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from bench.cpu import cpu_of
-from bench.jobs import job_of
+from bench.jobs import job_of, program_of
 from bench.peers import BWRAP, Peers, timed
 from bench.ratios import Goal
 from bench.resident import Resident
@@ -29,14 +29,14 @@ def figures(
     cold: Resident, warm: Resident, stage: Stage, peers: Peers, floor: Floor | None
 ) -> list[Figure]:
     """Every ratio of this project's own table; without a compiler, those that need none."""
-    found = [*_lone_jobs(cold, warm, stage, peers, floor), *_many_jobs(cold, warm, stage, floor)]
-    return found if floor is None else [*found, *_programs(cold, warm, stage)]
+    found = [*_lone_jobs(cold, warm, stage, peers, floor), *_many_jobs(cold, warm, floor)]
+    return found if floor is None else [*found, *_programs(cold, stage)]
 
 
 def _lone_jobs(
     cold: Resident, warm: Resident, stage: Stage, peers: Peers, floor: Floor | None
 ) -> list[Figure]:
-    true = job_of(stage.programs, "/usr/bin/true")
+    true = job_of("/usr/bin/true")
 
     async def one_warm() -> Sequence[float]:
         await warm.filled()
@@ -80,8 +80,8 @@ def _lone_jobs(
     ]
 
 
-def _many_jobs(cold: Resident, warm: Resident, stage: Stage, floor: Floor | None) -> list[Figure]:
-    true = job_of(stage.programs, "/usr/bin/true")
+def _many_jobs(cold: Resident, warm: Resident, floor: Floor | None) -> list[Figure]:
+    true = job_of("/usr/bin/true")
     bwraps = ("-n1", *BWRAP, "true")
     at_once = timed("xargs", f"-P{_IN_FLIGHT}", *bwraps, stdin="1 " * _MANY)
     bwraps_in_turn = timed("xargs", *bwraps, stdin="1 " * _MANY)
@@ -145,10 +145,10 @@ def _many_jobs(cold: Resident, warm: Resident, stage: Stage, floor: Floor | None
     ]
 
 
-def _programs(cold: Resident, warm: Resident, stage: Stage) -> list[Figure]:
+def _programs(cold: Resident, stage: Stage) -> list[Figure]:
     def inside(*command: str) -> Measure:
         async def measure() -> Sequence[float]:
-            return [float(await cold.run(job_of(stage.programs, *command)))]
+            return [float(await cold.run(program_of(stage.programs, *command)))]
 
         return measure
 
@@ -159,9 +159,7 @@ def _programs(cold: Resident, warm: Resident, stage: Stage) -> list[Figure]:
         return measure
 
     async def pour(sink: Sink) -> None:
-        await warm.filled()
-        await warm.run(job_of(stage.programs, "/programs/pour", str(STREAM_MIB)), sink=sink)
-        await warm.filled()
+        await cold.run(program_of(stage.programs, "/programs/pour", str(STREAM_MIB)), sink=sink)
 
     return [
         Figure(

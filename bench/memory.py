@@ -15,7 +15,6 @@ from bench.cgroups import v1_directories, v2_run
 from bench.jobs import job_of
 from bench.ratios import Goal, Ratio, ratio_of
 from bench.resident import Resident, resident
-from bench.stage import Stage
 from sandbox.spec.job import Job
 from sandbox.supervisor.cgroup.files import cgroup_mounts, process_cgroups
 from sandbox.supervisor.cgroup.parse import numbers
@@ -29,10 +28,10 @@ _FEW, _MANY, _TRIES = 4, 36, 3
 _SETTLE_SECONDS = 0.5  # for those that are gone to be gone
 
 
-def measure_memory(stage: Stage, only: str) -> list[Ratio]:
+def measure_memory(only: str) -> list[Ratio]:
     """Those of the two figures that have `only` in their name."""
     wanted = [name for name in _UNITS if only in name]
-    tries = [_try(stage) for _ in range(_TRIES if wanted else 0)]
+    tries = [_try() for _ in range(_TRIES if wanted else 0)]
     return [
         ratio_of(name, unit, [[found[name]] for found in tries], [[1.0]] * _TRIES, goal=goal)
         for name in wanted
@@ -40,8 +39,8 @@ def measure_memory(stage: Stage, only: str) -> list[Ratio]:
     ]
 
 
-def _try(stage: Stage) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.memory", str(stage.programs)]
+def _try() -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.memory"]
     base = next((base for base in v1_directories() if (base / "memory.stat").exists()), None)
     if base is None:  # v2: it makes itself a cgroup, as every supervisor does
         return json.loads(subprocess.check_output(command))
@@ -121,4 +120,4 @@ def _cgroups_kib() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(trio.run(_measure, job_of(Path(sys.argv[1]), "/usr/bin/cat"))))
+    print(json.dumps(trio.run(_measure, job_of("/usr/bin/cat"))))

@@ -47,7 +47,7 @@ def floor(stage: Stage, job: Job, *command: str) -> Iterator[Floor]:
     filters[1].write_bytes(seccomp.init_filter())
     places = _places(limits_for(job, policy))
     with subprocess.Popen(
-        [stage.floor, "-b", stage.programs, *places, *filters, *command],
+        [stage.floor, *places, *filters, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,

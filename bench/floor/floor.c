@@ -1,7 +1,6 @@
 /* The floor: the least that the kernel asks for a job with all our walls; the yardstick of CPU.
  *
- *   echo 100 4 | floor [-b DIRECTORY] [-c|-C DIRECTORY [-e FILE=VALUE]...]...
- *                      FILTER INIT_FILTER [COMMAND...]
+ *   echo 100 4 | floor [-c|-C DIRECTORY [-e FILE=VALUE]...]... FILTER INIT_FILTER [COMMAND...]
  *
  * For each line "JOBS LOOPS" that it reads, runs COMMAND (/usr/bin/true) JOBS times, each in a
  * sandbox of its own, LOOPS of them at a time, and answers "done". As an ordinary user. Ends with
@@ -13,13 +12,12 @@
  * writing `tasks`; -C: of version 2, where the payload is born), with its limits written (-e);
  * clone3 of user, mount, pid, network, ipc and uts namespaces; a map of one id; a time and a cgroup
  * namespace; hostname; a copy of the template's root; one scratch tmpfs shown in three places;
- * /proc; devpts; one directory bound read-only (-b); pivot_root; a pid 1 that reaps, with one
- * capability, no_new_privs and a filter of its own; the payload, with no capability in any set,
- * no_new_privs, Landlock, rlimits and its filter (loaded with a listener, as ours is); exec; wait;
- * rmdir.
+ * /proc; devpts; pivot_root; a pid 1 that reaps, with one capability, no_new_privs and a filter of
+ * its own; the payload, with no capability in any set, no_new_privs, Landlock, rlimits and its
+ * filter (loaded with a listener, as ours is); exec; wait; rmdir.
  *
  * It does not: verify a wall, plan or compile anything, park sandboxes, pass streams, time, measure
- * or watch a job (its memory events neither), give each a host uid of its own, copy inputs, collect
+ * or watch a job (its memory events neither), give each a host uid of its own, bring inputs, collect
  * artifacts, say more of a failure than its call, or outlive one.
  */
 #define _GNU_SOURCE
@@ -66,7 +64,6 @@ struct place { /* a cgroup hierarchy */
 static struct place places[MOST_PLACES];
 static int place_count;
 static struct sock_fprog payload_filter, init_filter;
-static const char *bound;
 static char **command = (char *[]){"/usr/bin/true", NULL};
 
 static long must(long value, const char *call) {
@@ -132,7 +129,7 @@ static void make_devices(void) {
 
 static void build_template(void) {
     static const char *made[] = {"layer", "nothing", "proc", "root", "layer/dev", "layer/proc",
-                                 "layer/tmp", "layer/work", "layer/programs", "layer/etc"};
+                                 "layer/tmp", "layer/work", "layer/etc"};
     static const char *merged[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
     const char *overlaid[COUNT(merged)];
     size_t count = 0;
@@ -141,7 +138,6 @@ static void build_template(void) {
     write_file(AT_FDCWD, "/proc/self/setgroups", "deny");
     map_ids(getpid(), 0, uid, gid);
     MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-    int bound_fd = bound ? MUST(open_tree(AT_FDCWD, bound, OPEN_TREE_CLONE)) : -1;
     MUST(mount("template", "/tmp", "tmpfs", MS_NOSUID, "mode=0755"));
     MUST(chdir("/tmp"));
     for (size_t i = 0; i < COUNT(made); i++)
@@ -171,11 +167,6 @@ static void build_template(void) {
     make_devices();
     /* A new proc may be mounted only where a whole one is seen: proc(5). */
     MUST(mount("/proc", "proc", NULL, MS_BIND | MS_REC, NULL));
-    if (bound) { /* kept beside the root, to be bound for each job */
-        MUST(mkdir("bound", 0755));
-        MUST(move_mount(bound_fd, "", AT_FDCWD, "bound", MOVE_MOUNT_F_EMPTY_PATH));
-        close(bound_fd);
-    }
     MUST(syscall(SYS_pivot_root, ".", "."));
     MUST(umount2(".", MNT_DETACH));
     MUST(chdir("/"));
@@ -263,21 +254,14 @@ static void mount_scratch(void) {
 }
 
 static void build_view(void) {
-    struct mount_attr read_only = {
-        .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-    unsigned copy = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+    unsigned copy = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
     MUST(sethostname("sandbox", 7));
-    attach(MUST(open_tree(AT_FDCWD, "/root", copy | AT_RECURSIVE)), "/root");
+    attach(MUST(open_tree(AT_FDCWD, "/root", copy)), "/root");
     MUST(chdir("/root"));
     mount_scratch();
     MUST(mount("proc", "proc", "proc", QUIET, "subset=pid"));
     MUST(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
                "newinstance,ptmxmode=0666,mode=0620"));
-    if (bound) {
-        int tree_fd = MUST(open_tree(AT_FDCWD, "/bound", copy));
-        MUST(mount_setattr(tree_fd, "", AT_EMPTY_PATH, &read_only, sizeof read_only));
-        attach(tree_fd, "programs");
-    }
     MUST(syscall(SYS_pivot_root, ".", "."));
     MUST(umount2(".", MNT_DETACH));
     MUST(chdir("/"));
@@ -443,11 +427,9 @@ static int run_jobs(int jobs, int loops) {
 
 int main(int argc, char **argv) {
     int option, jobs, loops;
-    while ((option = getopt(argc, argv, "+b:c:C:e:")) != -1) {
+    while ((option = getopt(argc, argv, "+c:C:e:")) != -1) {
         struct place *place = places + place_count - 1;
-        if (option == 'b')
-            bound = optarg;
-        else if (option == 'c' || option == 'C')
+        if (option == 'c' || option == 'C')
             add_place(optarg, option == 'C');
         else if (option == 'e' && place_count && place->edit_count < MOST_EDITS &&
                  strchr(optarg, '='))

@@ -3,9 +3,16 @@
 A stream of entries: a header, the name, then `size` bytes. No compression, no links, no owners.
 """
 
+from __future__ import annotations
+
 import os
 import struct
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple as Record
+else:
+    from sandbox.boundary.record import Record
 
 __all__ = ["HEADER_BYTES", "Entry", "EntryKind", "write_all"]
 
@@ -22,7 +29,7 @@ class EntryKind:
     END = 4  # nothing follows: a stream without it was cut off
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """The header of one entry."""
 
     kind: int
@@ -35,7 +42,7 @@ class Entry(NamedTuple):
         return _HEADER.pack(*self)
 
     @classmethod
-    def unpack(cls, data: bytes) -> "Entry":
+    def unpack(cls, data: bytes) -> Entry:
         """The header in HEADER_BYTES bytes. Raises struct.error on any other length."""
         return cls(*_HEADER.unpack(data))
 

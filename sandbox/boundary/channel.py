@@ -3,8 +3,9 @@
 Length first, so that a plan may be larger than a socket buffer; the fds ride on the length.
 """
 
+from __future__ import annotations
+
 import _socket  # socket.py costs the zygote 6 ms and memory in every sandbox
-import array
 import struct
 
 __all__ = ["LENGTH", "MAX_FDS", "Channel"]
@@ -20,7 +21,7 @@ class Channel:
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fileno=fd)
 
     @classmethod
-    def pair(cls) -> "tuple[Channel, Channel]":
+    def pair(cls) -> tuple[Channel, Channel]:
         """Two connected ends, both close-on-exec."""
         one, other = _socket.socketpair()
         return cls(one.detach()), cls(other.detach())
@@ -39,9 +40,9 @@ class Channel:
         head, ancillary, _, _ = self._socket.recvmsg(
             LENGTH.size, space, _socket.MSG_WAITALL | _socket.MSG_CMSG_CLOEXEC
         )
-        fds = array.array("i")
+        fds: list[int] = []
         for _level, _kind, data in ancillary:
-            fds.frombytes(data)
+            fds += struct.unpack(f"{len(data) // 4}i", data)
         if len(head) < LENGTH.size:
             raise EOFError
         left = LENGTH.unpack(head)[0]
@@ -51,12 +52,12 @@ class Channel:
             if not pieces[-1]:
                 raise EOFError
             left -= len(pieces[-1])
-        return b"".join(pieces), list(fds)
+        return b"".join(pieces), fds
 
     def send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send raw bytes, and fds with the first of them; a gone peer is not our failure."""
-        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))]
         try:
-            self._socket.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+            self._socket.sendmsg([data], ancillary if fds else [], _socket.MSG_NOSIGNAL)
         except BrokenPipeError:
             raise EOFError from None

@@ -4,8 +4,18 @@ A plan crosses as marshal bytes. Both ends are the same interpreter and the send
 supervisor, which the receiver obeys anyway; marshal is built in, so the zygote imports nothing.
 """
 
+from __future__ import annotations
+
 import marshal
-from typing import NamedTuple, TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple as Record
+    from typing import TypeVar
+
+    _Plan = TypeVar("_Plan", bound="TemplatePlan | SandboxPlan | LatePlan | JobPlan | CollectPlan")
+else:
+    from sandbox.boundary.record import Record
 
 __all__ = [
     "Bind",
@@ -20,7 +30,7 @@ __all__ = [
 ]
 
 
-class TemplatePlan(NamedTuple):
+class TemplatePlan(Record):
     """The read-only root that every sandbox of one zygote shares. Paths have no leading slash."""
 
     lower: bytes | None  # an absolute directory of the host that becomes "/", or none
@@ -32,7 +42,7 @@ class TemplatePlan(NamedTuple):
     keeps_lowers: bool  # the overlays are also shown bare, as lower layers for each job's upper
 
 
-class Bind(NamedTuple):
+class Bind(Record):
     """One read-only bind. The zygote opens `source` and refuses it unless it is that inode."""
 
     source: bytes
@@ -43,7 +53,7 @@ class Bind(NamedTuple):
     is_created: bool  # below a writable directory: init makes the mount point
 
 
-class Disk(NamedTuple):
+class Disk(Record):
     """The size of the one tmpfs behind every writable directory: pages and inodes."""
 
     blocks: int
@@ -54,7 +64,7 @@ class Disk(NamedTuple):
         return b"nr_blocks=%d,nr_inodes=%d" % self
 
 
-class SandboxPlan(NamedTuple):
+class SandboxPlan(Record):
     """One sandbox, from clone to locked stub: nothing here depends on the job's command."""
 
     clone_flags: int
@@ -82,14 +92,14 @@ class SandboxPlan(NamedTuple):
     notifies: bool
 
 
-class LatePlan(NamedTuple):
+class LatePlan(Record):
     """What init adds to a parked sandbox for its one job. The binds' trees come along as fds."""
 
     binds: tuple[Bind, ...]
     disk: Disk
 
 
-class JobPlan(NamedTuple):
+class JobPlan(Record):
     """What a locked stub executes."""
 
     argv: tuple[bytes, ...]
@@ -97,7 +107,7 @@ class JobPlan(NamedTuple):
     search: tuple[bytes, ...]  # paths to try to execute, in order
 
 
-class CollectPlan(NamedTuple):
+class CollectPlan(Record):
     """What the collector sends back: regular files only, each at most so many bytes."""
 
     inside_id: int
@@ -105,9 +115,6 @@ class CollectPlan(NamedTuple):
     paths: tuple[bytes, ...]
     max_bytes: int
     filter: bytes
-
-
-_Plan = TypeVar("_Plan", TemplatePlan, SandboxPlan, LatePlan, JobPlan, CollectPlan)
 
 
 def encode(plan: TemplatePlan | SandboxPlan | LatePlan | JobPlan | CollectPlan) -> bytes:

@@ -1,7 +1,14 @@
 """The reports that come out: fixed size, one a message, never job data."""
 
+from __future__ import annotations
+
 import struct
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple as Record
+else:
+    from sandbox.boundary.record import Record
 
 __all__ = ["LISTENER_FD", "REPORT_BYTES", "REPORT_FD", "STEPS", "Kind", "Report", "Step"]
 
@@ -60,7 +67,7 @@ class Step:
 STEPS = {number: name.lower() for name, number in vars(Step).items() if isinstance(number, int)}
 
 
-class Report(NamedTuple):
+class Report(Record):
     """One report, and how it travels: 16 bytes."""
 
     kind: int
@@ -73,7 +80,7 @@ class Report(NamedTuple):
         return _LAYOUT.pack(*self)
 
     @classmethod
-    def unpack(cls, data: bytes) -> "Report":
+    def unpack(cls, data: bytes) -> Report:
         """The report in 16 bytes. Raises struct.error on any other length."""
         return cls(*_LAYOUT.unpack(data))
 

@@ -1,5 +1,7 @@
 """The collector: reads a job's artifacts with no more rights than the job had."""
 
+from __future__ import annotations
+
 import _signal
 import errno
 import os

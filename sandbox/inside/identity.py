@@ -1,5 +1,7 @@
 """Who the sandbox's processes are: one unprivileged id, no capability, no way to gain one."""
 
+from __future__ import annotations
+
 import os
 
 from sandbox.boundary.plan import CollectPlan, SandboxPlan

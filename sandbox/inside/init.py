@@ -1,15 +1,18 @@
 """Pid 1 of a sandbox: builds the view, parks the stub, reaps, and ends when its supervisor does."""
 
+from __future__ import annotations
+
 import _signal
-import contextlib
 import fcntl
+import gc
 import os
 import select
 
 from sandbox.boundary.channel import LENGTH, Channel
-from sandbox.boundary.plan import LatePlan, SandboxPlan, decode
+from sandbox.boundary.plan import LatePlan, decode
 from sandbox.boundary.report import Kind, Report
 from sandbox.boundary.report import Step as Code
+from sandbox.inside.birth import Birth
 from sandbox.inside.identity import (
     forbid_new_privileges,
     keep_mount_rights,
@@ -17,23 +20,19 @@ from sandbox.inside.identity import (
     privileges_forbidden,
     status,
 )
-from sandbox.inside.placement import Placement
 from sandbox.inside.steps import Step, raise_walls, run_to_end
-from sandbox.inside.stub import IDENTITY_STEPS, run_stub
+from sandbox.inside.stub import IDENTITY_STEPS
 from sandbox.inside.view import LATE_STEPS, VIEW_STEPS, LateView, View
 from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.processes import (
     CLONE_NEWCGROUP,
-    CLONE_NEWTIME,
     PR_GET_DUMPABLE,
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
-    clone3,
     close_range,
     prctl,
     setns,
     signalfd,
-    unshare,
 )
 
 __all__ = ["NAMESPACES", "Sandbox", "own_namespaces", "run_init"]
@@ -48,29 +47,18 @@ def own_namespaces() -> dict[bytes, bytes]:
 
 
 class Sandbox:
-    """What init builds from: the plan, the zygote's namespaces, and the fds that came along."""
+    """What init builds, around the stub that has been forked already."""
 
-    def __init__(self, plan: SandboxPlan, outside: dict[bytes, bytes], fds: list[int]) -> None:
-        """fds: control, report, lease, the payload's three streams unless it has a terminal, and
-        its cgroups."""
-        self.plan = plan
-        self.outside = outside
-        control_fd, report_fd, self.lease_fd, *rest = fds  # lease: held to the end, so that a
-        self.control = Channel(control_fd)  # killed supervisor's id is not free before
-        self.report = Channel(report_fd)
-        streams = 0 if plan.terminal else 3
-        self.stdio_fds, self.cgroup_fds = rest[:streams], rest[streams:]
+    def __init__(self, birth: Birth) -> None:
+        self.plan = birth.plan
+        self.outside = birth.namespaces
+        self.lease_fd = birth.lease_fd
+        self.control = Channel(birth.control_fd)
+        self.parked = Channel(birth.parked_fd)
         self.payload_cgroup_ns_fd = -1
 
     def namespaces_are_new(self) -> bool:
         return not set(self.outside.values()) & set(own_namespaces().values())
-
-    def shift_clocks(self) -> None:
-        # A time namespace for the children, in which the host's uptime is not seen.
-        if self.plan.time_offsets is not None:
-            unshare(CLONE_NEWTIME)
-            with open(b"/proc/self/timens_offsets", "wb", buffering=0) as file:
-                file.write(self.plan.time_offsets)
 
     def clocks_shifted(self) -> bool:
         if self.plan.time_offsets is None:
@@ -108,12 +96,12 @@ class Sandbox:
 
 
 def _nothing(_sandbox: Sandbox) -> None:
-    """Built by the clone itself; only to be verified."""
+    """Built by the clone itself, or by the zygote before it; only to be verified."""
 
 
 _BIRTH_STEPS = (
     Step(Code.NAMESPACES, _nothing, Sandbox.namespaces_are_new),
-    Step(Code.TIME_NAMESPACE, Sandbox.shift_clocks, Sandbox.clocks_shifted),
+    Step(Code.TIME_NAMESPACE, _nothing, Sandbox.clocks_shifted),
 )
 _LAST_STEPS = (
     Step(Code.NETWORK, _nothing, Sandbox.network_is_empty),
@@ -131,55 +119,49 @@ _CGROUP_STEPS = (
 )
 
 
-def run_init(sandbox: Sandbox, mapped_fd: int) -> None:
+def run_init(birth: Birth, stub_pid: int, stub_pidfd: int) -> None:
     """Build the sandbox and serve it to its end. Never returns: its exit kills all inside."""
+    gc.disable()  # nothing that lives this long is worth the search
+    sandbox = Sandbox(birth)
 
     def life() -> None:
-        if not os.read(mapped_fd, 1):
-            raise EOFError  # the zygote could not write the id maps
-        _serve(sandbox, *_build(sandbox))
+        os.close(birth.report_fd)
+        os.close(birth.parking_fd)
+        birth.wait_until_mapped()
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))
+        children_fd = signalfd(_signal.SIGCHLD)
+        handed = (stub_pidfd, *_build(sandbox))
+        sandbox.control.send(Report(Kind.READY, stub_pid).pack(), handed)
+        _keep_only(birth.control_fd, children_fd, birth.lease_fd)
+        _serve(sandbox, stub_pid, children_fd)
 
     run_to_end(life, sandbox.control.send)
 
 
-def _build(sandbox: Sandbox) -> tuple[int, int]:
-    """Raise every wall of the sandbox; the stub's pid and the fd that tells of dead children."""
+def _build(sandbox: Sandbox) -> tuple[int, ...]:
+    """Raise every wall of the sandbox; the fds that its supervisor needs of it."""
     plan = sandbox.plan
     # While it builds it does not listen: it dies with the zygote, which dies with the supervisor.
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
     raise_walls(_BIRTH_STEPS, sandbox)
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))
-    children_fd = signalfd(_signal.SIGCHLD)
-    parked, parking = Channel.pair()
-    placement = Placement(sandbox.cgroup_fds, born=plan.born_in_cgroup)
-    pid, pidfd = clone3(0, placement.into_fd)
-    if pid == 0:
-        parked.close()
-        sandbox.control.close()
-        run_stub(plan, sandbox.report, sandbox.stdio_fds, placement, parking)
-    parking.close()
-    sandbox.report.close()
     if plan.cgroup_mounts:
         # EOFError instead of an answer: the stub has failed, and sent its own report.
-        _, (sandbox.payload_cgroup_ns_fd,) = parked.receive()
+        _, (sandbox.payload_cgroup_ns_fd,) = sandbox.parked.receive()
         raise_walls(_CGROUP_STEPS, sandbox)
     raise_walls(IDENTITY_STEPS, plan)
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)  # the new uid has cleared it, prctl(2)
     raise_walls(VIEW_STEPS, View(plan))
-    terminal = [_open_terminal()] if plan.terminal else []
-    parked.send(LENGTH.pack(0))  # the stub may go on: what it sees is final
-    handed = [
-        pidfd,
+    terminal = (_open_terminal(),) if plan.terminal else ()
+    sandbox.parked.send(LENGTH.pack(0))  # the stub may go on: what it sees is final
+    handed = (
         os.open(b"/proc/self/ns/user", os.O_RDONLY),
         os.open(b"/proc/self/ns/mnt", os.O_RDONLY),
         os.open(b"/tmp", os.O_PATH),  # for statfs only: how full the scratch space is
         *terminal,
-    ]
+    )
     raise_walls(_LAST_STEPS, sandbox)
-    sandbox.control.send(Report(Kind.READY, pid).pack(), tuple(handed))
-    _keep_only(sandbox.control.fileno(), children_fd, sandbox.lease_fd)
-    return pid, children_fd
+    return handed
 
 
 def _open_terminal() -> int:
@@ -208,8 +190,10 @@ def _serve(sandbox: Sandbox, stub_pid: int, children_fd: int) -> None:
                 control.send(Report(Kind.READY).pack())
             else:
                 # Atomic against forks: a child is not born to a parent with a pending SIGKILL.
-                with contextlib.suppress(ProcessLookupError):
+                try:
                     os.kill(-1, _signal.SIGKILL)
+                except ProcessLookupError:
+                    pass  # nobody is left
         reports = b""
         while (pid := _next_dead()) > 0:
             if pid == stub_pid:

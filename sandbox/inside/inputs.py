@@ -1,5 +1,7 @@
 """Writes the job's copied inputs, as the job, inside the leaf that their pages are charged to."""
 
+from __future__ import annotations
+
 import os
 
 from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind, write_all

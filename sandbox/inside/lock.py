@@ -1,5 +1,7 @@
 """The last walls before exec, in the only order that works; the stub is what runs them."""
 
+from __future__ import annotations
+
 import _signal  # signal.py builds enums, which the zygote would carry in every sandbox
 import errno
 import fcntl

@@ -1,16 +1,24 @@
 """A step between clone and exec: build a wall, then ask the kernel whether it stands."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, NoReturn
 
 from sandbox.boundary.report import Kind, Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, NoReturn
+    from typing import NamedTuple as Record
+else:
+    from sandbox.boundary.record import Record
 
 __all__ = ["Step", "StepFailed", "raise_walls", "run_to_end"]
 
 
-class Step(NamedTuple):
+class Step(Record):
     """One wall. `holds` looks at kernel state, never at what `build` believes that it did."""
 
     code: int

@@ -1,11 +1,15 @@
 """The stub: forked by init, locked, and parked until a job comes; it becomes the payload."""
 
+from __future__ import annotations
+
+import gc
 import os
 
 from sandbox.boundary.channel import LENGTH, Channel
-from sandbox.boundary.plan import JobPlan, SandboxPlan, decode
+from sandbox.boundary.plan import JobPlan, decode
 from sandbox.boundary.report import Kind, Report
 from sandbox.boundary.report import Step as Code
+from sandbox.inside.birth import Birth
 from sandbox.inside.identity import become_job, is_job
 from sandbox.inside.inputs import read_exactly
 from sandbox.inside.lock import LOCK_STEPS, RIGHTS_STEPS, Lock
@@ -23,19 +27,19 @@ PLACE_STEPS = (
 IDENTITY_STEPS = (Step(Code.IDENTITY, become_job, is_job),)
 
 
-def run_stub(
-    plan: SandboxPlan,
-    channel: Channel,
-    stdio_fds: list[int],
-    placement: Placement,
-    parking: Channel,
-) -> None:
+def run_stub(birth: Birth) -> None:
     """Lock, park, then execute the one job that comes. Never returns."""
-    lock = Lock(plan, channel.fileno(), stdio_fds)
+    gc.disable()
+    plan = birth.plan
+    lock = Lock(plan, birth.report_fd, birth.stdio_fds)
 
     def life() -> None:
+        os.close(birth.parked_fd)
+        os.close(birth.control_fd)
+        parking = Channel(birth.parking_fd)
         prctl(PR_SET_NAME, plan.stub_name)
-        raise_walls(PLACE_STEPS, placement)
+        birth.wait_until_mapped()
+        raise_walls(PLACE_STEPS, birth.placement)
         if plan.cgroup_mounts:
             cgroup_ns_fd = os.open(b"/proc/self/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
             parking.send(LENGTH.pack(0), (cgroup_ns_fd,))

@@ -3,7 +3,8 @@
 Until PIVOT the working directory is the new root, and every path here is relative to it.
 """
 
-import contextlib
+from __future__ import annotations
+
 import os
 import stat
 
@@ -217,8 +218,10 @@ def _make_mount_point(root_fd: int, bind: Bind) -> None:
     *parents, name = bind.target.split(b"/")
     at_fd = openat2(root_fd, b".", os.O_PATH | os.O_DIRECTORY, _BENEATH)
     for part in [*parents, name] if bind.is_directory else parents:
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(part, 0o755, dir_fd=at_fd)
+        except FileExistsError:
+            pass  # another bind's, or the scratch space itself
         next_fd = openat2(at_fd, part, os.O_PATH | os.O_DIRECTORY, _BENEATH)
         os.close(at_fd)
         at_fd = next_fd

@@ -1,5 +1,7 @@
 """The one way into the kernel that the Python library does not offer: libc, checked."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 

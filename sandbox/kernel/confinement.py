@@ -1,5 +1,7 @@
 """seccomp and Landlock: one function a syscall. Each succeeds or raises OSError."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 

@@ -1,5 +1,7 @@
 """Mounts and paths: one function a syscall. Each succeeds or raises OSError; none decides."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 

@@ -1,5 +1,7 @@
 """Processes and their rights: one function a syscall. Each succeeds or raises OSError."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 

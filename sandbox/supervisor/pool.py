@@ -145,9 +145,10 @@ class Pool:
         return any(line.in_use for (owner, _), line in self._lines.items() if owner is template)
 
     async def filled(self) -> None:
-        """Wait until as many are parked as there may be."""
-        self._wake.set()
-        await self._filled.wait()
+        """Wait until as many are parked as are lately used and may be."""
+        if self._budget.sandboxes:
+            self._wake.set()
+            await self._filled.wait()
 
     async def keep_filled(self) -> None:
         """Refill, and drop what is old or too much; runs for as long as the supervisor does."""

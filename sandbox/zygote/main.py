@@ -1,5 +1,7 @@
 """The zygote: one thread that clones sandboxes. It parses no job data and keeps no secret."""
 
+from __future__ import annotations
+
 import _signal
 import gc
 import os
@@ -8,9 +10,13 @@ import sys
 from sandbox.boundary.channel import Channel
 from sandbox.boundary.plan import Bind, CollectPlan, LatePlan, SandboxPlan, TemplatePlan, decode
 from sandbox.boundary.report import Kind, Report, Step
+from sandbox.inside.birth import Birth
 from sandbox.inside.collector import run_collector
-from sandbox.inside.init import Sandbox, own_namespaces, run_init
+from sandbox.inside.init import own_namespaces, run_init
+from sandbox.inside.placement import own_cgroups
+from sandbox.inside.stub import run_stub
 from sandbox.kernel.processes import (
+    CLONE_NEWTIME,
     CLONE_NEWUSER,
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
@@ -72,7 +78,7 @@ def main() -> None:
 
 
 def _serve(channel: Channel, host: HostView) -> None:
-    outside = own_namespaces()
+    namespaces, cgroups = own_namespaces(), own_cgroups()
     while True:
         try:
             data, fds = channel.receive()
@@ -81,7 +87,11 @@ def _serve(channel: Channel, host: HostView) -> None:
         order, plan = data[:1], data[1:]
         try:
             if order == b"s":
-                _spawn(channel, outside, decode(SandboxPlan, plan), fds)
+                birth = Birth(decode(SandboxPlan, plan), namespaces, cgroups, fds)
+                try:
+                    _spawn(channel, birth)
+                finally:
+                    birth.close()
             elif order == b"b":
                 _open_binds(channel, host, decode(LatePlan, plan))
             else:
@@ -94,27 +104,39 @@ def _serve(channel: Channel, host: HostView) -> None:
                 os.close(fd)
 
 
-def _spawn(
-    channel: Channel, outside: dict[bytes, bytes], plan: SandboxPlan, fds: list[int]
-) -> None:
-    """Clone one sandbox and map its one id. fds: as `Sandbox` has them."""
-    mapped_fd, mapping_fd = os.pipe()
+def _spawn(channel: Channel, birth: Birth) -> None:
+    """Clone one sandbox and map its one id."""
+    plan = birth.plan
+    shift_clocks(plan)
     pid, pidfd = clone3(plan.clone_flags)
     if pid == 0:
-        os.close(mapping_fd)
+        # The stub comes first: what init has written to before a fork, it copies again after it.
+        pid, pidfd = clone3(0, birth.placement.into_fd)
         channel.close()
-        run_init(Sandbox(plan, outside, fds), mapped_fd)
+        if pid == 0:
+            run_stub(birth)
+        run_init(birth, pid, pidfd)
     try:
-        os.close(mapped_fd)
         line = b"%d %d 1" % (plan.inside_id, plan.base_id)
         for name in (b"uid_map", b"gid_map"):
-            with open(b"/proc/%d/%s" % (pid, name), "wb", buffering=0) as file:
-                file.write(line)
-        os.write(mapping_fd, b"1")
+            map_fd = os.open(b"/proc/%d/%s" % (pid, name), os.O_WRONLY | os.O_CLOEXEC)
+            os.write(map_fd, line)
+            os.close(map_fd)
+        birth.tell_mapped()
         channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
     finally:
-        os.close(mapping_fd)
         os.close(pidfd)
+
+
+def shift_clocks(plan: SandboxPlan) -> None:
+    """Have the next child born into a time namespace in which the host's uptime is not seen.
+
+    Made here because offsets can be set only until somebody is in it. time_namespaces(7)
+    """
+    if plan.time_offsets is not None:
+        unshare(CLONE_NEWTIME)
+        with open(b"/proc/self/timens_offsets", "wb", buffering=0) as file:
+            file.write(plan.time_offsets)
 
 
 def _open_binds(channel: Channel, host: HostView, plan: LatePlan) -> None:

@@ -1,7 +1,8 @@
 """The template: the read-only root that every sandbox of a zygote clones, mounted once."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable
 
 from sandbox.boundary.plan import Bind, TemplatePlan
 from sandbox.inside.view import LOWERS, TEMPLATE_ROOT
@@ -22,6 +23,10 @@ from sandbox.kernel.mounts import (
     umount2,
 )
 from sandbox.kernel.processes import CLONE_NEWNS, setns, unshare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["HostView", "build_template"]
 

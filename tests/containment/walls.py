@@ -70,8 +70,8 @@ from sandbox.zygote.main import main; main()
 _BORN_OUTSIDE = """
 from sandbox.inside.placement import Placement
 made = Placement.__init__
-def make(self, fds, *, born):
-    made(self, fds, born=born)
+def make(self, fds, before, *, born):
+    made(self, fds, before, born=born)
     self.into_fd = None
 Placement.__init__ = make
 """
@@ -133,6 +133,8 @@ def without(step: str, *, look: bool) -> AbstractContextManager[None]:
     code = f"replace(*{STEPS[step]}, {step!r}, {changes})"
     if step == "cgroup_namespace" and not look:  # init joins the one that the stub made
         code += f"\nreplace('sandbox.inside.init', '_CGROUP_STEPS', {step!r}, {changes})"
+    if step == "time_namespace":  # the zygote makes it
+        code += "\nimport sandbox.zygote.main as m; m.shift_clocks = lambda _: None"
     if step == "cgroup_payload":
         code += _BORN_OUTSIDE
     return mutated(code, look=look)

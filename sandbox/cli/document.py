@@ -4,44 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.cli.options import Given, Option
+from sandbox.cli.job_options import LIMITS, SETTINGS
+from sandbox.cli.options import Given
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import dotted, read_array, read_table, shown
 from sandbox.spec.job import Job, job_from_mapping
 from sandbox.spec.toml_file import read_toml
 
-__all__ = ["LIMITS", "SETTINGS", "Origins", "read_job"]
+__all__ = ["Origins", "read_job"]
 
-# Each is the key of the same name in [limits].
-LIMITS = {
-    "--memory": Option("most memory, its files included: 256MiB", "SIZE"),
-    "--cpu-time": Option("most CPU time of all its processes: 2s, 500ms", "TIME"),
-    "--wall": Option("most time: 10s", "TIME"),
-    "--idle": Option("end it after so long without CPU time or I/O", "TIME"),
-    "--extra-time": Option("how long past a time limit it is killed; the verdict stays", "TIME"),
-    "--processes": Option("most processes and threads", "N"),
-    "--cpus": Option("CPU rate: 1, 0.5", "N"),
-    "--core": Option("pin it to this core", "N"),
-    "--disk": Option("most that its files hold: 64MiB, 64MiB:1000", "SIZE[:INODES]"),
-    "--output": Option("most bytes of stdout and stderr together", "SIZE"),
-    "--fds": Option("most open file descriptors of a process", "N"),
-    "--stack": Option("stack of a process's first thread", "SIZE"),
-}
-# Each is the key of the same name in the document.
-SETTINGS = {
-    "--policy": Option("what it may do (default: default); see: sandbox policy", "NAME|FILE"),
-    "--root": Option("its read-only root: the host's /usr, or an unpacked root", "host|DIR"),
-    "--cwd": Option("its working directory, writable (default: /work)", "DIR"),
-    "--ro": Option("show it a host file or directory, read-only", "SRC[:DST]"),
-    "--copy": Option("give it a copy of a host file or directory", "SRC[:DST]"),
-    "--collect": Option("write the file that it leaves at PATH to DEST", "PATH=DEST"),
-    "--env": Option("set a variable", "K=V"),
-    "--stdin": Option("what it reads (default: -, our own stdin)", "FILE|-"),
-    "--tty": Option("a pseudo-terminal of its own"),
-    "--disk-counts": Option("whether its files count into the memory limit", "memory|apart"),
-    "--require-grade": Option("refuse it where LIMIT is enforced by less", "LIMIT=GRADE"),
-    "--allow-degraded": Option("run it where the kernel enforces no memory or process limit"),
-}
 _ARRAYS = ("ro", "copy", "collect")
 _TABLES = ("env", "require_grade")
 
@@ -87,7 +58,7 @@ def read_job(
     try:
         for option in given:
             for field in _put(document, option, directory):
-                origins.add(field, option.name)
+                origins.add(field, option[0])
         return job_from_mapping(document, base), origins
     except SpecError as error:
         raise origins.explain(error) from error
@@ -95,21 +66,21 @@ def read_job(
 
 def _put(document: dict[str, Any], option: Given, directory: Path) -> tuple[str, ...]:
     """Write one option into the document; the fields that complaints about it will name."""
-    key = option.name.removeprefix("--").replace("-", "_")
-    if option.name in LIMITS:
-        _table(document, "limits")[key] = option.value
+    name, value = option
+    key = name.removeprefix("--").replace("-", "_")
+    if name in LIMITS:
+        _table(document, "limits")[key] = value
         return (f"limits.{key}",)
-    if option.value is None:
+    if value is None:
         document[key] = True
         return (key,)
     if key in _TABLES:
-        name, equals, value = option.value.partition("=")
+        entry, equals, content = value.partition("=")
         if not equals:
-            shape = SETTINGS[option.name].value
-            raise SpecError(option.name, f"{shown(option.value)} has no =; write {shape}")
-        _table(document, key)[name] = value
-        return (dotted(key, name),)
-    value = _anchored(key, option.value, directory)
+            raise SpecError(name, f"{shown(value)} has no =; write {SETTINGS[name].value}")
+        _table(document, key)[entry] = content
+        return (dotted(key, entry),)
+    value = _anchored(key, value, directory)
     if key in _ARRAYS:
         document[key] = [*read_array(document.get(key, []), key), value]
         return (f"{key}[{len(document[key]) - 1}]", key)

@@ -1,9 +1,13 @@
 """Exit codes, as shells and timeout(1), env(1) and docker use them."""
 
+from __future__ import annotations
+
 import errno
 
-from sandbox.spec.errors import ExecError
-from sandbox.spec.result import Result
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.spec.errors import ExecError
+    from sandbox.spec.result import Result
 
 __all__ = ["CANCELLED", "OUR_FAILURE", "exit_code", "exit_code_of_exec"]
 

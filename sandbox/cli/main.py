@@ -1,18 +1,25 @@
-"""The command line: `sandbox run | policy | doctor | setup`."""
+"""The command line: `sandbox run | policy | doctor | setup`.
+
+Each command is imported when it is asked for; tests/cli/test_imports.py says what may be loaded.
+"""
+
+from __future__ import annotations
 
 import errno
 import io
 import os
 import sys
-import traceback
-from collections.abc import Sequence
 
 import sandbox
-from sandbox.cli import policy, run
 from sandbox.cli.exit_code import CANCELLED, OUR_FAILURE
 from sandbox.cli.options import Option, help_lines, parse_options
 from sandbox.spec.errors import SandboxError, SpecError
 from sandbox.spec.fields import printable, suggestion
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -36,11 +43,25 @@ _SETUP = {
 _OUTPUT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Failures of ours are one line on stderr, and code 125."""
+def main() -> NoReturn:
+    """Run the command of sys.argv and end this process with its exit code.
+
+    At once: what the interpreter does at its end takes as long as a job, to free what the kernel
+    frees anyway. Nothing of ours waits for that end, by atexit or by a finalizer.
+    """
+    code = _run_command(sys.argv[1:])
+    try:
+        sys.stdout.flush()  # stderr holds back nothing
+    except OSError:
+        code = OUR_FAILURE
+    os._exit(code)
+
+
+def _run_command(words: Sequence[str]) -> int:
+    """The exit code. Failures of ours are one line on stderr, and code 125."""
     _open_standard_streams()
     try:
-        code = _dispatch(sys.argv[1:] if words is None else words)
+        code = _dispatch(words)
         sys.stdout.flush()
         return code
     except SandboxError as error:
@@ -50,19 +71,25 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before or after a job: during one it is a Result
         return CANCELLED
     except BrokenPipeError:
-        _drop_output()  # whoever read it has gone
+        pass  # whoever read it has gone
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OUTPUT_ERRNOS:
-            _drop_output()
             print(f"sandbox: output: {error.strerror}", file=sys.stderr)
         else:
             # A bug of ours. Python's own exit code 1 would read as the payload's.
+            import traceback
+
             traceback.print_exc()
     return OUR_FAILURE
 
 
 def _dispatch(words: Sequence[str]) -> int:
-    commands = {"run": run.run, "policy": policy.run, "doctor": _doctor, "setup": _setup}
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "run": _run,
+        "policy": _policy,
+        "doctor": _doctor,
+        "setup": _setup,
+    }
     if not words:
         raise SpecError("COMMAND", f"is missing: {', '.join(commands)}; see sandbox --help")
     if words[0] in ("--help", "-h"):
@@ -74,6 +101,18 @@ def _dispatch(words: Sequence[str]) -> int:
     if words[0] not in commands:
         raise SpecError(words[0], f"no such command{suggestion(words[0], commands)}")
     return commands[words[0]](words[1:])
+
+
+def _run(words: Sequence[str]) -> int:
+    from sandbox.cli.run import run
+
+    return run(words)
+
+
+def _policy(words: Sequence[str]) -> int:
+    from sandbox.cli.policy import run
+
+    return run(words)
 
 
 def _doctor(words: Sequence[str]) -> int:
@@ -105,7 +144,7 @@ def _options(
     given, rest = parse_options(words, options)
     if rest:
         raise SpecError(rest[0], f"{command} takes options only")
-    return {option.name: option.value for option in given}
+    return dict(given)
 
 
 def _open_standard_streams() -> None:
@@ -121,8 +160,3 @@ def _open_standard_streams() -> None:
     # As stderr does: a name, or an ellipsis, that the locale cannot write is no failure.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _drop_output() -> None:
-    # The interpreter flushes once more at its end, and would fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)

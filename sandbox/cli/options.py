@@ -1,29 +1,29 @@
 """Options in front of a command line's other words."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from __future__ import annotations
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import suggestion
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Given", "Option", "help_lines", "parse_options"]
 
 _HELP_COLUMN = 30
 
 
-class Option(NamedTuple):
+# One option as it was given: its name and value. None: a switch, or one that stands alone.
+Given = tuple[str, str | None]
+
+
+class Option:
     """One option. `value` is the name of its value in the help text; "" is a switch."""
 
-    help: str
-    value: str = ""
-    may_stand_alone: bool = False  # its value may be left out
-
-
-class Given(NamedTuple):
-    """One option as it was given."""
-
-    name: str
-    value: str | None  # None: a switch, or one that stands alone
+    def __init__(self, help: str, value: str = "", may_stand_alone: bool = False) -> None:
+        """may_stand_alone: its value may be left out."""
+        self.help, self.value, self.may_stand_alone = help, value, may_stand_alone
 
 
 def parse_options(
@@ -49,15 +49,15 @@ def parse_options(
         if not option.value:
             if equals:
                 raise SpecError(name, "takes no value")
-            given.append(Given(name, None))
+            given.append((name, None))
         elif equals:
-            given.append(Given(name, value))
+            given.append((name, value))
         elif option.may_stand_alone and not _is_value_before_option(rest, options):
-            given.append(Given(name, None))
+            given.append((name, None))
         elif not rest or _is_option(rest[0], options):
             raise SpecError(name, f"needs a value: {name} {option.value}")
         else:
-            given.append(Given(name, rest.pop(0)))
+            given.append((name, rest.pop(0)))
     return given, rest
 
 

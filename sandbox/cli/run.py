@@ -1,18 +1,22 @@
 """`sandbox run`: one job, its streams ours, and an exit code."""
 
-import contextlib
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from __future__ import annotations
 
-from sandbox.cli.document import LIMITS, SETTINGS, read_job
+import sys
+
 from sandbox.cli.exit_code import exit_code, exit_code_of_exec
+from sandbox.cli.job_options import LIMITS, SETTINGS
 from sandbox.cli.options import Option, help_lines, parse_options
 from sandbox.spec.errors import ExecError, SpecError
 from sandbox.spec.fields import printable
-from sandbox.spec.job import Job
-from sandbox.spec.policy import Policy, load_policy
-from sandbox.spec.result import Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.spec.job import Job
+    from sandbox.spec.policy import Policy
+    from sandbox.spec.result import Result
 
 __all__ = ["run"]
 
@@ -42,17 +46,23 @@ ran; 126 not executable; 127 not found."""
 def run(words: Sequence[str]) -> int:
     """Run the job that `words` describe; the exit code. Raises SandboxError for our failures."""
     given, command = parse_options(words, _OPTIONS)
-    values = {option.name: option.value for option in given}
+    values = dict(given)
     if "--help" in values:
         print(_HELP)
         return 0
-    settings = [option for option in given if option.name not in _REPORTING]
+    from pathlib import Path
+
+    from sandbox.cli.document import read_job
+
+    settings = [option for option in given if option[0] not in _REPORTING]
     job, origins = read_job(settings, command, values.get("--spec"), Path.cwd())
+    from sandbox.spec.policy import load_policy
+
     try:
         policy = load_policy(job.policy)
         if "--json" not in values:
             result = _run(job, policy, stdout_fd=1)
-        elif values["--json"] is None:
+        elif (file_name := values["--json"]) is None:
             from sandbox.cli.report import json_document
 
             result = _run(job, policy, stdout_fd=2)
@@ -60,7 +70,7 @@ def run(words: Sequence[str]) -> int:
         else:
             from sandbox.cli.report import json_document, opened
 
-            with opened(Path(values["--json"])) as file:
+            with opened(Path(file_name)) as file:
                 result = _run(job, policy, stdout_fd=1)
                 print(json_document(result), file=file)
     except SpecError as error:
@@ -76,6 +86,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _run(job: Job, policy: Policy, *, stdout_fd: int) -> Result:
+    import contextlib
+
     from sandbox.cli.inprocess import run_job
 
     with contextlib.ExitStack() as opened:

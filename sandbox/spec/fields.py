@@ -1,11 +1,16 @@
 """Fields of a TOML or msgpack table, read strictly: every complaint names its field, dotted."""
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from sandbox.spec.errors import SpecError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Any
 
 __all__ = [
     "dotted",
@@ -21,7 +26,7 @@ __all__ = [
 ]
 
 _SHOWN_LENGTH = 80
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what TOML takes without quotes
+_BARE_KEY_LENGTH = 64
 
 
 def read_table(value: Any, field: str, known: Collection[str] = ()) -> Mapping[str, Any]:
@@ -41,7 +46,7 @@ def read_table(value: Any, field: str, known: Collection[str] = ()) -> Mapping[s
 
 def dotted(field: str, key: str) -> str:
     """The name of `key` in `field`, as TOML would write it: odd keys are quoted."""
-    name = key if _BARE_KEY.fullmatch(key) else shown(key)
+    name = key if _is_bare(key) else shown(key)
     return f"{field}.{name}" if field else name
 
 
@@ -122,3 +127,10 @@ def suggestion(word: Any, known: Collection[str]) -> str:
 
     near = difflib.get_close_matches(word, known, 1) if isinstance(word, str) else ()
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _is_bare(key: str) -> bool:
+    # What TOML takes without quotes: letters, digits, _ and -. Without `re`, which the commands
+    # that need this module's messages only would have to wait for.
+    is_short = len(key) <= _BARE_KEY_LENGTH
+    return is_short and key.isascii() and key.replace("_", "0").replace("-", "0").isalnum()

@@ -1,6 +1,5 @@
 """TOML files: bounded, and every way to be none is one kind of error."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ def read_toml(path: Path, field: str) -> dict[str, Any]:
         raise SpecError(field, f"{path}: {getattr(error, 'strerror', error)}") from error
     if len(text) > _MOST_BYTES:
         raise SpecError(field, f"{path}: over {_MOST_BYTES} bytes")
+    import tomllib  # some milliseconds, which a mistake in the options need not wait for
+
     try:
         return tomllib.loads(text.decode())
     except ValueError as error:  # no UTF-8, no TOML, or a number of more digits than int() takes

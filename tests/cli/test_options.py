@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli.document import LIMITS, SETTINGS, read_job
+from sandbox.cli.document import read_job
+from sandbox.cli.job_options import LIMITS, SETTINGS
 from sandbox.cli.options import Given, Option, help_lines, parse_options
 from sandbox.spec.errors import SpecError
 from sandbox.spec.job import Artifact, Input, Job
@@ -14,8 +15,8 @@ OPTIONS = {
     "--switch": Option("a switch"),
     "--json": Option("a file, or not", "FILE", may_stand_alone=True),
 }
-SIZE, SWITCH, BARE = Given("--size", "1"), Given("--switch", None), Given("--json", None)
-FILE = Given("--json", "f")
+SIZE, SWITCH, BARE = ("--size", "1"), ("--switch", None), ("--json", None)
+FILE = ("--json", "f")
 
 
 @pytest.mark.parametrize(
@@ -27,10 +28,10 @@ FILE = Given("--json", "f")
         ("-- --size 1", [], "--size 1"),
         ("--size 1 cmd --switch", [SIZE], "cmd --switch"),
         ("--size=1 --switch -- -x", [SIZE, SWITCH], "-x"),
-        ("--size 1 --size=2 c", [SIZE, Given("--size", "2")], "c"),
-        ("--size -1 c", [Given("--size", "-1")], "c"),
-        ("--size= c", [Given("--size", "")], "c"),
-        ("--size=a=b c", [Given("--size", "a=b")], "c"),
+        ("--size 1 --size=2 c", [SIZE, ("--size", "2")], "c"),
+        ("--size -1 c", [("--size", "-1")], "c"),
+        ("--size= c", [("--size", "")], "c"),
+        ("--size=a=b c", [("--size", "a=b")], "c"),
         ("--json", [BARE], ""),
         ("--json cmd", [BARE], "cmd"),
         ("--json cmd -x", [BARE], "cmd -x"),

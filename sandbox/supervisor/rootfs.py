@@ -1,8 +1,8 @@
 """The view, decided outside: what the template holds, and which mounts a sandbox must then have."""
 
+import contextlib
 import os
 import stat
-from pathlib import Path
 
 from sandbox.boundary.plan import Bind, TemplatePlan
 from sandbox.spec.errors import SpecError
@@ -176,21 +176,25 @@ def _copy_etc(
     files: list[tuple[bytes, int, bytes]],
 ) -> None:
     """Take the named parts of the host's /etc into our layer: what everybody may read of them."""
-    pending = [Path("/etc") / os.fsdecode(name) for name in names]
+    pending = [b"etc/" + name for name in names]
     left = _MOST_ETC_BYTES
     while pending:
-        path = pending.pop()
+        name = pending.pop()
+        path = b"/" + name
+        with contextlib.suppress(OSError):  # EINVAL: it is no link; all but some of them are
+            links.append((name, os.readlink(path)))
+            continue
         try:
-            found = path.lstat()
-            name = os.fsencode(path).lstrip(b"/")
-            if stat.S_ISLNK(found.st_mode):
-                links.append((name, os.fsencode(path.readlink())))
-            elif stat.S_ISDIR(found.st_mode):
-                pending += path.iterdir()
+            found = os.lstat(path)
+            if stat.S_ISDIR(found.st_mode):
+                pending += [name + b"/" + below for below in os.listdir(path)]
             elif stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH:
                 left -= found.st_size
                 if left < 0:
-                    raise SpecError("etc", f"{path}: more than {_MOST_ETC_BYTES} bytes in all")
-                files.append((name, found.st_mode & 0o755, path.read_bytes()))
+                    raise SpecError(
+                        "etc", f"{os.fsdecode(path)}: more than {_MOST_ETC_BYTES} bytes in all"
+                    )
+                with open(path, "rb", buffering=0) as file:
+                    files.append((name, found.st_mode & 0o755, file.read()))
         except (FileNotFoundError, PermissionError):
             continue  # a policy names what some hosts have; others may not see all of it

@@ -7,10 +7,8 @@ gets one of those, leased across every runner of the user on this machine.
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 import struct
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -183,6 +181,8 @@ def _search(uid: int, gid: int, etc: Path) -> tuple[BaseRanges | None, str]:
 
 
 def _helper_problem(name: str) -> str:
+    import shutil  # as subprocess below: while the zygote's interpreter starts, not before
+
     path = shutil.which(name)
     if path is None:
         return f"{name} is not installed (package uidmap)"
@@ -195,6 +195,8 @@ def _helper_problem(name: str) -> str:
 
 
 def _run_helper(name: str, pid: int, lines: list[tuple[int, int, int]]) -> str:
+    import subprocess
+
     arguments = [str(number) for line in lines for number in line]
     try:
         done = subprocess.run(

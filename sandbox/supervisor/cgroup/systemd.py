@@ -1,7 +1,6 @@
 """A scope of our own from the user's systemd, asked for over D-Bus."""
 
 import os
-import subprocess
 import time
 
 from sandbox.supervisor.cgroup.files import exists, process_cgroups
@@ -35,6 +34,8 @@ def enter_scope(pids: list[int]) -> str | None:
         "0",
     ]  # fmt: skip
     environment = os.environ | {"XDG_RUNTIME_DIR": runtime, "DBUS_SESSION_BUS_ADDRESS": bus}
+    import subprocess
+
     try:
         asked = subprocess.run(
             command, env=environment, capture_output=True, timeout=_WAIT_SECONDS, check=False

@@ -10,7 +10,7 @@ import os
 import signal
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy, limits_for
@@ -19,7 +19,7 @@ from sandbox.spec.result import Result
 if TYPE_CHECKING:
     from sandbox.supervisor.lifecycle import Cancellation
 
-__all__ = ["check_policy", "doctor", "run_job", "setup"]
+__all__ = ["check_policy", "doctor", "parse_kept", "run_job", "setup"]
 
 _PIECE_BYTES = 65536
 
@@ -81,6 +81,13 @@ def _run(main: Callable[[], Awaitable[Result]]) -> Result:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from group
+
+
+def parse_kept(text: bytes) -> dict[str, Any]:
+    """What `parse_toml` does, in a tenth of the time for a text that was parsed before."""
+    from sandbox.supervisor.toml_cache import parse
+
+    return parse(text)
 
 
 def check_policy(policy: Policy) -> None:

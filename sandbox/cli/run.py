@@ -56,10 +56,11 @@ def run(words: Sequence[str]) -> int:
 
     settings = [option for option in given if option[0] not in _REPORTING]
     job, origins = read_job(settings, command, values.get("--spec"), Path.cwd())
+    from sandbox.cli.inprocess import parse_kept
     from sandbox.spec.policy import load_policy
 
     try:
-        policy = load_policy(job.policy)
+        policy = load_policy(job.policy, parse_kept)
         if "--json" not in values:
             result = _run(job, policy, stdout_fd=1)
         elif (file_name := values["--json"]) is None:

@@ -20,7 +20,7 @@ from sandbox.spec.fields import (
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits, limits_from_mapping
 from sandbox.spec.rules import ArgumentCheck, SyscallRule, rules_from_entry
-from sandbox.spec.toml_file import read_toml
+from sandbox.spec.toml_file import Parse, parse_toml, read_toml
 
 __all__ = [
     "ArgumentCheck",
@@ -69,10 +69,11 @@ def policy_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _directory().glob("*.toml")))
 
 
-def load_policy(name_or_path: str) -> Policy:
+def load_policy(name_or_path: str, parse: Parse = parse_toml) -> Policy:
     """A policy by its name, or by the path of a file that ends in .toml.
 
     `extends` names a file beside it or a policy of the package, which may not extend another.
+    `parse`: as `read_toml` has it.
     Raises SpecError: "policy" where there is no such policy or file, else the file and the field.
     """
     if name_or_path.endswith(".toml"):
@@ -84,11 +85,11 @@ def load_policy(name_or_path: str) -> Policy:
         raise SpecError(
             "policy", f"{shown(name_or_path)} is neither a policy nor a .toml file{near}"
         )
-    mapping = read_toml(path, "policy")
+    mapping = read_toml(path, "policy", parse)
     try:
         parent = None
         if "extends" in mapping:
-            parent = _load_parent(path, read_text(mapping["extends"], "extends"))
+            parent = _load_parent(path, read_text(mapping["extends"], "extends"), parse)
         return policy_from_mapping(path.stem, mapping, parent)
     except SpecError as error:
         raise SpecError(f"{path}: {error.field}", error.problem) from error
@@ -143,13 +144,13 @@ def _all_names() -> str:
     return ", ".join(policy_names())
 
 
-def _load_parent(path: Path, name: str) -> Policy:
+def _load_parent(path: Path, name: str, parse: Parse) -> Policy:
     beside = path.parent / f"{name}.toml"
     if "/" in name or not (name in policy_names() or beside.is_file()):
         raise SpecError("extends", f"{shown(name)} is no policy{suggestion(name, policy_names())}")
     if not beside.is_file():
         beside = _directory() / f"{name}.toml"
-    return policy_from_mapping(name, read_toml(beside, "extends"), None)
+    return policy_from_mapping(name, read_toml(beside, "extends", parse), None)
 
 
 def _syscalls(table: Mapping[str, Any], parent: Policy | None) -> tuple[SyscallRule, ...]:

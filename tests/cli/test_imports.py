@@ -27,6 +27,7 @@ def tell(*_, **__):
 os._exit = tell
 inprocess = sys.modules["sandbox.cli.inprocess"] = type(sys)("sandbox.cli.inprocess")
 inprocess.run_job = tell
+inprocess.parse_kept = lambda text: __import__("tomllib").loads(text.decode())
 runpy.run_module("sandbox", run_name="__main__", alter_sys=True)
 """
 # What a list of modules loads, those included that they import themselves.

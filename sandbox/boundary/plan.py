@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple as Record
     from typing import TypeVar
 
-    _Plan = TypeVar("_Plan", bound="TemplatePlan | SandboxPlan | LatePlan | JobPlan | CollectPlan")
+    _Plan = TypeVar("_Plan", bound="TemplatePlan | SandboxPlan | LatePlan | CollectPlan")
 else:
     from sandbox.boundary.record import Record
 
@@ -21,7 +21,6 @@ __all__ = [
     "Bind",
     "CollectPlan",
     "Disk",
-    "JobPlan",
     "LatePlan",
     "SandboxPlan",
     "TemplatePlan",
@@ -40,6 +39,7 @@ class TemplatePlan(Record):
     files: tuple[tuple[bytes, int, bytes], ...]  # (name, mode, content)
     devices: tuple[bytes, ...]  # names in the host's /dev
     keeps_lowers: bool  # the overlays are also shown bare, as lower layers for each job's upper
+    loader: bytes  # an executable, for every stub
 
 
 class Bind(Record):
@@ -85,11 +85,9 @@ class SandboxPlan(Record):
     stub_name: bytes  # random: init tells by it whether exec happened
     cwd: bytes  # absolute; made where it is missing
     terminal: bool  # open a pseudo-terminal in the sandbox's own devpts; no pipes came along
-    has_inputs: bool  # an archive comes on the report fd, before the filter is loaded
+    has_inputs: bool  # an archive comes on the report fd, before the loader is executed
     landlock: tuple[int, int, int] | None  # handled fs, net and scope accesses; None: no wall
     landlock_paths: tuple[tuple[bytes, int], ...]
-    filter: bytes
-    notifies: bool
 
 
 class LatePlan(Record):
@@ -97,14 +95,6 @@ class LatePlan(Record):
 
     binds: tuple[Bind, ...]
     disk: Disk
-
-
-class JobPlan(Record):
-    """What a locked stub executes."""
-
-    argv: tuple[bytes, ...]
-    environment: tuple[tuple[bytes, bytes], ...]
-    search: tuple[bytes, ...]  # paths to try to execute, in order
 
 
 class CollectPlan(Record):
@@ -117,7 +107,7 @@ class CollectPlan(Record):
     filter: bytes
 
 
-def encode(plan: TemplatePlan | SandboxPlan | LatePlan | JobPlan | CollectPlan) -> bytes:
+def encode(plan: TemplatePlan | SandboxPlan | LatePlan | CollectPlan) -> bytes:
     """The plan as bytes for `decode`."""
     return marshal.dumps(_plain(plan))
 

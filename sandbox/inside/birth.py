@@ -22,10 +22,12 @@ class Birth:
         plan: SandboxPlan,
         namespaces: dict[bytes, bytes],
         cgroups: list[bytes],
+        loader_fd: int,
         fds: list[int],
     ) -> None:
         self.plan = plan
         self.namespaces = namespaces  # of the zygote
+        self.loader_fd = loader_fd
         # The lease is held by init to the end, so that a killed supervisor's id is not free before.
         self.control_fd, self.report_fd, self.lease_fd, *rest = fds
         streams = 0 if plan.terminal else 3

@@ -195,35 +195,27 @@ def _serve(sandbox: Sandbox, stub_pid: int, children_fd: int) -> None:
                 except ProcessLookupError:
                     pass  # nobody is left
         reports = b""
-        while (pid := _next_dead()) > 0:
-            if pid == stub_pid:
-                reports += _payload_report(pid, sandbox.plan.stub_name)
-            os.waitpid(pid, 0)
-        if pid < 0 and not is_empty:  # nobody is left to be the parent of another
-            is_empty = True
-            reports += Report(Kind.EMPTY).pack()
+        try:
+            while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if dead.si_pid == stub_pid:
+                    reports += _payload_report(dead, sandbox.plan.stub_name)
+                os.waitpid(dead.si_pid, 0)
+        except ChildProcessError:
+            if not is_empty:  # nobody is left, so nobody is ever born again
+                reports += Report(Kind.EMPTY).pack()
+                is_empty = True
         if reports:
             control.send(reports)
 
 
-def _next_dead() -> int:
-    """The pid of a dead child that is still to be waited for; 0: none yet, -1: no child is left."""
-    try:
-        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return -1
-    return found.si_pid if found else 0
-
-
-def _payload_report(pid: int, stub_name: bytes) -> bytes:
+def _payload_report(dead: os.waitid_result, stub_name: bytes) -> bytes:
     """How the payload ended. Its name is still there (a zombie has one, proc_pid_comm(5)), and
     while it is the stub's random one, exec never happened."""
-    comm_fd = os.open(b"/proc/%d/comm" % pid, os.O_RDONLY | os.O_CLOEXEC)
+    comm_fd = os.open(b"/proc/%d/comm" % dead.si_pid, os.O_RDONLY | os.O_CLOEXEC)
     executed = os.read(comm_fd, 64).rstrip(b"\n") != stub_name
     os.close(comm_fd)
-    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    signaled = found.si_code != os.CLD_EXITED
-    return Report(Kind.EXITED, int(signaled), found.si_status, int(executed)).pack()
+    signaled = dead.si_code != os.CLD_EXITED
+    return Report(Kind.EXITED, int(signaled), dead.si_status, int(executed)).pack()
 
 
 def _keep_only(*fds: int) -> None:

@@ -9,7 +9,7 @@ import os
 import stat
 
 from sandbox.boundary.plan import SandboxPlan
-from sandbox.boundary.report import LISTENER_FD, REPORT_FD
+from sandbox.boundary.report import REPORT_FD
 from sandbox.boundary.report import Step as Code
 from sandbox.inside.identity import (
     capabilities_gone,
@@ -23,9 +23,8 @@ from sandbox.kernel.confinement import (
     landlock_add_path,
     landlock_create_ruleset,
     landlock_restrict_self,
-    seccomp_load,
 )
-from sandbox.kernel.processes import PR_SET_DUMPABLE, close_range, prctl
+from sandbox.kernel.processes import close_range
 
 __all__ = ["LOCK_STEPS", "RIGHTS_STEPS", "Lock"]
 
@@ -36,11 +35,13 @@ _UNBLOCKABLE = (_signal.SIGKILL, _signal.SIGSTOP)
 class Lock:
     """What one stub is locked with: its plan, the fd that it reports on, the payload's streams."""
 
-    def __init__(self, plan: SandboxPlan, report_fd: int, stdio_fds: list[int]) -> None:
+    def __init__(
+        self, plan: SandboxPlan, report_fd: int, stdio_fds: list[int], loader_fd: int
+    ) -> None:
         self.plan = plan
         self.report_fd = report_fd
         self.stdio_fds = stdio_fds
-        self.listener_fd = -1
+        self.loader_fd = loader_fd
 
     def lead_session(self) -> None:
         os.setsid()
@@ -72,16 +73,17 @@ class Lock:
         return True  # no wall; a file that could not be written whole has raised
 
     def close_fds(self) -> None:
-        # Out of the way first: what arrived may itself sit on a number below 4.
-        moved = [_move_up(fd) for fd in (*self.stdio_fds, self.report_fd)]
+        # Out of the way first: what arrived may itself sit on a low number. The loader's fd closes
+        # when that is executed, and the report's, by the loader, when the payload is.
+        moved = [_move_up(fd) for fd in (*self.stdio_fds, self.report_fd, self.loader_fd)]
         for number, fd in enumerate(moved):
-            os.dup2(fd, number, inheritable=number != REPORT_FD)
-        close_range(REPORT_FD + 1)
-        self.report_fd = REPORT_FD
+            os.dup2(fd, number, inheritable=number <= REPORT_FD)
+        self.report_fd, self.loader_fd = REPORT_FD, REPORT_FD + 1
+        close_range(self.loader_fd + 1)
 
     def only_planned_fds(self) -> bool:
         # The listing itself holds one more.
-        return set(map(int, os.listdir(b"/proc/self/fd"))) == {0, 1, 2, REPORT_FD, REPORT_FD + 1}
+        return set(map(int, os.listdir(b"/proc/self/fd"))) == {*range(self.loader_fd + 2)}
 
     def restrict_paths(self) -> None:
         if self.plan.landlock is None:
@@ -104,16 +106,9 @@ class Lock:
         os.unlink(_PROBE)
         return False
 
-    def filter_syscalls(self) -> None:
-        # Only while the stub is traceable may the supervisor take the listener out of it
-        # (pidfd_getfd(2)); nobody else is in this pid namespace but init.
-        prctl(PR_SET_DUMPABLE, 1)
-        self.listener_fd = seccomp_load(self.plan.filter, listener=self.plan.notifies)
-
-    def syscalls_filtered(self) -> bool:
-        # The filter may forbid asking; that it stands is read by the supervisor from
-        # /proc/PID/status, before it says go.
-        return self.listener_fd == (LISTENER_FD if self.plan.notifies else 0)
+    def execute_loader(self, name: bytes) -> None:
+        """Become the loader. Raises OSError."""
+        os.execve(self.loader_fd, (name,), {})
 
 
 def _move_up(fd: int) -> int:
@@ -131,5 +126,4 @@ LOCK_STEPS = (
     Step(Code.DESCRIPTORS, Lock.close_fds, Lock.only_planned_fds),  # a leaked fd is an escape
     Step(Code.LANDLOCK, Lock.restrict_paths, Lock.paths_restricted),
     Step(Code.INPUTS, Lock.write_inputs, Lock.inputs_written),
-    Step(Code.FILTER, Lock.filter_syscalls, Lock.syscalls_filtered),  # last: it forbids the rest
 )

@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from sandbox.supervisor.cgroup.files import cgroup_mounts
 
 __all__ = ["HostFacts", "TimeFacts", "facts", "time_facts", "userns_gaps"]
 
+_STEAL_SECONDS = 0.1
+_steal = (float("-inf"), 0.0)  # when it was looked up, and what was found
 _GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Of the sysctls that can forbid user namespaces: the value that does, and one that does not.
@@ -108,6 +111,15 @@ def userns_gaps(sysctls: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 def _steal_seconds() -> float:
+    """Time that the hypervisor took, of all cores, in ticks; looked up ten times a second."""
+    global _steal
+    now = time.monotonic()
+    if now - _steal[0] > _STEAL_SECONDS:
+        _steal = (now, _read_steal_seconds())
+    return _steal[1]
+
+
+def _read_steal_seconds() -> float:
     # proc_stat(5): the eighth number of the first line, over all cores.
     fd = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -123,11 +135,15 @@ def _lasting_facts() -> Mapping[str, Any]:
     return {"kernel": name.release, "machine": name.machine, "cores": os.cpu_count()}
 
 
+@functools.cache
+def _has_governor() -> bool:
+    return os.access(_GOVERNOR, os.R_OK)
+
+
 def _governor() -> str | None:
-    try:
-        fd = os.open(_GOVERNOR, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    if not _has_governor():
         return None
+    fd = os.open(_GOVERNOR, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(fd, 64).decode().strip()
     finally:

@@ -10,13 +10,12 @@ from typing import Any
 
 import trio
 
-from sandbox.boundary.plan import CollectPlan, JobPlan
+from sandbox.boundary.plan import CollectPlan
 from sandbox.boundary.report import Kind
 from sandbox.spec.errors import ZygoteError
 from sandbox.spec.limits import Limits
 from sandbox.spec.result import Result
 from sandbox.supervisor import artifacts, seccomp
-from sandbox.supervisor.cgroup import Usage
 from sandbox.supervisor.ending import Ending
 from sandbox.supervisor.rootfs import INSIDE_ID
 from sandbox.supervisor.sandbox import Sandbox
@@ -33,6 +32,7 @@ __all__ = ["Caller", "Cancellation", "Run", "not_started"]
 _LOOK_SECONDS = 0.1  # the longest time between two looks at what is only sampled
 _LEAST_LOOK_SECONDS = 0.002  # so a job's CPU time is seen at most about this late, on an idle host
 _DRAIN_SECONDS = 10  # for init to kill and reap all; then init itself is killed
+_CORES = os.cpu_count() or 1
 _END_OF_FILE = b"\x04"  # VEOF of a new terminal, termios(3)
 _IDLE_CPU_SECONDS = 0.001  # less progress between two looks than this is none
 
@@ -51,12 +51,12 @@ class Cancellation:
             self._scope.cancel()
 
     @contextlib.contextmanager
-    def interrupts(self, deadline: float = float("inf")) -> Iterator[None]:
+    def interrupts(self, deadline: float = float("inf")) -> Iterator[trio.CancelScope]:
         """What is awaited in here ends early where the caller cancels, or at the deadline."""
         with trio.CancelScope(deadline=deadline) as self._scope:
             if self.is_set:
                 self._scope.cancel()
-            yield
+            yield self._scope
         self._scope = None
 
 
@@ -115,57 +115,57 @@ class Run:
         self._has_leftovers = False
         self._started_at = trio.current_time()
 
-    async def watch(self, plan: JobPlan) -> None:
+    async def watch(self, command: bytes, job: bytes) -> None:
         """Execute the job, and serve it until its end: its streams, and every limit that somebody
         must watch. One task looks at all of it, for a task of their own each would cost a short
         job more than its exec."""
-        sandbox, ending = self._sandbox, self._ending
-        await sandbox.execute(plan)
+        await self._sandbox.execute(command, job)
         self._started_at = self._seen_at = trio.current_time()
         self._plan_next_look(0.0)
-        handlers: dict[int, Callable[[], None]] = {sandbox.control_fd: self._hear_init}
-        if sandbox.cgroup.oom_fd is not None:
-            # v1 kills one process and leaves the rest (no memory.oom.group): end the whole job.
-            handlers[sandbox.cgroup.oom_fd] = lambda: ending.limit("memory")
-        if (listener_fd := sandbox.listener_fd) is not None:
-            handlers[listener_fd] = lambda: self._hear_filter(listener_fd)
-        with select.epoll() as events:
-            async with trio.open_nursery() as streams:
-                self._serve_stdin(streams)
-                outputs = await self._serve(events, handlers, streams)
-                # The writers are dead, so the streams end; output may trail the exit until here.
-                sandbox.close_outputs()
-                self._stdin_scope.cancel()
-                if self._failure is not None:
-                    streams.cancel_scope.cancel()
-                for fd, stream in outputs.items():
-                    await self._output.pump(stream, fd)
+        async with trio.open_nursery() as streams:
+            self._serve_stdin(streams)
+            unread = await self._serve(streams)
+            # The writers are dead, so the streams end; output may trail the exit until here.
+            self._sandbox.close_outputs()
+            self._stdin_scope.cancel()
+            if self._failure is not None:
+                streams.cancel_scope.cancel()
+            for fd, stream in unread.items():
+                await self._output.pump(stream, fd)
         if self._failure is not None:
             raise self._failure
 
-    async def _serve(
-        self,
-        events: select.epoll,
-        handlers: Mapping[int, Callable[[], None]],
-        streams: trio.Nursery,
-    ) -> Mapping[int, str]:
+    async def _serve(self, streams: trio.Nursery) -> Mapping[int, str]:
         """Until no process of the payload is left; the outputs that nobody has read from yet."""
-        outputs = self._sandbox.outputs()
-        for fd in (*handlers, *outputs):
-            events.register(fd, select.EPOLLIN)
+        events, outputs = self._sandbox.events, self._sandbox.outputs()
         while not (self._ending.over.is_set() and self._is_empty) and self._failure is None:
-            with self._patience():
-                await trio.lowlevel.wait_readable(events)
-            for fd, happened in events.poll(0):
-                if fd in outputs:
-                    events.unregister(fd)
-                    streams.start_soon(self._output.pump, outputs.pop(fd), fd)
-                    continue
-                handlers[fd]()
-                if fd == self._sandbox.cgroup.oom_fd or not happened & select.EPOLLIN:
-                    events.unregister(fd)  # it would stay ready
+            with self._patience() as scope:
+                while not scope.cancel_called:
+                    await trio.lowlevel.wait_readable(events)
+                    for fd, happened in events.poll(0):
+                        if fd in outputs:
+                            events.unregister(fd)
+                            streams.start_soon(self._output.pump, outputs.pop(fd), fd)
+                        else:
+                            self._hear(fd, happened)
+                    if self._is_empty or self._failure is not None:
+                        break
             self._keep_time()
         return outputs
+
+    def _hear(self, fd: int, happened: int) -> None:
+        """Something has happened in the sandbox."""
+        sandbox = self._sandbox
+        if fd == sandbox.control_fd:
+            self._hear_init()
+        elif fd == sandbox.cgroup.oom_fd:
+            # v1 kills one process and leaves the rest (no memory.oom.group): end the whole job.
+            sandbox.events.unregister(fd)  # it stays readable
+            self._ending.limit("memory")
+        elif happened & select.EPOLLIN:
+            self._hear_filter(fd)
+        else:  # nobody has the filter any more
+            sandbox.events.unregister(fd)
 
     async def collect(
         self,
@@ -275,6 +275,8 @@ class Run:
                 self._has_leftovers = True
             elif report.kind == Kind.EXITED:
                 self._failure = self._sandbox.never_executed()
+        if self._is_empty and not self._ending.over.is_set() and self._failure is None:
+            self._failure = ZygoteError("the payload's end was not told; its result is lost")
         if self._has_leftovers and not self._is_empty:
             self._has_leftovers = False
             self._sandbox.kill_payload()
@@ -286,8 +288,8 @@ class Run:
             evidence = f"seccomp: {violation.text} by pid {_pid_inside(violation.pid)}"
             self._ending.limit("violation", evidence)
 
-    def _patience(self) -> contextlib.AbstractContextManager[object]:
-        """Bounds one wait for anything to happen."""
+    def _patience(self) -> contextlib.AbstractContextManager[trio.CancelScope]:
+        """Bounds the wait for anything to happen."""
         if self._drain_at is not None:
             return trio.CancelScope(deadline=self._drain_at)
         return self._caller.cancellation.interrupts(min(self._look_at, self._wall_ends_at))
@@ -327,7 +329,7 @@ class Run:
         if limits.cpu_seconds is not None and used >= limits.cpu_seconds + limits.extra_seconds:
             self._ending.limit("cpu_time", cpu_evidence(used, limits.cpu_seconds))
         self._sample_scratch()
-        self._sample_memory(cgroup.sample())
+        self._sample_memory(cgroup.memory_split())
         self._plan_next_look(used)
 
     def _plan_next_look(self, used: float) -> None:
@@ -338,7 +340,7 @@ class Run:
         if limits.cpu_seconds is not None:
             left = limits.cpu_seconds + limits.extra_seconds - used
             # It cannot use more than this many seconds in less time than that.
-            cores = min(limits.cpus, os.cpu_count() or 1)
+            cores = min(limits.cpus, _CORES)
             pause = min(pause, max(left / cores, _LEAST_LOOK_SECONDS))
         self._look_at = trio.current_time() + pause
 
@@ -348,8 +350,8 @@ class Run:
             found.f_blocks, found.f_bfree, found.f_frsize, found.f_files, found.f_ffree
         )
 
-    def _sample_memory(self, usage: Usage) -> None:
-        for part, count in usage.memory_split_bytes.items():
+    def _sample_memory(self, split: Mapping[str, int]) -> None:
+        for part, count in split.items():
             self._split[part] = max(self._split.get(part, 0), count)
 
 

@@ -38,8 +38,12 @@ class Link:
 
     async def send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send one message. Raises BrokenPipeError: the peer is gone."""
+        await self.send_raw(LENGTH.pack(len(data)) + data, fds)
+
+    async def send_raw(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send bytes that are no message. Raises BrokenPipeError."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        view = memoryview(LENGTH.pack(len(data)) + data)
+        view = memoryview(data)
         while view:
             try:
                 view = view[self._socket.sendmsg([view], rights) :]

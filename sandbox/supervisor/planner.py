@@ -1,5 +1,6 @@
 """Spec, policy and host facts in; plans and grades out: all that can be decided before a clone."""
 
+import errno
 import functools
 import math
 import os
@@ -9,9 +10,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from sandbox.boundary.plan import Bind, Disk, JobPlan, SandboxPlan, TemplatePlan
+from sandbox.boundary.loader import loader_image, loader_job
+from sandbox.boundary.plan import Bind, Disk, SandboxPlan, TemplatePlan
 from sandbox.kernel import processes as flags
-from sandbox.spec.errors import HostError, RefusedError, SpecError
+from sandbox.spec.errors import ExecError, HostError, RefusedError, SpecError
 from sandbox.spec.job import Job
 from sandbox.spec.limits import GRADES, Limits
 from sandbox.spec.policy import Policy
@@ -42,6 +44,7 @@ _NAMESPACES = (
     | flags.CLONE_NEWUTS
 )
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_CORES = os.cpu_count() or 1
 _MEMLOCK_BYTES = 8 << 20
 _STACK_BYTES = 8 << 20
 _WALLS = ("identity", "view", "processes", "network", "ipc", "uts", "cgroup", "syscalls", "quotas")
@@ -102,7 +105,10 @@ class Planner:
         if backend.version == 0:
             self.walls["quotas"] = "absent: no cgroups"
         hierarchies = backend.hierarchies if policy.cgroup_files else ()
-        self.template: TemplatePlan = rootfs.plan_template(job, binds, policy, hierarchies)
+        compiled = seccomp.compile_filter(policy, listener=True)
+        self.notifies = compiled.notifies
+        loader = loader_image(compiled.program, notifies=compiled.notifies)
+        self.template: TemplatePlan = rootfs.plan_template(job, binds, policy, hierarchies, loader)
         masks = rootfs.plan_proc_masks(policy)
         cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...] = ()
         if policy.cgroup_files and backend.version == 2:
@@ -117,7 +123,6 @@ class Planner:
         writable = rootfs.writable_paths(job)
         if self.template.keeps_lowers:
             writable = (b"/", *writable)
-        compiled = seccomp.compile_filter(policy, listener=True)
         self._sandbox = SandboxPlan(
             clone_flags=_NAMESPACES,
             base_id=0,
@@ -140,8 +145,6 @@ class Planner:
             has_inputs=False,
             landlock=handled,
             landlock_paths=landlock.allowed_paths(handled[0], writable) if handled else (),
-            filter=compiled.program,
-            notifies=compiled.notifies,
         )
 
     def sandbox(
@@ -166,17 +169,18 @@ class Planner:
             has_inputs=shape.has_inputs,
         )
 
-    def job(self, job: Job, limits: Limits) -> JobPlan:
-        """The plan of what the stub executes."""
+    def job(self, job: Job, limits: Limits) -> bytes:
+        """What the loader executes. Raises ExecError: it is more than execve(2) takes."""
         environment = {**self._policy.environment, **job.environment}
-        if limits.cpus < (os.cpu_count() or 1):
+        if limits.cpus < _CORES:
             # Go looks at the affinity only, not at the quota, and would start a thread a core.
             environment.setdefault(b"GOMAXPROCS", b"%d" % math.ceil(limits.cpus))
-        return JobPlan(
-            argv=job.command,
-            environment=tuple(environment.items()),
-            search=_search(job.command[0], environment.get(b"PATH", b"/usr/bin:/bin")),
-        )
+        paths = _search(job.command[0], environment.get(b"PATH", b"/usr/bin:/bin"))
+        variables = [b"%s=%s" % pair for pair in environment.items()]
+        try:
+            return loader_job(job.command, variables, paths)
+        except ValueError as error:
+            raise ExecError(errno.E2BIG, job.command[0]) from error
 
 
 def disk_of(limits: Limits) -> Disk:

@@ -2,7 +2,6 @@
 
 import functools
 import os
-from typing import NamedTuple
 
 from sandbox.spec.errors import SetupError
 from sandbox.supervisor.cgroup import JobCgroup
@@ -16,32 +15,46 @@ _EMPTY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _LASTING = ((b"\nUid:", b"\nFDSize:"), (b"\nCapInh:", b"\nCpus_allowed:"))
 
 
-class Seen(NamedTuple):
+class Seen:
     """What was seen of a stub that was found locked: for a second look, before it is used."""
 
-    pid: int
-    status: bytes
-    cgroups: bytes
+    def __init__(self, pid: int) -> None:
+        """Raises OSError: there is no such process."""
+        self._fds = [
+            os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            for name in ("status", "cgroup")
+        ]
+        self.status, self.cgroups = self._look()
 
     def still_holds(self) -> bool:
         """Whether the kernel says the very same once more; False also when the stub is gone."""
         try:
-            return (_status(self.pid), _read(f"/proc/{self.pid}/cgroup")) == self[1:]
+            return self._look() == (self.status, self.cgroups)
         except OSError:
             return False
+
+    def close(self) -> None:
+        """No more looks. Idempotent."""
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def _look(self) -> tuple[bytes, bytes]:
+        status, cgroups = (os.pread(fd, 65536, 0) for fd in self._fds)
+        lasting = (status[status.find(first) : status.find(end)] for first, end in _LASTING)
+        return b"".join(lasting), cgroups
 
 
 def check_stub(pid: int, host_uid: int, cgroup: JobCgroup, *, has_time: bool) -> Seen:
     """What /proc/PID shows. Raises SetupError naming the first wall that it does not show."""
     try:
-        status, cgroups = _status(pid), _read(f"/proc/{pid}/cgroup")
+        seen = Seen(pid)
         names = (*_NAMESPACES, "time") if has_time else _NAMESPACES
         shared = [name for name in names if os.readlink(f"/proc/{pid}/ns/{name}") == _own(name)]
     except OSError as error:
         raise SetupError(
             f"the stub cannot be looked at: {error.strerror}; the payload was never started"
         ) from error
-    lines = status.decode().splitlines()
+    lines = seen.status.decode().splitlines()
     fields = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
     checks = {
         "filter": fields.get("Seccomp") == "2",
@@ -53,26 +66,14 @@ def check_stub(pid: int, host_uid: int, cgroup: JobCgroup, *, has_time: bool) ->
     }
     for step, holds in checks.items():
         if not holds:
+            seen.close()
             raise SetupError(
                 f"step {step} failed: /proc/{pid} does not show the wall; "
                 "the payload was never started"
             )
-    return Seen(pid, status, cgroups)
+    return seen
 
 
 @functools.cache  # we are in these for good
 def _own(namespace: str) -> str:
     return os.readlink(f"/proc/self/ns/{namespace}")
-
-
-def _status(pid: int) -> bytes:
-    text = _read(f"/proc/{pid}/status")
-    return b"".join(text[text.find(first) : text.find(end)] for first, end in _LASTING)
-
-
-def _read(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 65536)
-    finally:
-        os.close(fd)

@@ -42,7 +42,11 @@ _PROC_SHOWN = {
 
 
 def plan_template(
-    job: Job, binds: tuple[Bind, ...], policy: Policy, hierarchies: tuple[str, ...]
+    job: Job,
+    binds: tuple[Bind, ...],
+    policy: Policy,
+    hierarchies: tuple[str, ...],
+    loader: bytes,
 ) -> TemplatePlan:
     """The root for jobs like this one; `hierarchies`: v1 cgroup files to be shown.
 
@@ -84,6 +88,7 @@ def plan_template(
         tuple(files),
         _DEVICES,
         is_writable,
+        loader,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
-from sandbox.boundary.plan import JobPlan, LatePlan, SandboxPlan, encode
+from sandbox.boundary.plan import LatePlan, SandboxPlan, encode
 from sandbox.boundary.report import LISTENER_FD, STEPS, Kind, Report, Step
 from sandbox.kernel.processes import pidfd_getfd, pidfd_send_signal
 from sandbox.spec.errors import ExecError, SetupError, ZygoteError
@@ -34,8 +34,12 @@ class Sandbox:
     `build`, and it is locked and parked; then for its one job `fit` and `execute`.
     """
 
-    def __init__(self, plan: SandboxPlan, cgroup: JobCgroup, lease: Lease | None) -> None:
+    def __init__(
+        self, plan: SandboxPlan, cgroup: JobCgroup, lease: Lease | None, *, notifies: bool
+    ) -> None:
+        """`notifies`: the stub's filter has a listener."""
         self.plan = plan
+        self._notifies = notifies
         self.cgroup = cgroup
         self.lease = lease
         self.built_at = time.monotonic()
@@ -51,6 +55,7 @@ class Sandbox:
         self._pidfd = self._stub_pid = self._stub_pidfd = -1
         self._disk = plan.disk
         self._seen: Seen | None = None
+        self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
 
     async def build(self, zygote: Zygote) -> None:
         """Have it cloned, built, locked and verified. Raises SetupError, ZygoteError, …
@@ -77,6 +82,9 @@ class Sandbox:
             self.terminal_fd = rest[0]
             os.set_blocking(self.terminal_fd, False)
         self._stub_pid = _pid_of(self._stub_pidfd)
+        for source in (self.control_fd, *self.outputs(), self.cgroup.oom_fd):
+            if source is not None:
+                self.events.register(source, select.EPOLLIN)
         self.cgroup.close_entries()
         if not self.plan.has_inputs:
             await self._verify()
@@ -128,11 +136,11 @@ class Sandbox:
                 "the payload was never started"
             )
 
-    async def execute(self, plan: JobPlan) -> None:
-        """Hand the stub its job; whether it could execute it is told when it has ended."""
-        self._command = plan.argv[0]
+    async def execute(self, command: bytes, job: bytes) -> None:
+        """Hand the loader its job; whether it could execute it is told when it has ended."""
+        self._command = command
         with contextlib.suppress(BrokenPipeError):  # it is dead, as init will report
-            await self._report.send(encode(plan))
+            await self._report.send_raw(job)
 
     @property
     def control_fd(self) -> int:
@@ -189,6 +197,9 @@ class Sandbox:
         self._report.close()
         for end in (self._init_end, self._stub_end):
             end.close()
+        self.events.close()
+        if self._seen is not None:
+            self._seen.close()
         self.close_stdin()
         self.close_outputs()
         for fd in self._ours[1:]:
@@ -237,7 +248,7 @@ class Sandbox:
         answer = await self._report.receive()
         if answer is None or answer[0].kind != Kind.LOCKED:
             raise await self._setup_failure(answer and answer[0])
-        if self.plan.notifies:
+        if self._notifies:
             try:
                 self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
             except OSError as error:
@@ -245,6 +256,7 @@ class Sandbox:
                     f"step filter: its listener could not be taken: {error.strerror}; "
                     "the payload was never started"
                 ) from error
+            self.events.register(self.listener_fd, select.EPOLLIN)
         uid = self.lease.host_uid if self.lease else os.getuid()
         has_time = self.plan.time_offsets is not None
         self._seen = check_stub(self._stub_pid, uid, self.cgroup, has_time=has_time)

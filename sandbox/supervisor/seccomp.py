@@ -39,9 +39,9 @@ _MEMORY = (
     "mmap", "munmap", "mprotect", "brk", "mremap", "madvise", "rt_sigprocmask", "futex",
 )  # fmt: skip
 
-# What the stub still calls between its filter and the exec: its last report, execve for each
-# directory of PATH, the exit if none works, and CPython's memory meanwhile.
-REQUIRED = ("read", "write", "execve", "exit_group", *_MEMORY)
+# What the loader still calls between its filter and the exec: its reports, the job, execve for each
+# directory of PATH, the exit if none works.
+REQUIRED = ("read", "write", "execve", "exit_group")
 
 _LAST_NUMBER = 1023  # above every syscall number of the architectures that we run on
 _MOST_KEPT = 64  # filters in memory

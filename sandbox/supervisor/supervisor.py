@@ -114,7 +114,7 @@ class Supervisor:
                 if sandbox is None or caller.cancellation.is_set:
                     return not_started(artifacts={}, host=noise.since(), **context)
                 run = Run(sandbox, limits, caller)
-                await run.watch(template.planner.job(job, limits))
+                await run.watch(job.command[0], template.planner.job(job, limits))
                 collected = await run.collect(files.destinations, template.collect)
                 return run.result(artifacts=collected, host=noise.since(), **context)
             finally:

@@ -110,7 +110,7 @@ class Template:
             )
             undo.callback(cgroup.destroy)
             plan = self.planner.sandbox(shape, disk_of(limits), lease, cgroup)
-            sandbox = Sandbox(plan, cgroup, lease)
+            sandbox = Sandbox(plan, cgroup, lease, notifies=self.planner.notifies)
             undo.pop_all()
             return sandbox
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal
+import fcntl
 import gc
 import os
 import sys
@@ -15,6 +16,7 @@ from sandbox.inside.collector import run_collector
 from sandbox.inside.init import own_namespaces, run_init
 from sandbox.inside.placement import own_cgroups
 from sandbox.inside.stub import run_stub
+from sandbox.kernel.call import libc
 from sandbox.kernel.processes import (
     CLONE_NEWTIME,
     CLONE_NEWUSER,
@@ -31,6 +33,8 @@ from sandbox.zygote.template import HostView, build_template
 __all__ = ["BASE_FD", "CHANNEL_FD", "main"]
 
 CHANNEL_FD, BASE_FD = 3, 4
+_MFD_EXEC = 0x10  # <linux/memfd.h>, Linux 6.3
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 def main() -> None:
@@ -66,6 +70,7 @@ def main() -> None:
         plan = decode(TemplatePlan, data)
         host = HostView()
         build_template(plan)
+        loader_fd = _keep_program(plan.loader)
     except EOFError:
         return  # the supervisor found that it cannot run anything here
     except OSError as error:
@@ -73,11 +78,13 @@ def main() -> None:
         return
     channel.send(Report(Kind.READY).pack())
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # children reap themselves; pidfds tell
+    gc.collect()
     gc.freeze()
-    _serve(channel, host)
+    libc.malloc_trim(0)  # what each child would copy and free again
+    _serve(channel, host, loader_fd)
 
 
-def _serve(channel: Channel, host: HostView) -> None:
+def _serve(channel: Channel, host: HostView, loader_fd: int) -> None:
     namespaces, cgroups = own_namespaces(), own_cgroups()
     while True:
         try:
@@ -87,7 +94,7 @@ def _serve(channel: Channel, host: HostView) -> None:
         order, plan = data[:1], data[1:]
         try:
             if order == b"s":
-                birth = Birth(decode(SandboxPlan, plan), namespaces, cgroups, fds)
+                birth = Birth(decode(SandboxPlan, plan), namespaces, cgroups, loader_fd, fds)
                 try:
                     _spawn(channel, birth)
                 finally:
@@ -126,6 +133,17 @@ def _spawn(channel: Channel, birth: Birth) -> None:
         channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
     finally:
         os.close(pidfd)
+
+
+def _keep_program(image: bytes) -> int:
+    """An fd of a program that nobody can change any more, to be executed. memfd_create(2)."""
+    try:
+        fd = os.memfd_create("loader", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_EXEC)
+    except OSError:  # EINVAL: before Linux 6.3 there was no need to say so
+        fd = os.memfd_create("loader", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, image)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    return fd
 
 
 def shift_clocks(plan: SandboxPlan) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,12 @@ from containment.walls import (
     attack,
     mutated,
     without,
+    without_filter,
     without_namespace,
     without_rlimits,
 )
 
+from sandbox.boundary.loader import loader_image
 from sandbox.kernel.processes import CLONE_NEWIPC, CLONE_NEWNET
 from sandbox.spec.errors import SetupError
 from sandbox.spec.job import Input
@@ -65,7 +68,6 @@ class Attack(NamedTuple):
 
 ATTACKS = [
     Attack("landlock", "os.mknod('/tmp/x', 0o20000, 0)", errno.EACCES),
-    Attack("filter", "checked(libc.unshare(0x10000000))", errno.EPERM, NO_USER_NAMESPACES),
     # What the kernel says of init and of the payload: no second wall hides it.
     Attack("init_filter", "assert_status('/proc/1/status', 'Seccomp', '2')", 77),
     Attack("init_capabilities", "assert_status('/proc/1/status', 'CapEff', f'{1 << 21:016x}')", 77),
@@ -107,6 +109,56 @@ def test_an_attack_works_without_its_wall_and_not_with_it(case: Attack, tmp_path
     with without(case.step, look=False):
         assert met(case.body, tmp_path, policy=case.policy) == 0, "control: it must work"
     assert met(case.body, tmp_path, policy=case.policy) == case.refusal
+
+
+def test_a_job_calls_only_what_its_filter_allows(tmp_path: Path) -> None:
+    body = "checked(libc.unshare(0x10000000))"
+    with without_filter():
+        assert met(body, tmp_path, policy=NO_USER_NAMESPACES) == 0, "control: it must work"
+    assert met(body, tmp_path, policy=NO_USER_NAMESPACES) == errno.EPERM
+
+
+# What stands in the loader's code for a step, and what makes it do nothing: getpid(), F_GETFL.
+SKIPPED = {
+    r"27 \(filter\)": (b"\xb8\x3d\x01\0\0", b"\xb8\x27\0\0\0"),
+    r"23 \(descriptors\)": (b"\xbe\x02\0\0\0", b"\xbe\x03\0\0\0"),
+}
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="these are the numbers of x86-64")
+@pytest.mark.parametrize("step", SKIPPED)
+def test_a_step_that_the_loader_left_out_is_noticed(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, nothing = SKIPPED[step]
+
+    def skipping(*arguments: object, **options: object) -> bytes:
+        image = loader_image(*arguments, **options)
+        assert image.count(code) == 1
+        return image.replace(code, nothing)
+
+    monkeypatch.setattr(planner, "loader_image", skipping)
+    refusal = f"step {step} failed: the kernel does not show the wall"
+    with pytest.raises(SetupError, match=refusal):
+        attack("print('ran')", tmp_path)
+    assert (tmp_path / "output").read_bytes() == b"", "the payload must never have started"
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="these are the numbers of x86-64")
+def test_a_filter_that_was_never_loaded_is_seen_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lying(*arguments: object, **options: object) -> bytes:
+        image = loader_image(*arguments, **options)
+        # cmp eax, [listener] becomes cmp eax, eax; seccomp becomes getpid.
+        image = image.replace(bytes.fromhex("3b042504046000"), bytes.fromhex("39c0") + b"\x90" * 5)
+        return image.replace(b"\xb8" + struct.pack("<I", 317), b"\xb8" + struct.pack("<I", 39))
+
+    monkeypatch.setattr(planner, "loader_image", lying)
+    policy = replace(ALLOW_ALL, default_action="ENOSYS")
+    with pytest.raises(SetupError, match="step filter failed"):
+        attack("print('ran')", tmp_path, policy=policy)
+    assert (tmp_path / "output").read_bytes() == b"", "the payload must never have started"
 
 
 def test_a_job_has_its_own_rlimits(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A wall is taken away in the zygote that the test starts (its `build` does nothin
 yes) and in the supervisor's last look, so that the attack is all that can tell.
 """
 
+import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -17,9 +18,10 @@ from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy, SyscallRule
 from sandbox.spec.result import Result
 from sandbox.supervisor import planner, probe, sandbox, zygote
+from sandbox.supervisor.seccomp import Filter
 
 __all__ = [
-    "ALLOW_ALL", "SHOWS_ALL", "STEPS", "attack", "mutated", "without",
+    "ALLOW_ALL", "SHOWS_ALL", "STEPS", "attack", "mutated", "without", "without_filter",
     "without_namespace", "without_rlimits",
 ]  # fmt: skip
 
@@ -50,7 +52,6 @@ STEPS = {
     "inputs": ("sandbox.inside.stub", "LOCK_STEPS"),
     "descriptors": ("sandbox.inside.stub", "LOCK_STEPS"),
     "landlock": ("sandbox.inside.stub", "LOCK_STEPS"),
-    "filter": ("sandbox.inside.stub", "LOCK_STEPS"),
 }
 
 _BOOT = """
@@ -123,7 +124,7 @@ def mutated(code: str, *, look: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zygote, "_BOOT", _BOOT.replace("MUTATIONS", code))
         if not look:
-            patch.setattr(sandbox, "check_stub", lambda *_, **__: probe.Seen(0, b"", b""))
+            patch.setattr(sandbox, "check_stub", lambda pid, *_, **__: probe.Seen(pid))
         yield
 
 
@@ -138,6 +139,17 @@ def without(step: str, *, look: bool) -> AbstractContextManager[None]:
     if step == "cgroup_payload":
         code += _BORN_OUTSIDE
     return mutated(code, look=look)
+
+
+@contextmanager
+def without_filter() -> Iterator[None]:
+    """Jobs in here run under a filter of one instruction, which allows everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        allow = struct.pack("=HBBI", 0x06, 0, 0, pyseccomp.ALLOW)
+        patch.setattr(
+            planner.seccomp, "compile_filter", lambda *_, **__: Filter(allow, notifies=False)
+        )
+        yield
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_nothing_outlives_a_runner_killed_at(step: str, tmp_path: Path, leftover
 
 
 @pytest.mark.parametrize("victim", ["zygote", "init"])
-@pytest.mark.parametrize("step", ["filter", "payload"])
+@pytest.mark.parametrize("step", ["landlock", "payload"])
 def test_a_job_whose_process_is_killed_ends_with_an_error(
     step: str, victim: str, tmp_path: Path, leftovers: object
 ) -> None:

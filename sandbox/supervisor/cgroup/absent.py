@@ -48,6 +48,10 @@ class AbsentJob:
         self._system = (system + waited_system) / _TICKS
         return self._user + self._system - sum(self._before)
 
+    def memory_split(self) -> Mapping[str, int]:
+        """Not known."""
+        return {}
+
     def sample(self) -> Usage:
         """Only CPU time is known."""
         total = self.cpu_seconds()
@@ -56,10 +60,8 @@ class AbsentJob:
             cpu_user_seconds=self._user - self._before[0],
             cpu_system_seconds=self._system - self._before[1],
             memory_peak_bytes=None,
-            memory_split_bytes={},
             oom_events=0,
             oom_kills=0,
-            memory_refusals=0,
             processes_peak=None,
             fork_refusals=0,
             throttled_seconds=None,

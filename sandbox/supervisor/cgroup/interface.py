@@ -19,10 +19,8 @@ class Usage(NamedTuple):
     cpu_user_seconds: float | None
     cpu_system_seconds: float | None
     memory_peak_bytes: int | None
-    memory_split_bytes: Mapping[str, int]  # now: anonymous, file, kernel, shmem
     oom_events: int  # times the limit left no memory to reclaim; v1 tells only 0 or 1
     oom_kills: int  # processes that the kernel killed for it
-    memory_refusals: int  # times the limit was met, mostly harmless: page cache made room
     processes_peak: int | None
     fork_refusals: int
     throttled_seconds: float | None  # summed over the cores; None without a CPU controller
@@ -52,6 +50,10 @@ class JobCgroup(Protocol):
 
     def cpu_seconds(self) -> float:
         """CPU time of the payload so far: one pread of an fd kept open."""
+        ...
+
+    def memory_split(self) -> Mapping[str, int]:
+        """Bytes of memory now, by kind: anonymous, file, kernel, shmem. The dearest look of all."""
         ...
 
     def sample(self) -> Usage:

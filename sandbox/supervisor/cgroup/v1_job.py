@@ -3,18 +3,32 @@
 import contextlib
 import os
 import select
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sandbox.spec.errors import SetupError
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
-from sandbox.supervisor.cgroup.files import process_cgroups, read, read_optional, set_limit, write
+from sandbox.supervisor.cgroup.files import (
+    Counters,
+    process_cgroups,
+    read,
+    read_optional,
+    set_limit,
+    write,
+)
 from sandbox.supervisor.cgroup.interface import Usage
 from sandbox.supervisor.cgroup.parse import numbers
 
 __all__ = ["Place", "V1Job"]
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_COUNTERS = {
+    "cpuacct": ("cpuacct.usage", "cpuacct.usage_all"),
+    "cpu": ("cpu.stat",),
+    "memory": ("memory.max_usage_in_bytes", "memory.oom_control"),
+    "pids": ("pids.peak", "pids.events"),
+}
 
 
 class Place(NamedTuple):
@@ -33,7 +47,7 @@ class V1Job:
     def __init__(self, name: str, places: tuple[Place, ...]) -> None:
         self.entry_fds: tuple[int, ...] = ()
         self.oom_fd: int | None = None
-        self._usage_fd: int | None = None
+        self._counters = Counters()
         self._name = name
         self._places = places
         self._fd = {controller: place.fd for place in places for controller in place.controllers}
@@ -59,9 +73,9 @@ class V1Job:
         except OSError as error:
             raise SetupError(f"cgroup {self._name} cannot be made: {error.strerror}") from error
         self.limit(limits, disk_apart=disk_apart)
-        self._usage_fd = os.open(
-            f"{self._name}/cpuacct.usage", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd["cpuacct"]
-        )
+        for controller, names in _COUNTERS.items():
+            if controller in self._fd:
+                self._counters.open(self._name, names, self._fd[controller])
         self._watch_memory()
         self.entry_fds = tuple(
             os.open(f"{self._name}/tasks", os.O_WRONLY | os.O_CLOEXEC, dir_fd=place.fd)
@@ -98,43 +112,47 @@ class V1Job:
 
     def begin(self) -> None:
         """See `JobCgroup.begin`."""
-        seconds = self.cpu_seconds()
-        user, system = (self._number("cpuacct", f"cpuacct.usage_{p}") or 0 for p in ("user", "sys"))
-        self._before = (seconds, user, system)
+        self._before = (0.0, 0, 0)
+        self._before = (self.cpu_seconds(), *self._cpu_split())
 
     def cpu_seconds(self) -> float:
         """See `JobCgroup.cpu_seconds`."""
-        assert self._usage_fd is not None
-        return int(os.pread(self._usage_fd, 32, 0)) / 1e9 - self._before[0]
+        return int(self._counters.read("cpuacct.usage") or 0) / 1e9 - self._before[0]
 
-    def sample(self) -> Usage:
-        """See `JobCgroup.sample`."""
-        stat = numbers(self._read("memory", "memory.stat"))
+    def memory_split(self) -> Mapping[str, int]:
+        """See `JobCgroup.memory_split`."""
+        stat = numbers(read(f"{self._name}/memory.stat", self._fd["memory"]))
         split = {
             "anonymous": stat[b"total_rss"],
             "file": stat[b"total_cache"] - stat[b"total_shmem"],
             "shmem": stat[b"total_shmem"],
         }
-        kernel = self._number("memory", "memory.kmem.usage_in_bytes")
-        if kernel is not None:
-            split["kernel"] = kernel
-        user = self._number("cpuacct", "cpuacct.usage_user")
-        system = self._number("cpuacct", "cpuacct.usage_sys")
-        throttled = None
-        if "cpu" in self._fd:
-            throttled = numbers(self._read("cpu", "cpu.stat")).get(b"throttled_time")
+        path = f"{self._name}/memory.kmem.usage_in_bytes"
+        if (kernel := read_optional(path, self._fd["memory"])) is not None:
+            split["kernel"] = int(kernel)
+        return split
+
+    def sample(self) -> Usage:
+        """See `JobCgroup.sample`."""
+        user, system = self._cpu_split()
+        counters = self._counters
+        ran_out = self._ran_out()
+        throttling = counters.read("cpu.stat")
         return Usage(
             cpu_seconds=self.cpu_seconds(),
-            cpu_user_seconds=None if user is None else (user - self._before[1]) / 1e9,
-            cpu_system_seconds=None if system is None else (system - self._before[2]) / 1e9,
-            memory_peak_bytes=self._number("memory", "memory.max_usage_in_bytes"),
-            memory_split_bytes=split,
-            oom_events=int(self._ran_out()),
-            oom_kills=numbers(self._read("memory", "memory.oom_control")).get(b"oom_kill", 0),
-            memory_refusals=self._number("memory", "memory.failcnt") or 0,
-            processes_peak=self._number("pids", "pids.peak"),
-            fork_refusals=numbers(self._read("pids", "pids.events")).get(b"max", 0),
-            throttled_seconds=None if throttled is None else throttled / 1e9,
+            cpu_user_seconds=(user - self._before[1]) / 1e9,
+            cpu_system_seconds=(system - self._before[2]) / 1e9,
+            memory_peak_bytes=counters.number("memory.max_usage_in_bytes"),
+            oom_events=int(ran_out),
+            # The kernel tells of the event before it kills: without one there is no kill.
+            oom_kills=numbers(counters.read("memory.oom_control") or b"")[b"oom_kill"]
+            if ran_out
+            else 0,
+            processes_peak=counters.number("pids.peak"),
+            fork_refusals=numbers(counters.read("pids.events") or b"").get(b"max", 0),
+            throttled_seconds=None
+            if throttling is None
+            else numbers(throttling)[b"throttled_time"] / 1e9,
         )
 
     def holds_payload(self, pid: int) -> bool:
@@ -160,10 +178,10 @@ class V1Job:
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(self._name, dir_fd=place.fd)
         self.close_entries()
-        for fd in (self.oom_fd, self._usage_fd):
-            if fd is not None:
-                os.close(fd)
-        self.oom_fd = self._usage_fd = None
+        self._counters.close()
+        if self.oom_fd is not None:
+            os.close(self.oom_fd)
+        self.oom_fd = None
 
     def _watch_memory(self) -> None:
         # v1 kills one process and leaves the rest of the job, so the supervisor has to hear of it.
@@ -192,9 +210,8 @@ class V1Job:
             set_limit(path, b"%d" % value, self._fd[controller], in_pages=in_pages)
             self._held[name] = value
 
-    def _read(self, controller: str, name: str) -> bytes:
-        return read(f"{self._name}/{name}", self._fd[controller])
-
-    def _number(self, controller: str, name: str) -> int | None:
-        text = read_optional(f"{self._name}/{name}", self._fd[controller])
-        return None if text is None else int(text)
+    def _cpu_split(self) -> tuple[int, int]:
+        """User and system nanoseconds so far, sampled by the kernel's tick."""
+        lines = (self._counters.read("cpuacct.usage_all") or b"").splitlines()[1:]
+        found = [line.split() for line in lines]  # CPU, user, system
+        return sum(int(line[1]) for line in found), sum(int(line[2]) for line in found)

@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from sandbox.spec.errors import SetupError
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
-from sandbox.supervisor.cgroup.files import process_cgroups, read, read_optional, set_limit, write
+from sandbox.supervisor.cgroup.files import (
+    Counters,
+    process_cgroups,
+    read,
+    read_optional,
+    set_limit,
+    write,
+)
 from sandbox.supervisor.cgroup.interface import Usage
 from sandbox.supervisor.cgroup.parse import numbers
 
 __all__ = ["V2Job"]
+
+_COUNTERS = ("cpu.stat", "memory.events", "memory.peak", "pids.events", "pids.peak")
 
 
 class V2Job:
@@ -26,7 +35,7 @@ class V2Job:
 
     def __init__(self, name: str, run_fd: int, run_membership: str) -> None:
         self.entry_fds: tuple[int, ...] = ()
-        self._stat_fd: int | None = None
+        self._counters = Counters()
         self._run_fd = run_fd
         self._name = name
         self._expected = f"{run_membership}/{name}"
@@ -46,8 +55,9 @@ class V2Job:
             self._set("memory.swap.max", b"0")
         self._set("memory.oom.group", b"1")  # else the OOM killer leaves half a job
         self.limit(limits, disk_apart=disk_apart)
-        self.entry_fds = (self._open(self._name, os.O_RDONLY | os.O_DIRECTORY),)
-        self._stat_fd = self._open(f"{self._name}/cpu.stat", os.O_RDONLY)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self.entry_fds = (os.open(self._name, flags, dir_fd=self._run_fd),)
+        self._counters.open(self._name, _COUNTERS, self._run_fd)
 
     def limit(self, limits: Limits, *, disk_apart: bool = False) -> None:
         """See `JobCgroup.limit`."""
@@ -76,10 +86,9 @@ class V2Job:
         """See `JobCgroup.cpu_seconds`."""
         return self._used(self._cpu(), b"usage_usec")
 
-    def sample(self) -> Usage:
-        """See `JobCgroup.sample`."""
-        cpu = self._cpu()
-        stat = numbers(self._read("memory.stat"))
+    def memory_split(self) -> Mapping[str, int]:
+        """See `JobCgroup.memory_split`."""
+        stat = numbers(read(f"{self._name}/memory.stat", self._run_fd))
         split = {
             "anonymous": stat[b"anon"],
             "file": stat[b"file"] - stat[b"shmem"],
@@ -87,19 +96,22 @@ class V2Job:
         }
         if b"kernel" in stat:  # since Linux 5.18
             split["kernel"] = stat[b"kernel"]
-        events = numbers(self._read("memory.events"))
+        return split
+
+    def sample(self) -> Usage:
+        """See `JobCgroup.sample`."""
+        cpu, counters = self._cpu(), self._counters
+        events = numbers(counters.read("memory.events") or b"")
         throttled = cpu.get(b"throttled_usec")
         return Usage(
             cpu_seconds=self._used(cpu, b"usage_usec"),
             cpu_user_seconds=self._used(cpu, b"user_usec"),
             cpu_system_seconds=self._used(cpu, b"system_usec"),
-            memory_peak_bytes=self._number("memory.peak"),  # since Linux 5.19
-            memory_split_bytes=split,
+            memory_peak_bytes=counters.number("memory.peak"),  # since Linux 5.19
             oom_events=events[b"oom"],
             oom_kills=events[b"oom_kill"],
-            memory_refusals=events[b"max"],
-            processes_peak=self._number("pids.peak"),  # since Linux 6.1
-            fork_refusals=numbers(self._read("pids.events")).get(b"max", 0),
+            processes_peak=counters.number("pids.peak"),  # since Linux 6.1
+            fork_refusals=numbers(counters.read("pids.events") or b"").get(b"max", 0),
             throttled_seconds=None if throttled is None else throttled / 1e6,
         )
 
@@ -125,28 +137,15 @@ class V2Job:
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(self._name, dir_fd=self._run_fd)
         self.close_entries()
-        if self._stat_fd is not None:
-            os.close(self._stat_fd)
-            self._stat_fd = None
+        self._counters.close()
 
     def _used(self, cpu: Mapping[bytes, int], name: bytes) -> float:
         return (cpu[name] - self._before.get(name, 0)) / 1e6
 
     def _cpu(self) -> dict[bytes, int]:
-        assert self._stat_fd is not None
-        return numbers(os.pread(self._stat_fd, 4096, 0))
+        return numbers(self._counters.read("cpu.stat") or b"")
 
     def _set(self, name: str, value: bytes, *, in_pages: bool = False) -> None:
         if self._held.get(name) != value:
             set_limit(f"{self._name}/{name}", value, self._run_fd, in_pages=in_pages)
             self._held[name] = value
-
-    def _open(self, path: str, flags: int) -> int:
-        return os.open(path, flags | os.O_CLOEXEC, dir_fd=self._run_fd)
-
-    def _read(self, name: str) -> bytes:
-        return read(f"{self._name}/{name}", self._run_fd)
-
-    def _number(self, name: str) -> int | None:
-        text = read_optional(f"{self._name}/{name}", self._run_fd)
-        return None if text is None else int(text)

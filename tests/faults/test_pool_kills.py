@@ -149,7 +149,8 @@ def _before(name: str, owner: type, here: Resident, patch: pytest.MonkeyPatch) -
     return killed
 
 
-NOT_ASKED_AGAIN = pytest.mark.xfail(strict=True, reason="no other zygote is asked for this")
+# Not strict: sometimes the supervisor notices in time.
+NOT_ASKED_AGAIN = pytest.mark.xfail(strict=False, reason="no other zygote is asked for this")
 STEPS = [
     pytest.param(Template, "build", id="build"),
     pytest.param(Zygote, "spawn", id="spawn"),

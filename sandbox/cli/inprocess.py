@@ -4,19 +4,24 @@ The one module of the CLI that imports the supervisor, and only when it is calle
 interpreter starts while ours still imports trio.
 """
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
 
-from sandbox.spec.job import Job
-from sandbox.spec.policy import Policy, limits_for
-from sandbox.spec.result import Result
+from sandbox.spec.policy import limits_for
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from typing import Any
+
+    from sandbox.spec.job import Job
+    from sandbox.spec.policy import Policy
+    from sandbox.spec.result import Result
     from sandbox.supervisor.lifecycle import Cancellation
 
 __all__ = ["check_policy", "doctor", "parse_kept", "run_job", "setup"]
@@ -111,7 +116,7 @@ def setup(user: str, *, undo: bool) -> int:
     return supervisor_setup.main(user, undo)
 
 
-async def _cancel_on_signals(cancellation: "Cancellation") -> None:
+async def _cancel_on_signals(cancellation: Cancellation) -> None:
     import trio
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:

@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import (
@@ -23,8 +23,7 @@ from sandbox.spec.paths import host_path, inside_path, is_at_or_below
 __all__ = ["Artifact", "Input", "Job", "job_from_mapping"]
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """One host file or directory that the job may see."""
 
     source: Path  # absolute
@@ -32,8 +31,7 @@ class Input:
     copied: bool  # True: --copy, the job owns its copy; False: --ro, a read-only bind
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """One file that the job leaves and the caller wants."""
 
     path: bytes  # absolute, inside the sandbox

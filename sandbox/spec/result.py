@@ -1,8 +1,7 @@
 """Result: what a caller gets for a job; one verdict, the evidence that decided it, measurements."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["VERDICTS", "Result"]
 
@@ -12,8 +11,7 @@ VERDICTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How a job ended. Times in seconds, sizes in bytes; None is "the kernel does not tell"."""
 
     verdict: str
@@ -42,4 +40,4 @@ class Result:
 
     def to_mapping(self) -> dict[str, Any]:
         """This result as plain dicts, lists, numbers and strings: the JSON form."""
-        return asdict(self)
+        return self._asdict()

@@ -5,6 +5,7 @@ adds the floor program and the figures of programs inside; crun, nsjail, isolate
 peers where they are installed. Prints the table; writes it as JSON, and a plot of it beside.
 
 python -m bench compare BEFORE AFTER: what a change did, from the JSON of two runs.
+python -m bench soak [--jobs N]: what a supervisor grows in a hundred thousand jobs.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from bench.ratios import Ratio
 from bench.resident import resident
 from bench.results import Results, read_results, write_results
 from bench.rounds import run_rounds
+from bench.soak import main as soak
 from bench.stage import Stage, stage
 from bench.table import format_rows, ratio_rows
 from bench.yardstick import floor
@@ -37,6 +39,8 @@ _ROUNDS, _QUICK_ROUNDS = 80, 8
 def main() -> None:
     if sys.argv[1:2] == ["compare"]:
         _compare(sys.argv[2:])
+    elif sys.argv[1:2] == ["soak"]:
+        soak(sys.argv[2:])
     else:
         _measure(sys.argv[1:])
 

@@ -210,11 +210,13 @@ def _serve(sandbox: Sandbox, stub_pid: int, children_fd: int) -> None:
 
 def _payload_report(dead: os.waitid_result, stub_name: bytes) -> bytes:
     """How the payload ended. Its name is still there (a zombie has one, proc_pid_comm(5)), and
-    while it is the stub's random one, exec never happened."""
-    comm_fd = os.open(b"/proc/%d/comm" % dead.si_pid, os.O_RDONLY | os.O_CLOEXEC)
-    executed = os.read(comm_fd, 64).rstrip(b"\n") != stub_name
-    os.close(comm_fd)
+    while it is the stub's random one, exec never happened; but the stub never ends well."""
     signaled = dead.si_code != os.CLD_EXITED
+    executed = not signaled and dead.si_status == 0
+    if not executed:
+        comm_fd = os.open(b"/proc/%d/comm" % dead.si_pid, os.O_RDONLY | os.O_CLOEXEC)
+        executed = os.read(comm_fd, 64).rstrip(b"\n") != stub_name
+        os.close(comm_fd)
     return Report(Kind.EXITED, int(signaled), dead.si_status, int(executed)).pack()
 
 

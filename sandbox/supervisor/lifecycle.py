@@ -113,45 +113,58 @@ class Run:
         self._drain_at: float | None = None  # no end of the job has begun
         self._failure: Exception | None = None
         self._has_leftovers = False
+        self._unread: dict[int, str] = {}  # outputs that nobody has read from yet
         self._started_at = trio.current_time()
 
     async def watch(self, command: bytes, job: bytes) -> None:
         """Execute the job, and serve it until its end: its streams, and every limit that somebody
         must watch. One task looks at all of it, for a task of their own each would cost a short
         job more than its exec."""
-        await self._sandbox.execute(command, job)
+        sandbox = self._sandbox
+        await sandbox.execute(command, job)
         self._started_at = self._seen_at = trio.current_time()
         self._plan_next_look(0.0)
-        async with trio.open_nursery() as streams:
-            self._serve_stdin(streams)
-            unread = await self._serve(streams)
-            # The writers are dead, so the streams end; output may trail the exit until here.
-            self._sandbox.close_outputs()
-            self._stdin_scope.cancel()
-            if self._failure is not None:
-                streams.cancel_scope.cancel()
-            for fd, stream in unread.items():
-                await self._output.pump(stream, fd)
+        self._unread = sandbox.outputs()
+        if self._caller.stdin is None and sandbox.terminal_fd is None:
+            sandbox.close_stdin()
+            await self._serve(None)  # as far as nobody writes: a nursery is dear for that
+        if not self._is_done():
+            async with trio.open_nursery() as streams:
+                stdin_scope = trio.CancelScope()
+                self._serve_stdin(streams, stdin_scope)
+                await self._serve(streams)
+                sandbox.close_outputs()  # the writers are dead, so the streams end
+                stdin_scope.cancel()
+                if self._failure is not None:
+                    streams.cancel_scope.cancel()
+        sandbox.close_outputs()
         if self._failure is not None:
             raise self._failure
+        for fd, stream in self._unread.items():
+            await self._output.pump(stream, fd)
 
-    async def _serve(self, streams: trio.Nursery) -> Mapping[int, str]:
-        """Until no process of the payload is left; the outputs that nobody has read from yet."""
-        events, outputs = self._sandbox.events, self._sandbox.outputs()
-        while not (self._ending.over.is_set() and self._is_empty) and self._failure is None:
+    async def _serve(self, streams: trio.Nursery | None) -> None:
+        """Until no process of the payload is left; or, without a nursery, until one writes."""
+        events = self._sandbox.events
+        while not self._is_done():
             with self._patience() as scope:
-                while not scope.cancel_called:
+                while not scope.cancel_called and not self._is_done():
                     await trio.lowlevel.wait_readable(events)
+                    writing = []
                     for fd, happened in events.poll(0):
-                        if fd in outputs:
-                            events.unregister(fd)
-                            streams.start_soon(self._output.pump, outputs.pop(fd), fd)
+                        if fd in self._unread:
+                            writing.append(fd)
                         else:
                             self._hear(fd, happened)
-                    if self._is_empty or self._failure is not None:
-                        break
+                    if self._is_done() or (writing and streams is None):
+                        return
+                    for fd in writing:
+                        events.unregister(fd)
+                        streams.start_soon(self._output.pump, self._unread.pop(fd), fd)
             self._keep_time()
-        return outputs
+
+    def _is_done(self) -> bool:
+        return self._failure is not None or (self._ending.over.is_set() and self._is_empty)
 
     def _hear(self, fd: int, happened: int) -> None:
         """Something has happened in the sandbox."""
@@ -238,20 +251,17 @@ class Run:
             **context,  # type: ignore[arg-type]
         )
 
-    def _serve_stdin(self, streams: trio.Nursery) -> None:
-        self._stdin_scope = trio.CancelScope()
+    def _serve_stdin(self, streams: trio.Nursery, scope: trio.CancelScope) -> None:
         terminal_fd = self._sandbox.terminal_fd
         if terminal_fd is not None and self._caller.terminal_started is not None:
             self._caller.terminal_started(terminal_fd)
         if self._caller.stdin is not None:
-            streams.start_soon(self._feed_stdin, self._caller.stdin)
-        elif terminal_fd is None:
-            self._sandbox.close_stdin()
+            streams.start_soon(self._feed_stdin, self._caller.stdin, scope)
 
-    async def _feed_stdin(self, stdin: AsyncIterator[bytes]) -> None:
+    async def _feed_stdin(self, stdin: AsyncIterator[bytes], scope: trio.CancelScope) -> None:
         terminal_fd = self._sandbox.terminal_fd
         fd = self._sandbox.stdin_fd if terminal_fd is None else terminal_fd
-        with self._stdin_scope, contextlib.suppress(OSError):  # the reader is gone
+        with scope, contextlib.suppress(OSError):  # the reader is gone
             await feed(stdin, fd, self._count_stdin)
             if terminal_fd is not None:  # it has no end; this is how its user tells one
                 os.write(fd, _END_OF_FILE)

@@ -11,6 +11,7 @@ from sandbox.boundary.report import REPORT_BYTES, Report
 
 __all__ = ["Link"]
 
+_MOST_BYTES = 4096
 _ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_FDS * 4)
 
 
@@ -73,6 +74,20 @@ class Link:
                 found = Report.unpack(self._partial), list(self._fds)
                 self._partial, self._fds = b"", array.array("i")
                 return found
+
+    def reports_now(self) -> list[Report | None]:
+        """Reports without fds, as many as there are; None: the peer is gone."""
+        try:
+            data = self._partial + self._socket.recv(_MOST_BYTES)
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:
+            return [None]
+        if len(data) == len(self._partial):
+            return [None]
+        whole = len(data) // REPORT_BYTES * REPORT_BYTES
+        self._partial = data[whole:]
+        return [Report.unpack(data[at : at + REPORT_BYTES]) for at in range(0, whole, REPORT_BYTES)]
 
     async def receive(self) -> tuple[Report, list[int]] | None:
         """The same, once there is one."""

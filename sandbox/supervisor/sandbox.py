@@ -6,7 +6,7 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -55,6 +55,7 @@ class Sandbox:
         self._pidfd = self._stub_pid = self._stub_pidfd = -1
         self._disk = plan.disk
         self._seen: Seen | None = None
+        self._ends = select.poll()  # of init and stub
         self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
 
     async def build(self, zygote: Zygote) -> None:
@@ -85,16 +86,15 @@ class Sandbox:
         for source in (self.control_fd, *self.outputs(), self.cgroup.oom_fd):
             if source is not None:
                 self.events.register(source, select.EPOLLIN)
+        for fd in (self._pidfd, self._stub_pidfd):
+            self._ends.register(fd, select.POLLIN)
         self.cgroup.close_entries()
         if not self.plan.has_inputs:
             await self._verify()
 
     def is_sound(self) -> bool:
         """Whether a parked sandbox lives and is still what it was when it was verified."""
-        living = select.poll()
-        for fd in (self._pidfd, self._stub_pidfd):
-            living.register(fd, select.POLLIN)
-        return not living.poll(0) and (self._seen is None or self._seen.still_holds())
+        return not self._ends.poll(0) and (self._seen is None or self._seen.still_holds())
 
     async def fit(
         self,
@@ -172,12 +172,9 @@ class Sandbox:
         while self._theirs:
             os.close(self._theirs.pop())
 
-    def reports(self) -> Iterator[Report | None]:
+    def reports(self) -> list[Report | None]:
         """Init's reports so far: EXITED and EMPTY. None: it is dead, and so is all inside."""
-        with contextlib.suppress(BlockingIOError):
-            while (answer := self._control.receive_now()) is not None:
-                yield answer[0]
-            yield None
+        return self._control.reports_now()
 
     def kill_payload(self) -> None:
         """Kill every process of the payload; init lives on, with the mounts."""

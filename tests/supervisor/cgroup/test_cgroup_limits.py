@@ -55,7 +55,7 @@ def test_memory_over_the_limit_ends_in_an_oom_kill(create: Create, enter: Enter)
     assert process.wait() == -signal.SIGKILL
     usage = job.sample()
     # A group kill counts its first victim twice.
-    assert usage.oom_kills >= 1 and usage.oom_events >= 1 and usage.memory_refusals >= 1
+    assert usage.oom_kills >= 1 and usage.oom_events >= 1
     assert usage.memory_peak_bytes is not None
     assert 20 * MIB < usage.memory_peak_bytes <= 24 * MIB
 
@@ -66,7 +66,7 @@ def test_memory_within_the_limit_is_counted_and_allowed(create: Create, enter: E
     assert _line(process) == "allocated"
     usage = job.sample()
     assert usage.oom_kills == usage.oom_events == 0
-    assert usage.memory_split_bytes["anonymous"] >= 40 * MIB
+    assert job.memory_split()["anonymous"] >= 40 * MIB
     assert usage.memory_peak_bytes is not None and usage.memory_peak_bytes >= 40 * MIB
 
 

@@ -1,9 +1,10 @@
 """A soak: warm jobs without end on one supervisor, a kill -9 now and then, and what that grew.
 
-Every job's output is checked. A job may fail only where an init was killed meanwhile, and then
-with our error for that; a killed zygote must cost no job. Each thousand jobs, with as many parked
-as ever, memory and all that can leak is counted: the last third of those samples against the
-first is the verdict. Run it alone: namespaces are counted of all processes that it can see into.
+One job at a time, or four, and now and then a burst of a thousand. Every job's output is checked.
+A job may fail only where an init was killed meanwhile, and then with our error for that; a killed
+zygote must cost no job. Each thousand jobs, with as many sandboxes parked as ever, memory and all
+that can leak is counted: the last third of those samples against the first is the verdict. Run it
+alone: namespaces are counted of all processes that it can see into.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from sandbox.spec.errors import ZygoteError
 __all__ = ["main"]
 
 _AT_ONCE = 4
-_PARKED = 8
+_BURST, _BURST_AT_ONCE, _SAMPLES_A_BURST = 1000, 64, 10
 _JOBS_A_SAMPLE = 1000
 _LEAST_SAMPLES = 12  # of a short run too: a third must be some
 _KILL_EVERY = {"zygote": 400, "init": 40}  # rounds, on average
@@ -83,14 +84,32 @@ class _Soak:
         self._every = max(1, min(_JOBS_A_SAMPLE, jobs // _LEAST_SAMPLES))
 
     async def run(self) -> None:
-        async with resident(job_of("/usr/bin/echo"), warm=_PARKED) as here:
-            await self._round(here, _AT_ONCE, kill=None)
+        async with resident(job_of("/usr/bin/echo"), warm=_AT_ONCE) as here:
+            await self._burst(here)
+            sample_at = self.done + self._every
             while self.done < self.jobs:
                 count = self._chance.choice((1, _AT_ONCE))
                 await here.filled()
                 await self._round(here, count, self._choose_kill())
-                if self.done >= self._every * (len(self.samples) + 1):
+                if self.done >= sample_at:
                     await self._sample(here)
+                    if len(self.samples) % _SAMPLES_A_BURST == 0:
+                        await self._burst(here)
+                    sample_at = self.done + self._every
+
+    async def _burst(self, here: Resident) -> None:
+        """Submit all at once, far more than are parked."""
+        limiter = trio.CapacityLimiter(_BURST_AT_ONCE)
+        count = min(_BURST, self.jobs // 4)
+
+        async def submit(number: int) -> None:
+            async with limiter:
+                await self._job(here, number, [False], is_timed=False)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                nursery.start_soon(submit, self.done + number)
+        self.done += count
 
     def _choose_kill(self) -> str | None:
         for what, rounds in self._kill_every.items():

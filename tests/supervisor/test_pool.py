@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,6 +28,7 @@ from sandbox.supervisor.lifecycle import Cancellation
 from sandbox.supervisor.pool import SANDBOX_BYTES, Budget, Line
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.template import Template
+from sandbox.supervisor.zygote import Zygote
 
 NATIVE = load_policy("native")
 # Shows a job its own cgroup's files: what is in force, by the kernel's word.
@@ -117,6 +119,10 @@ MORE = {
     "memory_bytes": 900 * MIB, "processes": 99, "cpus": 2.0, "disk_bytes": 77 * MIB,
     "disk_inodes": 9999, "fds": 300, "stack_bytes": 64 * MIB, "output_bytes": 90_000,
 }  # fmt: skip
+LEAST = {
+    "memory_bytes": 1 * MIB, "processes": 1, "cpus": 0.01, "disk_bytes": 64 << 10,
+    "disk_inodes": 16, "fds": 4, "stack_bytes": 128 << 10, "output_bytes": 1,
+}  # fmt: skip
 CASES = [
     case("shows itself", SHOW),
     case("less of everything", SHOW, limits=LESS),
@@ -140,6 +146,7 @@ CASES = [
     case("fds", OPEN, limits={"fds": 23}),
     case("more fds", OPEN, limits={"fds": 400}),
     case("violation", KILLED, "violation"),
+    Case("least of all", replace(TRUE, limits=LEAST), "exited"),
     Case("not found", Job((b"no-such-program",)), None),
     Case("not executable", Job((b"/etc/passwd",)), None),
     case("stdin", "import sys; print(sys.stdin.read())", stdin=b"\0bytes\n" * 20_000),
@@ -548,6 +555,30 @@ async def test_a_line_that_failed_is_filled_later(monkeypatch: pytest.MonkeyPatc
         assert len(here.idle) == 1
 
 
+@trio_test
+async def test_each_failure_doubles_the_pause_up_to_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        is_closed = is_retired = False
+
+        async def build(self, *_: Any, **__: Any) -> Sandbox:
+            raise SetupError("step 7 (pivot) failed")
+
+    now = 1000.0
+    monkeypatch.setattr(pool, "time", SimpleNamespace(monotonic=lambda: now))
+    line, pauses = Line(Broken(), None), []
+    for _ in range(8):
+        line.begin(limits_for(TRUE, NATIVE), disk_apart=False)
+        assert line.is_short()
+        await line.refill()
+        started = now
+        while not line.is_short():
+            now += 0.5
+        pauses.append(now - started)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
 def _line(here: Resident) -> Line:
     (line,) = here.pool._lines.values()
     return line
@@ -592,8 +623,7 @@ async def test_old_sandboxes_are_dropped_and_replaced(leftovers: None) -> None:
         (old,) = await here.parked()
         old.built_at -= 2 * ROOMY.age_seconds
         await until(lambda: old not in here.idle)  # it looks by itself
-        await until(lambda: old._pidfd == -1)
-        await here.pool.filled()
+        await until(lambda: old._pidfd == -1 and here.idle)
         assert (await here.run(TRUE)).must_end().exit_code == 0
         assert here.spy.taken and old not in here.spy.taken
 
@@ -666,8 +696,9 @@ class Phase(NamedTuple):
 
 
 PHASES = [
-    Phase("build", False), Phase("inputs", True), Phase("inputs", False),
-    Phase("binds", True), Phase("run", True), Phase("run", False),
+    Phase("build", False), Phase("zygote", False), Phase("clone", False), Phase("verify", False),
+    Phase("inputs", False), Phase("inputs", True), Phase("binds", False), Phase("binds", True),
+    Phase("run", False), Phase("run", True), Phase("collect", False), Phase("collect", True),
 ]  # fmt: skip
 
 
@@ -675,39 +706,33 @@ def _job_of(phase: Phase, tmp_path: Path) -> Job:
     source = tmp_path / "in"
     source.mkdir()
     (source / "big").write_bytes(bytes(8 << 20))  # more than a socket holds
-    limits = {"memory_bytes": 256 << 20}
+    job = replace(HELD, limits={"memory_bytes": 256 << 20})
     if phase.name in ("inputs", "binds"):
-        inputs = (Input(source, b"/work/in", copied=phase.name == "inputs"),)
-        return replace(HELD, inputs=inputs, limits=limits)
-    return replace(HELD, limits=limits)
+        copied = phase.name == "inputs"
+        return replace(job, inputs=(Input(source, b"/work/in", copied=copied),))
+    if phase.name == "collect":
+        return replace(job, artifacts=(Artifact(b"/work/none", tmp_path / "none"),))
+    return job
 
 
 class Leaving:
-    """Has the caller leave at a phase: `leave` is called there, once armed."""
+    """Has the caller leave when a phase begins: `leave` is called there, once armed."""
+
+    MOMENTS = (
+        ("build", Template, "build"),
+        ("zygote", Zygote, "start"),
+        ("clone", Zygote, "spawn"),
+        ("verify", Sandbox, "_verify"),
+        ("inputs", artifacts, "send"),
+        ("binds", Sandbox, "_attach"),
+        ("collect", artifacts, "receive"),
+    )
 
     def __init__(self, phase: Phase, leave: Callable[[], None], patch: pytest.MonkeyPatch) -> None:
-        self.is_armed, self.has_left = False, False
-        self._leave = leave
-        build, send = Template.build, artifacts.send
-
-        async def seen_build(template: Template, *args: Any, **keys: Any) -> Sandbox:
-            self.at("build")
-            return await build(template, *args, **keys)
-
-        async def seen_send(*args: Any) -> None:
-            self.at("inputs")
-            await send(*args)
-
-        attach = Sandbox._attach
-
-        async def seen_attach(*args: Any) -> None:
-            self.at("binds")
-            await attach(*args)
-
-        self._phase = phase
-        patch.setattr(Template, "build", seen_build)
-        patch.setattr(artifacts, "send", seen_send)
-        patch.setattr(Sandbox, "_attach", seen_attach)
+        self.is_armed = self.has_left = False
+        self._phase, self._leave = phase, leave
+        for name, owner, function in self.MOMENTS:
+            patch.setattr(owner, function, self._seen(name, getattr(owner, function)))
 
     def at(self, name: str) -> None:
         if self.is_armed and name == self._phase.name:
@@ -717,47 +742,69 @@ class Leaving:
     async def sink(self, _stream: str, _data: bytes) -> None:
         self.at("run")
 
+    def _seen(self, name: str, real: Callable) -> Callable:
+        async def seen(*args: Any, **keys: Any) -> Any:
+            self.at(name)
+            return await real(*args, **keys)
 
-@pytest.fixture
-def patch() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
+        return seen
 
 
-@pytest.mark.parametrize("phase", PHASES, ids=str)
+def _own_fds() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def _at_rest(here: Resident) -> None:
+    await here.pool.filled()
+    await until(lambda: len(here.cgroups()) == _places(here) * len(here.idle))
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: f"{phase.name}-{phase.is_warm:d}")
 @pytest.mark.parametrize("how", ["caller", "task"])
 @trio_test
 async def test_a_caller_may_leave_at_any_time(
-    how: str, phase: Phase, tmp_path: Path, leftovers: None
+    how: str, phase: Phase, tmp_path: Path, request: pytest.FixtureRequest, leftovers: None
 ) -> None:
+    if (how, phase.name) == ("task", "collect"):
+        reason = "the collector's pidfd is not closed"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     job = _job_of(phase, tmp_path)
-    cancellation, scope = Cancellation(), trio.CancelScope()
-    leave = cancellation.set if how == "caller" else scope.cancel
+    fds = []
     async with resident() as here:
-        with pytest.MonkeyPatch.context() as patch:
-            leaving = Leaving(phase, leave, patch)
+        for _ in range(2):
             if phase.is_warm:
                 await here.parked(1, job)
-            leaving.is_armed = True
-            outcome = None
-            held = Held()
-            with scope:
-                outcome = await here.run(
-                    job, stdin=held.stdin(), sink=leaving.sink, cancellation=cancellation
-                )
-            assert leaving.has_left
-        if how == "caller":
-            assert outcome is not None and outcome.must_end().verdict == "cancelled", outcome
-            assert not scope.cancelled_caught
-        else:
-            assert outcome is None and scope.cancelled_caught
-        assert len(here.spy.taken) == phase.is_warm
-        used = set(here.spy.taken)
-        await here.pool.filled()
-        await until(lambda: len(here.cgroups()) == _places(here) * len(here.idle))
-        assert not used & set(here.idle), "it served a job, if only for a while"
-        assert all(sandbox._pidfd == -1 for sandbox in used)
-        assert (await here.run(TRUE)).must_end().exit_code == 0
+            else:
+                for template in list(here.supervisor._templates):
+                    here.supervisor._retire(template)  # with it its zygote
+            counts = len(here.spy.taken)
+            cancellation, scope = Cancellation(), trio.CancelScope()
+            outcome, held = None, Held()
+            with pytest.MonkeyPatch.context() as patch:
+                leave = cancellation.set if how == "caller" else scope.cancel
+                leaving = Leaving(phase, leave, patch)
+                leaving.is_armed = True
+                if phase.name == "collect":
+                    held.end.set()
+                with scope:
+                    outcome = await here.run(
+                        job, stdin=held.stdin(), sink=leaving.sink, cancellation=cancellation
+                    )
+                assert leaving.has_left
+            if how == "task":
+                assert outcome is None and scope.cancelled_caught
+            else:
+                verdict = "exited" if phase.name == "collect" else "cancelled"
+                assert outcome.must_end().verdict == verdict, outcome
+            used = here.spy.taken[counts:]
+            assert len(used) == phase.is_warm
+            await _at_rest(here)
+            assert not set(used) & set(here.idle), "it served a job, if only for a while"
+            assert all(sandbox._pidfd == -1 for sandbox in used)
+            assert (await here.run(TRUE)).must_end().exit_code == 0
+            await _at_rest(here)
+            fds.append((len(here.idle), _own_fds()))
+        assert fds[0] == fds[1], "sandboxes parked, and fds of ours"
 
 
 def _places(here: Resident) -> int:

@@ -62,6 +62,7 @@ class Step:
     USER_NAMESPACE = 32
     CWD = 33
     DISK = 34
+    LOADER = 35
 
 
 STEPS = {number: name.lower() for name, number in vars(Step).items() if isinstance(number, int)}

@@ -18,7 +18,7 @@ from sandbox.inside.identity import (
     privileges_forbidden,
 )
 from sandbox.inside.inputs import write_inputs
-from sandbox.inside.steps import Step
+from sandbox.inside.steps import Step, StepFailed
 from sandbox.kernel.confinement import (
     landlock_add_path,
     landlock_create_ruleset,
@@ -107,8 +107,11 @@ class Lock:
         return False
 
     def execute_loader(self, name: bytes) -> None:
-        """Become the loader. Raises OSError."""
-        os.execve(self.loader_fd, (name,), {})
+        """Become the loader. Raises StepFailed: this host lets nobody execute a memfd."""
+        try:
+            os.execve(self.loader_fd, (name,), {})
+        except OSError as error:
+            raise StepFailed(Code.LOADER, error.errno or 0) from None
 
 
 def _move_up(fd: int) -> int:

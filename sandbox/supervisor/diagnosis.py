@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sandbox.spec.limits import LIMIT_NAMES
 from sandbox.supervisor.attempts import Attempts
 from sandbox.supervisor.cgroup.fixes import setup_command
-from sandbox.supervisor.host import HostFacts, userns_gaps
+from sandbox.supervisor.host import HostFacts, sysctl_gaps
 
 __all__ = ["Row", "limit_rows", "split_fix", "wall_rows"]
 
@@ -134,7 +134,7 @@ def _fix(name: str, code: int, facts: HostFacts) -> str:
     if code == errno.ENOSPC and name in _COUNTED:
         line = f"user.max_{_COUNTED[name]}_namespaces=28633"
         return f"echo {line} > /etc/sysctl.d/60-sandbox.conf && sysctl --system (as root)"
-    if gaps := userns_gaps(facts.sysctls):
+    if gaps := sysctl_gaps(facts.sysctls):
         return "; ".join(f"{what}: {fix}" for what, fix in gaps)
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENODEV):
         optional = "; it is optional, the other walls stand" if name in _OPTIONAL else ""

@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 from sandbox.kernel.confinement import landlock_abi
 from sandbox.supervisor.cgroup.files import cgroup_mounts
 
-__all__ = ["HostFacts", "TimeFacts", "facts", "time_facts", "userns_gaps"]
+__all__ = ["HostFacts", "TimeFacts", "facts", "sysctl_gaps", "time_facts"]
 
 _STEAL_SECONDS = 0.1
 _steal = (float("-inf"), 0.0)  # when it was looked up, and what was found
 _GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _TICKS = os.sysconf("SC_CLK_TCK")
-# Of the sysctls that can forbid user namespaces: the value that does, and one that does not.
+# Of the sysctls that can forbid what a sandbox needs: the value that does, and one that does not.
 _FORBIDDING = {
     "user.max_user_namespaces": (0, 28633),
     "kernel.unprivileged_userns_clone": (0, 1),  # Debian's
     "kernel.apparmor_restrict_unprivileged_userns": (1, 0),  # Ubuntu's, from 23.10
+    "vm.memfd_noexec": (2, 1),  # a stub is a program in a memfd
 }
 _APPARMOR = "kernel.apparmor_restrict_unprivileged_userns"
 _APPARMOR_PROFILE = """abi <abi/4.0>,
@@ -59,7 +60,7 @@ class HostFacts(NamedTuple):
     landlock_abi: int  # 0: no Landlock
     has_time_namespaces: bool
     yama_scope: int | None  # None: no Yama
-    sysctls: Mapping[str, int]  # those that can forbid user namespaces, where they exist
+    sysctls: Mapping[str, int]  # those that can forbid a sandbox, where they exist
     container: str | None  # what we run in, as far as it tells
 
 
@@ -90,8 +91,8 @@ def facts() -> HostFacts:
     )
 
 
-def userns_gaps(sysctls: Mapping[str, int]) -> list[tuple[str, str]]:
-    """(what, fix) of each of these sysctls that forbids user namespaces to ordinary users."""
+def sysctl_gaps(sysctls: Mapping[str, int]) -> list[tuple[str, str]]:
+    """(what, fix) of each of these sysctls that forbids ordinary users a sandbox."""
     found = []
     for name, (forbidden, allowed) in _FORBIDDING.items():
         if sysctls.get(name) != forbidden:

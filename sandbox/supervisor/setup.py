@@ -17,7 +17,7 @@ from sandbox.supervisor import cgroup, grants
 from sandbox.supervisor.boot_unit import boot_unit
 from sandbox.supervisor.cgroup.delegate_v1 import v1_mounts
 from sandbox.supervisor.cgroup.files import cgroup_mounts
-from sandbox.supervisor.host import facts, userns_gaps
+from sandbox.supervisor.host import facts, sysctl_gaps
 from sandbox.supervisor.identity import plan_base_map
 from sandbox.supervisor.subids import read_subids
 
@@ -101,7 +101,7 @@ class Setup:
             self.delegate_by_systemd()
         else:
             self._delegate_v2()
-        for gap, fix in userns_gaps(facts().sysctls):
+        for gap, fix in sysctl_gaps(facts().sysctls):
             self._say(f"to do: {gap}; fix: {fix}")
 
     def undo(self) -> None:

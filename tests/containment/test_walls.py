@@ -161,6 +161,17 @@ def test_a_filter_that_was_never_loaded_is_seen_from_outside(
     assert (tmp_path / "output").read_bytes() == b"", "the payload must never have started"
 
 
+def test_a_host_where_no_memfd_is_executed_is_told_by_its_step(tmp_path: Path) -> None:
+    # As vm.memfd_noexec=2 would have it: MFD_NOEXEC_SEAL.
+    try:
+        os.close(os.memfd_create("probe", 8))
+    except OSError:
+        pytest.skip("no such memfd before Linux 6.3")
+    code = "import sandbox.zygote.main as m; m._MFD_EXEC = 8"
+    with mutated(code, look=True), pytest.raises(SetupError, match=r"step 35 \(loader\) failed"):
+        attack("print('ran')", tmp_path)
+
+
 def test_a_job_has_its_own_rlimits(tmp_path: Path) -> None:
     body = "[os.open('/', os.O_RDONLY) for _ in range(64)]"
     with without_rlimits():

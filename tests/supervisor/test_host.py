@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.supervisor.host import facts, time_facts, userns_gaps
+from sandbox.supervisor.host import facts, time_facts, sysctl_gaps
 
 
 def test_facts_that_explain_times_are_this_host_s() -> None:
@@ -36,12 +36,14 @@ def test_facts_say_where_memory_is_limited() -> None:
             ["apparmor_parser -r", "userns,", str(Path(sys.executable).resolve())],
         ),
         ({"kernel.apparmor_restrict_unprivileged_userns": 0}, []),
+        ({"vm.memfd_noexec": 1}, []),
+        ({"vm.memfd_noexec": 2}, ["echo vm.memfd_noexec=1"]),
     ],
 )
-def test_a_sysctl_that_forbids_user_namespaces_comes_with_its_fix(
+def test_a_sysctl_that_forbids_sandboxes_comes_with_its_fix(
     sysctls: dict[str, int], words: list[str]
 ) -> None:
-    gaps = userns_gaps(sysctls)
+    gaps = sysctl_gaps(sysctls)
     assert len(gaps) == bool(words)
     for _, fix in gaps:
         assert all(word in fix for word in words)

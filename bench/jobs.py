@@ -1,6 +1,5 @@
 """The jobs that are measured: all under the policy for compiled programs."""
 
-import dataclasses
 from pathlib import Path
 
 from bench.streams import STREAM_MIB
@@ -21,4 +20,4 @@ def job_of(*command: str) -> Job:
 def program_of(programs: Path, *command: str) -> Job:
     """A job that sees the C programs at /programs; the others are spared what a bind costs."""
     inputs = (Input(programs, b"/programs", copied=False),)
-    return dataclasses.replace(job_of(*command), inputs=inputs)
+    return job_of(*command)._replace(inputs=inputs)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from sandbox.spec.job import Job
 from sandbox.spec.policy import limits_for, load_policy
 from sandbox.spec.result import Result
-from sandbox.supervisor.artifacts import Files
+from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
 from sandbox.supervisor.pool import SANDBOX_BYTES, Budget
 from sandbox.supervisor.startup import start_zygote, take_ground
@@ -37,9 +37,7 @@ class Resident:
 
         caller = Caller(sink or keep, stdin, Cancellation())
         limits = limits_for(job, self._policy)
-        result: Result = await self._supervisor.run(
-            job, self._policy, limits, self._files, caller
-        )
+        result: Result = await self._supervisor.run(job, self._policy, limits, self._files, caller)
         if result.exit_code != 0:
             raise RuntimeError(f"{result.verdict} {result.evidence}: {bytes(output)!r}")
         return bytes(output)

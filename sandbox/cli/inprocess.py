@@ -44,11 +44,18 @@ def run_job(
         process = start_zygote()
         closing = held.enter_context(contextlib.ExitStack())
         held.callback(process.close)
-        import trio
+        # Its interpreter starts while ours imports this, and it mounts while ours imports trio.
+        import ssl  # noqa: F401  # the largest part of trio that is not its own
+        import subprocess  # noqa: F401
+
+        from sandbox.supervisor.ahead import plan_ahead
 
         ground, files = take_ground(process, job)
         closing.callback(ground.close)  # when the zygote has left it
         held.callback(files.close)
+        plan_ahead(ground, job, policy)
+        import trio
+
         from sandbox.supervisor.lifecycle import Caller, Cancellation
         from sandbox.supervisor.supervisor import open_supervisor
 

@@ -2,8 +2,8 @@
 
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sandbox.spec.errors import SpecError
@@ -38,21 +38,20 @@ class Artifact(NamedTuple):
     destination: Path  # on the host
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One job. `limits` holds only what the caller set: the policy fills in the rest."""
 
     command: tuple[bytes, ...]
     policy: str = "default"  # a name in policies/, or a path that ends in .toml
-    limits: Mapping[str, Any] = field(default_factory=dict)  # field of Limits -> value
+    limits: Mapping[str, Any] = MappingProxyType({})  # field of Limits -> value
     root: Path | None = None  # None: the host's own /usr
     cwd: bytes = b"/work"
-    environment: Mapping[bytes, bytes] = field(default_factory=dict)
+    environment: Mapping[bytes, bytes] = MappingProxyType({})
     inputs: tuple[Input, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     stdin: Path | None = None  # None: nothing, or what the caller streams
     tty: bool = False
-    required_grades: Mapping[str, str] = field(default_factory=dict)  # limit name -> weakest grade
+    required_grades: Mapping[str, str] = MappingProxyType({})  # limit name -> weakest grade
     allow_degraded: bool = False  # memory and processes may be less than kernel-enforced
     disk_counts: str = "memory"  # or "apart": files do not count into the memory limit
     isolation: str = "container"

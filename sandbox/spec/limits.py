@@ -1,8 +1,7 @@
 """Limits: the bounds on one job, in plain units. A field that is None has no bound."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.spec.fields import read_table
 from sandbox.spec.quantities import (
@@ -21,8 +20,7 @@ __all__ = ["GRADES", "LIMIT_NAMES", "Limits", "limits_from_mapping"]
 GRADES = ("kernel", "rlimit", "polled", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """One value for each bound on a job. Sizes in bytes, times in seconds, the rest are counts."""
 
     memory_bytes: int

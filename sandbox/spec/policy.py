@@ -1,9 +1,8 @@
 """Policy: what a job may do; the validated form of a file in policies/."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import (
@@ -33,8 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """Syscalls, view, limits and environment. `limits` is complete: field of Limits -> value."""
 
     name: str
@@ -125,7 +123,7 @@ def limits_for(job: Job, policy: Policy) -> Limits:
     """
     limits = Limits(**{**policy.limits, **job.limits})
     if limits.core is not None and "cpus" not in job.limits:
-        limits = replace(limits, cpus=min(limits.cpus, 1.0))
+        limits = limits._replace(cpus=min(limits.cpus, 1.0))
     if (job.limits.get("idle_seconds") or 0) > limits.wall_seconds:
         raise SpecError("limits.idle", "is longer than limits.wall, so it would never be met")
     if job.limits.get("core") is not None and job.limits.get("cpus", 1) > 1:
@@ -163,7 +161,7 @@ def _syscalls(table: Mapping[str, Any], parent: Policy | None) -> tuple[SyscallR
     own = {name for rule in rules for name in rule.names}
     for rule in parent.syscalls if parent else ():
         if left := tuple(name for name in rule.names if name not in own):
-            rules.append(replace(rule, names=left))
+            rules.append(rule._replace(names=left))
     return tuple(rules)
 
 
@@ -171,7 +169,7 @@ def _limits(table: Mapping[str, Any], parent: Policy | None) -> dict[str, Any]:
     limits = dict(parent.limits if parent else _UNBOUNDED)
     limits |= limits_from_mapping(table.get("limits", {}))
     # Each field of Limits begins with the name of what sets it.
-    missing = {field.name.split("_")[0] for field in fields(Limits) if field.name not in limits}
+    missing = {name.split("_")[0] for name in Limits._fields if name not in limits}
     if missing:
         raise SpecError("limits", f"{', '.join(sorted(missing))} must be set")
     return limits

@@ -2,8 +2,7 @@
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.spec.constants import ARGUMENTS, CONSTANTS
 from sandbox.spec.errors import SpecError
@@ -12,8 +11,7 @@ from sandbox.spec.fields import dotted, read_array, read_table, read_text, shown
 __all__ = ["ArgumentCheck", "SyscallRule", "rules_from_entry"]
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentCheck:
+class ArgumentCheck(NamedTuple):
     """A condition on one syscall argument: (argument & mask) == value, both 64 bits."""
 
     index: int
@@ -22,8 +20,7 @@ class ArgumentCheck:
     negated: bool = False  # True: != instead of ==
 
 
-@dataclass(frozen=True, slots=True)
-class SyscallRule:
+class SyscallRule(NamedTuple):
     """What happens to some syscalls, where all of `where` holds for their arguments."""
 
     names: tuple[str, ...]

@@ -1,6 +1,5 @@
 """`sandbox doctor`: what this host can do for jobs, wall by wall, and the fix for each gap."""
 
-import dataclasses
 import json as json_format
 import os
 import subprocess
@@ -144,8 +143,8 @@ def _quotas() -> tuple[Row, dict[str, Row]]:
     try:
         policy = load_policy("default")
         # All of them set, so that each shows who would enforce it.
-        limits = dataclasses.replace(
-            limits_for(Job((b"true",)), policy), cpu_seconds=1.0, idle_seconds=1.0, core=0
+        limits = limits_for(Job((b"true",)), policy)._replace(
+            cpu_seconds=1.0, idle_seconds=1.0, core=0
         )
         rows = limit_rows(grades_of(limits, backend), backend.gaps)
         weak = [n for n in ("memory", "processes") if rows[n].state != "kernel"]

@@ -15,7 +15,8 @@ from sandbox.supervisor.identity import BaseMap, Identities, plan_base_map, runt
 from sandbox.supervisor.zygote import ZygoteProcess
 
 if TYPE_CHECKING:
-    from sandbox.supervisor.artifacts import Files
+    from sandbox.supervisor.files import Files
+    from sandbox.supervisor.planner import Planner, TemplateKey
 
 __all__ = ["Ground", "start_zygote", "take_ground"]
 
@@ -36,10 +37,27 @@ class Ground:
         self.identities = identities  # None: every job runs under the runner's own id
         self.base_fd = base_fd  # the base user namespace, for every zygote after the first
         self._spare: ZygoteProcess | None = zygote
+        self._planned: tuple[TemplateKey, Planner] | None = None
 
-    def take_spare(self) -> ZygoteProcess | None:
-        """The zygote that made the base namespace, for the first who asks."""
+    def mount_ahead(self, key: "TemplateKey", planner: "Planner") -> None:
+        """Have the first zygote mount this template, before anybody can wait for it."""
+        assert self._spare is not None
+        self._spare.mount_ahead(planner.template)
+        self._planned = key, planner
+
+    def planner(self, key: "TemplateKey") -> "Planner | None":
+        """What was planned ahead, if it was for this key."""
+        return self._planned[1] if self._planned and self._planned[0] == key else None
+
+    def take_spare(self, planner: "Planner") -> ZygoteProcess | None:
+        """The zygote that made the base namespace, for the first who asks.
+
+        Not where it has mounted another template meanwhile: then it ends.
+        """
         spare, self._spare = self._spare, None
+        if spare is not None and spare.mounted not in (None, planner.template):
+            spare.close()
+            return None
         return spare
 
     def close(self) -> None:
@@ -63,7 +81,7 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
 
     Raises HostError, SpecError, SetupError; the caller closes the zygote.
     """
-    from sandbox.supervisor.artifacts import Files  # imports trio, while the zygote starts
+    from sandbox.supervisor.files import Files
 
     is_root = os.geteuid() == 0
     base = zygote.map_ids(_plan_base())

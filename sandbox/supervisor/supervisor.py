@@ -13,7 +13,7 @@ from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
 from sandbox.spec.result import Result
 from sandbox.supervisor import rootfs
-from sandbox.supervisor.artifacts import Files
+from sandbox.supervisor.files import Files
 from sandbox.supervisor.host import time_facts
 from sandbox.supervisor.lifecycle import Caller, Run, not_started
 from sandbox.supervisor.planner import (

@@ -36,7 +36,7 @@ class Template:
     ) -> None:
         """Raises SpecError or HostError: no job of this key can run here."""
         self.key = key
-        self.planner = Planner(job, binds, key.policy, ground.backend)
+        self.planner = ground.planner(key) or Planner(job, binds, key.policy, ground.backend)
         self.is_closed = False
         self._host = _host_state(key)
         self._ground = ground
@@ -49,7 +49,7 @@ class Template:
         """The zygote, started now where there is none. Raises SetupError, ZygoteError, …"""
         async with self._starting:
             if self._zygote is None:
-                spare = self._ground.take_spare()
+                spare = self._ground.take_spare(self.planner)
                 process = spare or ZygoteProcess(base_fd=self._ground.base_fd)
                 zygote = Zygote(process)
                 try:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 
+from sandbox.boundary.channel import LENGTH
 from sandbox.boundary.plan import CollectPlan, LatePlan, SandboxPlan, TemplatePlan, encode
 from sandbox.boundary.report import REPORT_BYTES, STEPS, Kind, Report
 from sandbox.spec.errors import HostError, SetupError, ZygoteError
@@ -34,6 +35,7 @@ class ZygoteProcess:
         where an earlier zygote has made it.
         """
         self._is_reaped = False
+        self.mounted: TemplatePlan | None = None  # what it was told to mount already
         self.socket, theirs = socket.socketpair()
         argv = [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGES]
         argv += [] if owner is None else [str(owner)]
@@ -76,6 +78,16 @@ class ZygoteProcess:
         _refuse_failure(Report.unpack(data), "a user namespace")
         return write_maps(self.pid, base)
 
+    def mount_ahead(self, plan: TemplatePlan) -> None:
+        """Have it mount this template; `Zygote.start` waits for the answer. Raises ZygoteError."""
+        self.socket.settimeout(_ANSWER_SECONDS)
+        data = encode(plan)
+        try:
+            self.socket.sendall(LENGTH.pack(len(data)) + data)
+        except OSError as error:
+            raise ZygoteError(f"the zygote does not answer: {error}") from error
+        self.mounted = plan
+
     def kill(self) -> None:
         """End it at once, whatever it does. Its sandboxes live on, but for those half built."""
         if not self._is_reaped:
@@ -116,7 +128,8 @@ class Zygote:
         if joins:
             report, _ = await self._answer("the base user namespace")
             _refuse_failure(report, "the base user namespace")
-        await self._ask(b"", encode(plan), (), "the template's mounts")
+        data = b"" if self.process.mounted is plan else encode(plan)
+        await self._ask(b"", data, (), "the template's mounts")
 
     async def spawn(self, plan: SandboxPlan, fds: tuple[int, ...]) -> int:
         """Clone a sandbox; the pidfd of its init. fds: as sandbox/inside/init.py says."""
@@ -137,7 +150,8 @@ class Zygote:
             # Not to be cancelled half way: the answer would be taken for that of the next request.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _ANSWER_SECONDS):
                 try:
-                    await self._link.send(order + plan, fds)
+                    if order or plan:  # else it was asked already
+                        await self._link.send(order + plan, fds)
                 except OSError as error:
                     raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error
                 report, handed = await self._answer(what)

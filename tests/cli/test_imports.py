@@ -60,7 +60,7 @@ POLICY = JOB | {"sandbox.spec.constants", "sandbox.spec.policy", "sandbox.spec.r
 # Of the standard library, beside what these import themselves.
 FEW = {"__future__", "collections.abc", "errno"}
 GUESS = FEW | {"difflib", "re"}
-READ = FEW | {"math", "pathlib", "re", "typing", "dataclasses"}
+READ = FEW | {"math", "pathlib", "re", "typing"}
 PARSE = READ | {"tomllib"}
 
 BUDGETS = {

@@ -9,7 +9,6 @@ import resource
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,8 +47,7 @@ try:
 except OSError as error:
     print("errno", error.errno)
 """
-NO_USER_NAMESPACES = replace(
-    ALLOW_ALL,
+NO_USER_NAMESPACES = ALLOW_ALL._replace(
     syscalls=(
         SyscallRule(("unshare",), "EPERM"),
         SyscallRule(tuple(n for n in ALLOW_ALL.syscalls[0].names if n != "unshare"), "allow"),
@@ -155,7 +153,7 @@ def test_a_filter_that_was_never_loaded_is_seen_from_outside(
         return image.replace(b"\xb8" + struct.pack("<I", 317), b"\xb8" + struct.pack("<I", 39))
 
     monkeypatch.setattr(planner, "loader_image", lying)
-    policy = replace(ALLOW_ALL, default_action="ENOSYS")
+    policy = ALLOW_ALL._replace(default_action="ENOSYS")
     with pytest.raises(SetupError, match="step filter failed"):
         attack("print('ran')", tmp_path, policy=policy)
     assert (tmp_path / "output").read_bytes() == b"", "the payload must never have started"

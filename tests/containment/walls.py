@@ -7,7 +7,6 @@ yes) and in the supervisor's last look, so that the attack is all that can tell.
 import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pyseccomp
@@ -115,7 +114,7 @@ ALLOW_ALL = Policy(
 
 
 # Every step has something to do: masked files of /proc, cgroup files.
-SHOWS_ALL = replace(ALLOW_ALL, proc="masked", cgroup_files=True)
+SHOWS_ALL = ALLOW_ALL._replace(proc="masked", cgroup_files=True)
 
 
 @contextmanager
@@ -177,7 +176,7 @@ def attack(
     """Run a Python program as a job; its Result, and what it printed on both streams."""
     output = tmp_path / "output"
     with output.open("wb") as file:
-        job = replace(Job((b"python3", b"-I", b"-S", b"-c", program.encode())), **changes)
+        job = Job((b"python3", b"-I", b"-S", b"-c", program.encode()))._replace(**changes)
         result = run_job(
             job, policy, stdin_fd=None, stdout_fd=file.fileno(), stderr_fd=file.fileno()
         )

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +108,8 @@ async def test_a_job_that_runs_outlives_its_zygote(
     is_warm: bool, tmp_path: Path, leftovers: None
 ) -> None:
     program = "import sys; print('up', flush=True); open('kept', 'w').write(sys.stdin.read())"
-    job = replace(
-        python(program), artifacts=(Artifact(b"/work/kept", tmp_path / "kept"),), limits={"fds": 33}
+    job = python(program)._replace(
+        artifacts=(Artifact(b"/work/kept", tmp_path / "kept"),), limits={"fds": 33}
     )
     held, outcomes = Held(), []
 
@@ -196,7 +195,7 @@ async def test_a_warm_job_whose_init_is_killed_ends_with_an_error(
     moment: str, tmp_path: Path, leftovers: None
 ) -> None:
     """And the next job finds another sandbox."""
-    job = replace(HELD, limits={"disk_bytes": 3 << 20})  # so there is something to fit
+    job = HELD._replace(limits={"disk_bytes": 3 << 20})  # so there is something to fit
     outcomes, held = [], Held()
 
     async def submit() -> None:

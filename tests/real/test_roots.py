@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def test_a_bind_cannot_go_through_a_link_of_the_root(
     assert not Path("/etc/x").exists()
 
 
-WRITABLE = replace(ALLOW_ALL, root="writable")
+WRITABLE = ALLOW_ALL._replace(root="writable")
 
 
 def test_a_writable_root_is_the_jobs_own(tmp_path: Path, leftovers: None) -> None:

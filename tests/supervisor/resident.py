@@ -14,7 +14,7 @@ from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy, limits_for, load_policy
 from sandbox.spec.result import Result
-from sandbox.supervisor.artifacts import Files
+from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
 from sandbox.supervisor.planner import Shape
 from sandbox.supervisor.pool import Budget, Line, Pool

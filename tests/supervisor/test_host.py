@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.supervisor.host import facts, time_facts, sysctl_gaps
+from sandbox.supervisor.host import facts, sysctl_gaps, time_facts
 
 
 def test_facts_that_explain_times_are_this_host_s() -> None:

@@ -32,7 +32,7 @@ from sandbox.supervisor.zygote import Zygote
 
 NATIVE = load_policy("native")
 # Shows a job its own cgroup's files: what is in force, by the kernel's word.
-SHOWN = replace(load_policy("default"), name="shown", cgroup_files=True)
+SHOWN = load_policy("default")._replace(name="shown", cgroup_files=True)
 
 # All that a job can see of itself, but for what differs between any two.
 SHOW = r"""
@@ -107,7 +107,7 @@ class Case(NamedTuple):
 def case(name: str, program: str, verdict: str = "exited", **changes: Any) -> Case:
     stdin = changes.pop("stdin", None)
     limits = {"cpu_seconds": 20.0, "wall_seconds": 20.0} | changes.pop("limits", {})
-    return Case(name, replace(python(program), limits=limits, **changes), verdict, stdin)
+    return Case(name, python(program)._replace(limits=limits, **changes), verdict, stdin)
 
 
 MIB = 1 << 20
@@ -146,7 +146,7 @@ CASES = [
     case("fds", OPEN, limits={"fds": 23}),
     case("more fds", OPEN, limits={"fds": 400}),
     case("violation", KILLED, "violation"),
-    Case("least of all", replace(TRUE, limits=LEAST), "exited"),
+    Case("least of all", TRUE._replace(limits=LEAST), "exited"),
     Case("not found", Job((b"no-such-program",)), None),
     Case("not executable", Job((b"/etc/passwd",)), None),
     case("stdin", "import sys; print(sys.stdin.read())", stdin=b"\0bytes\n" * 20_000),
@@ -189,7 +189,7 @@ def staged(job: Job, tmp_path: Path, way: str) -> Job:
         Artifact(bytes(Path("/work") / name), collected / Path(name).name)
         for name in map(str, job.artifacts)
     )
-    return replace(job, inputs=tuple(inputs), artifacts=wanted)
+    return job._replace(inputs=tuple(inputs), artifacts=wanted)
 
 
 async def pieces(data: bytes):
@@ -202,7 +202,7 @@ async def run_case(here: Resident, one: Case, tmp_path: Path, way: str) -> Way:
         # Parked with limits of its own, which the job's must replace.
         core = {"core": min(os.sched_getaffinity(0))} if "core" in job.limits else {}
         before = {"memory_bytes": 200 * MIB, "processes": 33, "disk_bytes": 5 * MIB, **core}
-        prime = replace(job, command=(b"/usr/bin/true",), limits=before, artifacts=())
+        prime = job._replace(command=(b"/usr/bin/true",), limits=before, artifacts=())
         await here.pool.filled()
         (await here.run(prime, SHOWN)).must_end()
         await here.pool.filled()
@@ -417,7 +417,7 @@ async def test_of_several_parked_the_sound_one_is_used(
 async def test_a_burst_is_served_and_the_budget_held(leftovers: None) -> None:
     count, at_once = 250, 64
     budget = Budget(memory_bytes=5 * SANDBOX_BYTES, least_free_bytes=0)
-    policies = [replace(NATIVE, name=f"of {n}") for n in range(4)]
+    policies = [NATIVE._replace(name=f"of {n}") for n in range(4)]
     chance = random.Random(4)
     codes: list[int | None] = []
 
@@ -447,7 +447,7 @@ async def test_lines_over_the_budget_come_to_rest(room: int) -> None:
     budget = Budget(memory_bytes=room * SANDBOX_BYTES, least_free_bytes=0)
     async with resident(budget) as here:
         for name in ("first", "second", "last"):
-            (await here.run(TRUE, replace(NATIVE, name=name))).must_end()
+            (await here.run(TRUE, NATIVE._replace(name=name))).must_end()
         at_rest = False
 
         async def wait() -> None:
@@ -460,7 +460,7 @@ async def test_lines_over_the_budget_come_to_rest(room: int) -> None:
             await until(lambda: at_rest or here.spy.refills > 20)
             nursery.cancel_scope.cancel()
         assert at_rest, f"{here.spy.refills} refills, and no end"
-        (await here.run(TRUE, replace(NATIVE, name="last"))).must_end()
+        (await here.run(TRUE, NATIVE._replace(name="last"))).must_end()
         assert here.spy.taken, "the line used last has room"
 
 
@@ -491,11 +491,11 @@ async def test_parked_sandboxes_are_dropped_when_memory_gets_short(leftovers: No
 
 def _unknown_syscall(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, type[Exception]]:
     rule = SyscallRule(("no_such_call",), "allow")
-    return TRUE, replace(NATIVE, name="bad", syscalls=(*NATIVE.syscalls, rule)), SpecError
+    return TRUE, NATIVE._replace(name="bad", syscalls=(*NATIVE.syscalls, rule)), SpecError
 
 
 def _unmountable(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, type[Exception]]:
-    return replace(TRUE, cwd=b"/etc/passwd/x"), replace(NATIVE, name="bad"), SetupError
+    return TRUE._replace(cwd=b"/etc/passwd/x"), NATIVE._replace(name="bad"), SetupError
 
 
 def _only_at_refill(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, None]:
@@ -509,11 +509,11 @@ def _only_at_refill(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, None]:
         return await build(template, *args, **keys)
 
     patch.setattr(Template, "build", refuse_all_but_the_first)
-    return TRUE, replace(NATIVE, name="bad"), None
+    return TRUE, NATIVE._replace(name="bad"), None
 
 
 def _too_little_memory(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, type[Exception]]:
-    return replace(TRUE, limits={"memory_bytes": 1 << 17}), replace(NATIVE, name="bad"), SetupError
+    return TRUE._replace(limits={"memory_bytes": 1 << 17}), NATIVE._replace(name="bad"), SetupError
 
 
 @pytest.mark.parametrize(
@@ -533,7 +533,7 @@ async def test_a_line_that_cannot_be_filled_does_not_starve_others(
         tried = here.spy.refills
         assert tried <= 1
         for _ in range(3):
-            await here.parked(1, TRUE, replace(NATIVE, name="good"))
+            await here.parked(1, TRUE, NATIVE._replace(name="good"))
             await here.run(job, policy)
             await here.pool.filled()
         assert len(here.spy.taken) == 2, "the other policy is served warm"
@@ -586,7 +586,7 @@ def _line(here: Resident) -> Line:
 
 @trio_test
 async def test_an_edited_policy_drops_what_was_parked_for_the_old_one(leftovers: None) -> None:
-    edited = replace(NATIVE, environment={**NATIVE.environment, b"EDITED": b"yes"})
+    edited = NATIVE._replace(environment={**NATIVE.environment, b"EDITED": b"yes"})
     job = Job((b"/usr/bin/env",), "native")
     async with resident() as here:
         (old,) = await here.parked(1, job)
@@ -603,7 +603,7 @@ async def test_an_edited_policy_drops_what_was_parked_for_the_old_one(leftovers:
 @pytest.mark.xfail(strict=True, reason="a retired template in use is filled again, never closed")
 @trio_test
 async def test_a_policy_edited_while_its_job_runs_is_forgotten_after_that(leftovers: None) -> None:
-    edited = replace(NATIVE, environment={**NATIVE.environment, b"EDITED": b"yes"})
+    edited = NATIVE._replace(environment={**NATIVE.environment, b"EDITED": b"yes"})
     held = Held()
     async with resident() as here:
         async with trio.open_nursery() as nursery:
@@ -679,7 +679,7 @@ async def test_a_refill_goes_on_beside_one_long_job() -> None:
 async def test_lines_are_not_kept_for_ever() -> None:
     async with resident() as here:
         for number in range(5):
-            (await here.run(replace(TRUE, cwd=b"/work/%d" % number))).must_end()
+            (await here.run(TRUE._replace(cwd=b"/work/%d" % number))).must_end()
         await here.pool.filled()
         for line in here.pool._lines.values():
             line.used_at -= 2 * ROOMY.age_seconds
@@ -706,12 +706,12 @@ def _job_of(phase: Phase, tmp_path: Path) -> Job:
     source = tmp_path / "in"
     source.mkdir()
     (source / "big").write_bytes(bytes(8 << 20))  # more than a socket holds
-    job = replace(HELD, limits={"memory_bytes": 256 << 20})
+    job = HELD._replace(limits={"memory_bytes": 256 << 20})
     if phase.name in ("inputs", "binds"):
         copied = phase.name == "inputs"
-        return replace(job, inputs=(Input(source, b"/work/in", copied=copied),))
+        return job._replace(inputs=(Input(source, b"/work/in", copied=copied),))
     if phase.name == "collect":
-        return replace(job, artifacts=(Artifact(b"/work/none", tmp_path / "none"),))
+        return job._replace(artifacts=(Artifact(b"/work/none", tmp_path / "none"),))
     return job
 
 

@@ -92,18 +92,17 @@ def test_a_reader_that_stops_stops_its_job_and_no_other() -> None:
             first.set()
             await go_on.wait()
 
-        async with resident() as here:
-            async with trio.open_nursery() as nursery:
+        async with resident() as here, trio.open_nursery() as nursery:
 
-                async def slow() -> None:
-                    (await here.run(job, sink=sink)).must_end()
+            async def slow() -> None:
+                (await here.run(job, sink=sink)).must_end()
 
-                nursery.start_soon(slow)
-                await first.wait()
-                for _ in range(3):
-                    (await here.run(TRUE)).must_end()
-                assert seen <= 65536, "nothing is read ahead of a reader that waits"
-                go_on.set()
+            nursery.start_soon(slow)
+            await first.wait()
+            for _ in range(3):
+                (await here.run(TRUE)).must_end()
+            assert seen <= 65536, "nothing is read ahead of a reader that waits"
+            go_on.set()
         return seen
 
     assert trio.run(main) == 5_000_000

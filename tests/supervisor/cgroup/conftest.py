@@ -1,7 +1,6 @@
 """Processes that enter a job's cgroup as a stub does: by writing "0" to fds they were given."""
 
 import contextlib
-import dataclasses
 import itertools
 import os
 import signal
@@ -66,7 +65,7 @@ def create(backend: Backend) -> Iterator[Callable[..., JobCgroup]]:
     jobs: list[JobCgroup] = []
 
     def make(*, disk_apart: bool = False, **changes: Any) -> JobCgroup:
-        limits = dataclasses.replace(LIMITS, **changes)
+        limits = LIMITS._replace(**changes)
         jobs.append(backend.create(f"job{len(jobs)}", limits, disk_apart=disk_apart))
         return jobs[-1]
 

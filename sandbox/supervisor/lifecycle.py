@@ -206,8 +206,10 @@ class Run:
             return await artifacts.receive(destinations, read_fd)
         finally:
             os.close(read_fd)  # a collector that still writes ends by SIGPIPE's error
-            await trio.lowlevel.wait_readable(pidfd)
-            os.close(pidfd)
+            try:
+                await trio.lowlevel.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
 
     def result(self, **context: Mapping[str, Any]) -> Result:
         """Read the counters, which stand still now, and decide. `context`: walls, grades, …"""

@@ -64,7 +64,9 @@ class Line:
     def is_short(self) -> bool:
         """Whether fewer are parked than jobs were lately there at once."""
         self._turn_window()
-        if self.template.is_closed or time.monotonic() < self._retry_at:
+        if self.template.is_retired or self.template.is_closed:
+            return False
+        if time.monotonic() < self._retry_at:
             return False
         return len(self.idle) < max(self._peaks)
 
@@ -121,8 +123,7 @@ class Pool:
             line.in_use -= 1
             self._busy -= 1
             self._moved_at = trio.current_time()
-            self._filled = trio.Event()
-            self._wake.set()
+            self._change()
 
     def take(self, line: Line) -> Sandbox | None:
         """A parked sandbox that still is what it was when it was verified, or None."""
@@ -138,6 +139,7 @@ class Pool:
         for (owner, _), line in self._lines.items():
             if template is None or owner is template:
                 self._empty(line)
+        self._change()
         self._lines = {key: line for key, line in self._lines.items() if not key[0].is_closed}
 
     def is_used(self, template: Template) -> bool:
@@ -155,12 +157,13 @@ class Pool:
         while True:
             self._wake = trio.Event()
             if self._is_memory_short():
-                self.drop()
+                for line in self._lines.values():
+                    self._empty(line)
             else:
                 self._retire()
                 await self._refill()
             self._filled.set()
-            with trio.move_on_after(_LOOK_SECONDS if self._count() else float("inf")):
+            with trio.move_on_after(_LOOK_SECONDS if self._lines else float("inf")):
                 await self._wake.wait()
 
     async def _refill(self) -> None:
@@ -169,10 +172,16 @@ class Pool:
                 return
             if self._is_quiet():
                 await line.refill()
-                if line.template.is_closed:
+                if line.template.is_retired or line.template.is_closed:
                     self._empty(line)
             else:
                 await trio.sleep(_QUIET_SECONDS / 10)
+
+    def _change(self) -> None:
+        """There may be something to refill."""
+        if self._filled.is_set():  # else somebody may wait for this one
+            self._filled = trio.Event()
+        self._wake.set()
 
     def _is_quiet(self) -> bool:
         """Whether a core is free for this: a refill beside short jobs doubles their latency."""
@@ -187,7 +196,7 @@ class Pool:
     def _make_room(self, line: Line) -> bool:
         """Drop one of the line that was not used for longest, if that is another one."""
         oldest = next((x for x in reversed(self._by_use()) if x.idle), None)
-        if oldest is None or oldest is line:
+        if oldest is None or oldest.used_at >= line.used_at:
             return False
         self._dispose(oldest.idle.popleft())
         return True
@@ -199,6 +208,11 @@ class Pool:
                 self._dispose(line.idle.popleft())
             if now - line.used_at > self._budget.age_seconds:
                 self._empty(line)
+        self._lines = {
+            key: line
+            for key, line in self._lines.items()
+            if line.in_use or now - line.used_at <= self._budget.age_seconds
+        }
 
     def _empty(self, line: Line) -> None:
         while line.idle:

@@ -78,6 +78,8 @@ class Supervisor:
             return await self._run(job, policy, limits, files, caller)
         except BaseExceptionGroup as group:
             raise _first(group) from group
+        finally:
+            self._close_retired()  # when the job uses its template no more
 
     def close(self) -> None:
         """Drop what is parked and end the zygotes, some time later."""
@@ -120,7 +122,6 @@ class Supervisor:
             finally:
                 if sandbox is not None:
                     self._dispose(sandbox)
-                self._close_retired()
 
     def _identity(self, sandbox: Sandbox | None) -> dict[str, Any]:
         lease = sandbox and sandbox.lease
@@ -156,6 +157,7 @@ class Supervisor:
     def _retire(self, template: Template) -> None:
         self._templates.remove(template)
         self._retired.append(template)
+        template.is_retired = True
         self.pool.drop(template)
         self._close_retired()
 

@@ -3,7 +3,8 @@
 import contextlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import trio
 
@@ -19,6 +20,7 @@ from sandbox.supervisor.zygote import Zygote, ZygoteProcess
 __all__ = ["Template"]
 
 _TRIES = 3  # of a sandbox whose zygote dies meanwhile
+_Answer = TypeVar("_Answer")
 _names = itertools.count(1)  # of cgroups: unique in this process
 
 
@@ -37,6 +39,7 @@ class Template:
         """Raises SpecError or HostError: no job of this key can run here."""
         self.key = key
         self.planner = ground.planner(key) or Planner(job, binds, key.policy, ground.backend)
+        self.is_retired = False  # for the jobs that it has, and no others
         self.is_closed = False
         self._host = _host_state(key)
         self._ground = ground
@@ -48,7 +51,7 @@ class Template:
     async def zygote(self) -> Zygote:
         """The zygote, started now where there is none. Raises SetupError, ZygoteError, …"""
         async with self._starting:
-            if self._zygote is None:
+            if self._zygote is None or self._zygote.is_dead:
                 spare = self._ground.take_spare(self.planner)
                 process = spare or ZygoteProcess(base_fd=self._ground.base_fd)
                 zygote = Zygote(process)
@@ -74,7 +77,7 @@ class Template:
             except BaseException as error:
                 await sandbox.dispose()
                 # A sandbox dies with its zygote while it is built. No job has seen either.
-                if not (left and isinstance(error, SandboxError) and zygote.process.is_dead()):
+                if not (left and isinstance(error, SandboxError) and zygote.is_dead):
                     raise
         raise AssertionError  # the last try has raised
 
@@ -84,17 +87,28 @@ class Template:
 
     async def open_binds(self, plan: LatePlan) -> list[int]:
         """See `Zygote.open_binds`."""
-        return await (await self.zygote()).open_binds(plan)
+        return await self._ask(lambda zygote: zygote.open_binds(plan))
 
     async def collect(self, plan: CollectPlan, fds: tuple[int, ...]) -> int:
         """See `Zygote.collect`. Any zygote can, not only the one that the sandbox came from."""
-        return await (await self.zygote()).collect(plan, fds)
+        return await self._ask(lambda zygote: zygote.collect(plan, fds))
 
     def close(self) -> None:
         """End the zygote, some time later, and start no other: no job uses it any more."""
         self.is_closed = True
         if self._zygote is not None:
             self._zygote.process.kill()
+
+    async def _ask(self, request: Callable[[Zygote], Awaitable[_Answer]]) -> _Answer:
+        """Ask the zygote, or the next one where that dies meanwhile."""
+        for left in reversed(range(_TRIES)):
+            zygote = await self.zygote()
+            try:
+                return await request(zygote)
+            except SandboxError:
+                if not (left and zygote.is_dead):
+                    raise
+        raise AssertionError  # the last try has raised
 
     def _prepare(self, shape: Shape, limits: Limits, disk_apart: bool) -> Sandbox:
         with contextlib.ExitStack() as undo:
@@ -122,11 +136,12 @@ class Template:
                 await trio.lowlevel.wait_readable(pidfd)
             finally:
                 os.close(pidfd)
-                zygote.process.close()
-                self._zygote = None
-        if not self.is_closed:
+                await zygote.close()
+                if self._zygote is zygote:
+                    self._zygote = None
+        if not (self.is_closed or self.is_retired):
             self._zygote_died(self)
-            with contextlib.suppress(SandboxError):  # whoever needs one will be told
+            with contextlib.suppress(SandboxError, OSError):  # whoever needs one will be told
                 await self.zygote()
 
 

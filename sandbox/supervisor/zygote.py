@@ -117,6 +117,7 @@ class Zygote:
         from sandbox.supervisor.link import Link
 
         self.process = process
+        self._is_lost = False  # its end of the link is closed, though it may not be a zombie yet
         self._link: Link = Link(process.socket)
         self._turn = trio.Lock()
 
@@ -130,6 +131,18 @@ class Zygote:
             _refuse_failure(report, "the base user namespace")
         data = b"" if self.process.mounted is plan else encode(plan)
         await self._ask(b"", data, (), "the template's mounts")
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it answers no more."""
+        return self._is_lost or self.process.is_dead()
+
+    async def close(self) -> None:
+        """End and reap it, and close our end once nobody waits there any more."""
+        self._is_lost = True
+        self.process.kill()
+        async with self._turn:  # whoever has it sees the end of the link
+            self.process.close()
 
     async def spawn(self, plan: SandboxPlan, fds: tuple[int, ...]) -> int:
         """Clone a sandbox; the pidfd of its init. fds: as sandbox/inside/init.py says."""
@@ -147,22 +160,27 @@ class Zygote:
         import trio
 
         async with self._turn:
+            if self._is_lost:
+                raise ZygoteError(f"the zygote died before it had done {what}")
             # Not to be cancelled half way: the answer would be taken for that of the next request.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _ANSWER_SECONDS):
                 try:
                     if order or plan:  # else it was asked already
                         await self._link.send(order + plan, fds)
                 except OSError as error:
+                    self._is_lost = True
                     raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error
                 report, handed = await self._answer(what)
                 _refuse_failure(report, what)
                 return handed
+            self._is_lost = True
             self.process.kill()
             raise ZygoteError(f"the zygote did not answer for {_ANSWER_SECONDS} s, and was killed")
 
     async def _answer(self, what: str) -> tuple[Report, list[int]]:
         answer = await self._link.receive()
         if answer is None:
+            self._is_lost = True
             raise ZygoteError(f"the zygote died before it had done {what}; the job was not started")
         return answer
 

@@ -49,12 +49,6 @@ async def test_what_is_parked_goes_with_its_zygote(leftovers: None) -> None:
         assert here.spy.taken[-1] not in parked
 
 
-# Not strict: which task the kernel's events wake first is chance.
-@pytest.mark.xfail(
-    strict=False,
-    reason="the dead zygote's socket is closed under those that wait for its answer, and its end "
-    "is seen before it counts as dead",
-)
 @pytest.mark.parametrize("is_stopped", [True, False], ids=["waiting", "working"])
 @trio_test
 async def test_jobs_that_are_built_are_built_elsewhere(
@@ -148,14 +142,12 @@ def _before(name: str, owner: type, here: Resident, patch: pytest.MonkeyPatch) -
     return killed
 
 
-# Not strict: sometimes the supervisor notices in time.
-NOT_ASKED_AGAIN = pytest.mark.xfail(strict=False, reason="no other zygote is asked for this")
 STEPS = [
     pytest.param(Template, "build", id="build"),
     pytest.param(Zygote, "spawn", id="spawn"),
-    pytest.param(Template, "open_binds", id="binds", marks=NOT_ASKED_AGAIN),
+    pytest.param(Template, "open_binds", id="binds"),
     pytest.param(Sandbox, "execute", id="execute"),
-    pytest.param(Run, "collect", id="collect", marks=NOT_ASKED_AGAIN),
+    pytest.param(Run, "collect", id="collect"),
 ]
 
 

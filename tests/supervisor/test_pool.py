@@ -437,10 +437,6 @@ async def test_a_burst_is_served_and_the_budget_held(leftovers: None) -> None:
         assert len(here.spy.taken) >= 4, "what was parked was used"
 
 
-THRASH = "two lines that want more than the budget evict each other's for ever"
-
-
-@pytest.mark.xfail(strict=True, reason=THRASH)
 @pytest.mark.parametrize("room", [1, 2])
 @trio_test
 async def test_lines_over_the_budget_come_to_rest(room: int) -> None:
@@ -600,7 +596,6 @@ async def test_an_edited_policy_drops_what_was_parked_for_the_old_one(leftovers:
         assert len(here.spy.taken) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a retired template in use is filled again, never closed")
 @trio_test
 async def test_a_policy_edited_while_its_job_runs_is_forgotten_after_that(leftovers: None) -> None:
     edited = NATIVE._replace(environment={**NATIVE.environment, b"EDITED": b"yes"})
@@ -674,7 +669,6 @@ async def test_a_refill_goes_on_beside_one_long_job() -> None:
             held.end.set()
 
 
-@pytest.mark.xfail(strict=True, reason="a line is kept for every cwd that a job ever had")
 @trio_test
 async def test_lines_are_not_kept_for_ever() -> None:
     async with resident() as here:
@@ -763,11 +757,8 @@ async def _at_rest(here: Resident) -> None:
 @pytest.mark.parametrize("how", ["caller", "task"])
 @trio_test
 async def test_a_caller_may_leave_at_any_time(
-    how: str, phase: Phase, tmp_path: Path, request: pytest.FixtureRequest, leftovers: None
+    how: str, phase: Phase, tmp_path: Path, leftovers: None
 ) -> None:
-    if (how, phase.name) == ("task", "collect"):
-        reason = "the collector's pidfd is not closed"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     job = _job_of(phase, tmp_path)
     fds = []
     async with resident() as here:
@@ -810,3 +801,13 @@ async def test_a_caller_may_leave_at_any_time(
 def _places(here: Resident) -> int:
     """The hierarchies that a job is in, where no core is asked for."""
     return len([path for path in here.ground.backend.path.split() if "cpuset" not in path])
+
+
+@trio_test
+async def test_what_was_dropped_is_parked_again(leftovers: None) -> None:
+    async with resident() as here:
+        dropped = await here.parked()
+        here.pool.drop()
+        assert not here.idle, "control: they are dropped"
+        await here.pool.filled()
+        assert here.idle and not set(dropped) & set(here.idle)

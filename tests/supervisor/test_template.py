@@ -1,6 +1,5 @@
 """Templates: a root that has changed is mounted anew, and no more stay up than are used."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ def test_the_least_used_template_is_closed(
     monkeypatch.setattr(supervisor, "_MOST_TEMPLATES", 2)
 
     async def main() -> None:
-        policies = [replace(NATIVE, name=f"native-{number}") for number in range(4)]
+        policies = [NATIVE._replace(name=f"native-{number}") for number in range(4)]
         async with resident() as here:
             for policy in policies:
                 (await here.run(TRUE, policy)).must_end()

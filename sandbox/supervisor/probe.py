@@ -20,11 +20,14 @@ class Seen:
 
     def __init__(self, pid: int) -> None:
         """Raises OSError: there is no such process."""
-        self._fds = [
-            os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-            for name in ("status", "cgroup")
-        ]
-        self.status, self.cgroups = self._look()
+        self._fds: list[int] = []
+        try:
+            for name in ("status", "cgroup"):
+                self._fds.append(os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC))
+            self.status, self.cgroups = self._look()
+        except OSError:
+            self.close()
+            raise
 
     def still_holds(self) -> bool:
         """Whether the kernel says the very same once more; False also when the stub is gone."""
@@ -45,15 +48,11 @@ class Seen:
 
 
 def check_stub(pid: int, host_uid: int, cgroup: JobCgroup, *, has_time: bool) -> Seen:
-    """What /proc/PID shows. Raises SetupError naming the first wall that it does not show."""
-    try:
-        seen = Seen(pid)
-        names = (*_NAMESPACES, "time") if has_time else _NAMESPACES
-        shared = [name for name in names if os.readlink(f"/proc/{pid}/ns/{name}") == _own(name)]
-    except OSError as error:
-        raise SetupError(
-            f"the stub cannot be looked at: {error.strerror}; the payload was never started"
-        ) from error
+    """What /proc/PID shows. Raises SetupError naming the first wall that it does not show; OSError:
+    it cannot be looked at, or is dead."""
+    names = (*_NAMESPACES, "time") if has_time else _NAMESPACES
+    shared = [name for name in names if os.readlink(f"/proc/{pid}/ns/{name}") == _own(name)]
+    seen = Seen(pid)
     lines = seen.status.decode().splitlines()
     fields = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
     checks = {

@@ -1,6 +1,7 @@
 """One sandbox as the supervisor holds it: from the clone to the last byte of its cgroup."""
 
 import contextlib
+import errno
 import os
 import resource
 import select
@@ -25,6 +26,7 @@ from sandbox.supervisor.zygote import Zygote
 __all__ = ["Sandbox"]
 
 _DESTROY_SECONDS = 30  # a task in state D outlives SIGKILL; its cgroup then stays for the sweep
+_INIT_DIED = "the sandbox's init died; the payload was never started"
 _BINDS_A_MESSAGE = 200  # of SCM_MAX_FD, unix(7)
 
 
@@ -127,9 +129,7 @@ class Sandbox:
                 resource.prlimit(pid, number) == (soft, hard) for number, soft, hard in rlimits
             ) and (not affinity or os.sched_getaffinity(pid) == set(affinity))
         except OSError as error:
-            raise SetupError(
-                f"step rlimits failed: {error.strerror}; the payload was never started"
-            ) from error
+            raise _failure("step rlimits failed", error) from error
         if not holds:
             raise SetupError(
                 "step rlimits failed: the kernel does not show the wall; "
@@ -249,14 +249,14 @@ class Sandbox:
             try:
                 self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
             except OSError as error:
-                raise SetupError(
-                    f"step filter: its listener could not be taken: {error.strerror}; "
-                    "the payload was never started"
-                ) from error
+                raise _failure("step filter: its listener could not be taken", error) from error
             self.events.register(self.listener_fd, select.EPOLLIN)
         uid = self.lease.host_uid if self.lease else os.getuid()
         has_time = self.plan.time_offsets is not None
-        self._seen = check_stub(self._stub_pid, uid, self.cgroup, has_time=has_time)
+        try:
+            self._seen = check_stub(self._stub_pid, uid, self.cgroup, has_time=has_time)
+        except OSError as error:
+            raise _failure("the stub cannot be looked at", error) from error
         self.cgroup.begin()
 
     async def _attach(
@@ -286,9 +286,7 @@ class Sandbox:
                 answer = await self._control.receive()
                 report = answer and answer[0]
         if report is None or report.kind != Kind.FAILED:
-            return self._out_of_memory() or ZygoteError(
-                "the sandbox's init died; the payload was never started"
-            )
+            return self._out_of_memory() or ZygoteError(_INIT_DIED)
         return _step_failure(report)
 
     def _out_of_memory(self) -> SetupError | None:
@@ -298,6 +296,12 @@ class Sandbox:
                 "the memory limit is too small to start the job in; the payload was never started"
             )
         return None
+
+
+def _failure(what: str, error: OSError) -> SetupError | ZygoteError:
+    if error.errno in (errno.ESRCH, errno.ENOENT):  # it was there a moment ago
+        return ZygoteError(_INIT_DIED)
+    return SetupError(f"{what}: {error.strerror}; the payload was never started")
 
 
 def _step_failure(report: Report) -> SetupError:

@@ -18,7 +18,7 @@ from trio.testing import trio_test
 from sandbox.kernel.processes import pidfd_send_signal
 from sandbox.spec.errors import ZygoteError
 from sandbox.spec.job import Artifact, Input, Job
-from sandbox.supervisor import zygote
+from sandbox.supervisor import sandbox, zygote
 from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.lifecycle import Run
 from sandbox.supervisor.sandbox import Sandbox
@@ -277,3 +277,26 @@ async def test_nothing_outlives_a_killed_supervisor_with_sandboxes_parked(leftov
 def test_nothing_outlives_a_supervisor_that_is_interrupted(leftovers: None) -> None:
     pids = _killed_supervisor(lambda runner: runner.send_signal(signal.SIGINT))
     assert_all_end(pids)
+
+
+@trio_test
+async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(leftovers: None) -> None:
+    async with resident(None) as here:
+        (await here.run(TRUE)).must_end()
+        await until(lambda: not here.cgroups())
+        fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        for step in ("pidfd_getfd", "check_stub"):
+            look = getattr(sandbox, step)
+
+            def kill_first(*args: Any, look: Any = look, **options: Any) -> Any:
+                inside = list(descendants(here.zygote().pid))
+                os.kill(min(inside), signal.SIGKILL)  # init, and with it the stub
+                assert_all_end(inside)
+                return look(*args, **options)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sandbox, step, kill_first)
+                outcome = await here.run(TRUE)
+            assert isinstance(outcome.error, ZygoteError), outcome
+            await until(lambda: not here.cgroups())
+            assert len(os.listdir("/proc/self/fd")) == fds, step  # noqa: PTH208

@@ -20,12 +20,6 @@ class Channel:
     def __init__(self, fd: int) -> None:
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fileno=fd)
 
-    @classmethod
-    def pair(cls) -> tuple[Channel, Channel]:
-        """Two connected ends, both close-on-exec."""
-        one, other = _socket.socketpair()
-        return cls(one.detach()), cls(other.detach())
-
     def fileno(self) -> int:
         """The fd, for poll."""
         return self._socket.fileno()

@@ -52,7 +52,6 @@ class Sandbox:
     def __init__(self, birth: Birth) -> None:
         self.plan = birth.plan
         self.outside = birth.namespaces
-        self.lease_fd = birth.lease_fd
         self.control = Channel(birth.control_fd)
         self.parked = Channel(birth.parked_fd)
         self.payload_cgroup_ns_fd = -1

@@ -6,7 +6,7 @@ import os
 
 from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind, write_all
 
-__all__ = ["read_exactly", "write_inputs"]
+__all__ = ["write_inputs"]
 
 _PIECE_BYTES = 1 << 18
 
@@ -16,8 +16,8 @@ def write_inputs(fd: int) -> None:
 
     Raises OSError: ENOSPC, the disk limit is smaller than the inputs. EOFError: it was cut off.
     """
-    while (entry := Entry.unpack(read_exactly(fd, HEADER_BYTES))).kind != EntryKind.END:
-        name = read_exactly(fd, entry.name_bytes)
+    while (entry := Entry.unpack(_read_exactly(fd, HEADER_BYTES))).kind != EntryKind.END:
+        name = _read_exactly(fd, entry.name_bytes)
         if entry.kind == EntryKind.DIRECTORY:
             os.makedirs(name, exist_ok=True)
             continue
@@ -26,15 +26,15 @@ def write_inputs(fd: int) -> None:
         out_fd = os.open(name, flags, entry.mode)
         left = entry.size
         while left:
-            piece = read_exactly(fd, min(left, _PIECE_BYTES))
+            piece = _read_exactly(fd, min(left, _PIECE_BYTES))
             write_all(out_fd, piece)
             left -= len(piece)
         os.fchmod(out_fd, entry.mode)  # the umask does not count: it is the caller's file
         os.close(out_fd)
 
 
-def read_exactly(fd: int, count: int) -> bytes:
-    """So many bytes of a stream, by read(2) alone. EOFError: it ended before."""
+def _read_exactly(fd: int, count: int) -> bytes:
+    """So many bytes of a stream. EOFError: it ended before."""
     pieces = []
     while count:
         pieces.append(os.read(fd, count))

@@ -15,7 +15,6 @@ _NUMBERS = {
     "pidfd_send_signal": 424,
     "open_tree": 428,
     "move_mount": 429,
-    "pidfd_open": 434,
     "clone3": 435,
     "close_range": 436,
     "openat2": 437,

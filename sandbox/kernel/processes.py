@@ -23,7 +23,6 @@ __all__ = [
     "PR_GET_DUMPABLE",
     "PR_GET_NO_NEW_PRIVS",
     "PR_SET_DUMPABLE",
-    "PR_SET_NAME",
     "PR_SET_NO_NEW_PRIVS",
     "PR_SET_PDEATHSIG",
     "PR_SET_SECUREBITS",
@@ -32,7 +31,6 @@ __all__ = [
     "clone3",
     "close_range",
     "pidfd_getfd",
-    "pidfd_open",
     "pidfd_send_signal",
     "prctl",
     "sethostname",
@@ -48,7 +46,7 @@ CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 _CLONE_PIDFD, _CLONE_INTO_CGROUP = 0x1000, 0x200000000
 CAP_SYS_ADMIN = 21
 # <linux/prctl.h>
-PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME = 1, 3, 4, 15
+PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE = 1, 3, 4
 PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 24, 28, 38, 39
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -126,11 +124,6 @@ def capget() -> tuple[int, int, int]:
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """Close every fd from `first` to `last`. close_range(2), Linux 5.9."""
     syscall("close_range", first, last, 0)
-
-
-def pidfd_open(pid: int) -> int:
-    """A close-on-exec fd of a process, readable when it has ended. pidfd_open(2), Linux 5.3."""
-    return syscall("pidfd_open", pid, 0)
 
 
 def pidfd_send_signal(pidfd: int, signal: int) -> None:

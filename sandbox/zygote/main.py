@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 
+from sandbox.boundary.archive import write_all
 from sandbox.boundary.channel import Channel
 from sandbox.boundary.plan import Bind, CollectPlan, LatePlan, SandboxPlan, TemplatePlan, decode
 from sandbox.boundary.report import Kind, Report, Step
@@ -141,7 +142,7 @@ def _keep_program(image: bytes) -> int:
         fd = os.memfd_create("loader", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_EXEC)
     except OSError:  # EINVAL: before Linux 6.3 there was no need to say so
         fd = os.memfd_create("loader", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(fd, image)
+    write_all(fd, image)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     return fd
 

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 from containment.walls import ALLOW_ALL, STEPS, attack
 
-from sandbox.kernel.processes import pidfd_open
-
 TESTS = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 60
 
@@ -85,7 +83,7 @@ def wait_until_hung(runner: subprocess.Popen) -> dict[int, str]:
 def assert_all_end(pids: list[int]) -> None:
     for pid in pids:
         try:
-            fd = pidfd_open(pid)
+            fd = os.pidfd_open(pid)
         except OSError:
             continue  # it is gone
         with os.fdopen(fd, "rb"):

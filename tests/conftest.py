@@ -61,6 +61,14 @@ def compile_c(tmp_path: Path) -> Callable[..., Path]:
     return compile_source
 
 
+@pytest.fixture(scope="module")
+def nothing_kept() -> Iterator[None]:
+    """Filters are compiled here and now; the cache of whoever runs the tests is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", "/nowhere")
+        yield
+
+
 @pytest.fixture
 def leftovers() -> Iterator[None]:
     """After the test: no process of a leased id, no cgroup, no mount, no file but the leases."""

@@ -47,8 +47,11 @@ def load(key: bytes) -> bytes | None:
 def store(key: bytes, program: bytes) -> None:
     """Keep `program` under `key`, whole or not at all, if there is a place that only we can write.
 
-    That is sandbox/filters in $XDG_CACHE_HOME, or in .cache of $HOME.
+    That is sandbox/filters in $XDG_CACHE_HOME, or in .cache of $HOME. What is larger than any
+    filter is not kept: `load` would not read it.
     """
+    if len(program) > _MOST_BYTES - _DIGEST_BYTES:
+        return
     with contextlib.suppress(OSError), _directory(create=True) as directory_fd:
         _make_room(directory_fd)
         draft = f"{key.hex()}.{os.urandom(8).hex()}"

@@ -44,6 +44,13 @@ def test_what_is_stored_is_loaded_and_readable_to_nobody_else(filters: Path) -> 
     assert all(path.stat().st_mode & 0o777 == 0o700 for path in (filters, *filters.parents[:2]))
 
 
+def test_what_would_not_be_loaded_is_not_stored(filters: Path) -> None:
+    store(OTHER, bytes(4096 * 8))  # the kernel takes no larger filter
+    assert load(OTHER) == bytes(4096 * 8)
+    store(KEY, bytes(4096 * 8 + 1))
+    assert load(KEY) == PROGRAM, "what was there stays"
+
+
 def test_a_cache_directory_of_the_environment_comes_first(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from supervisor.bpf import KILL_PROCESS, Call, run
 from sandbox.spec.policy import ArgumentCheck, Policy, SyscallRule, load_policy, policy_names
 from sandbox.supervisor.seccomp import compile_filter
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 ALLOW, NOTIFY = 0x7FFF0000, 0x7FC00000
 KILL_BY_RULE = 0x7FF07777  # SECCOMP_RET_TRACE stands for it: libseccomp takes no notifying default
 X86_64, AARCH64, I386, ARM = 0xC000003E, 0xC00000B7, 0x40000003, 0x40000028
@@ -21,14 +23,6 @@ ALL_BITS, LOW_BITS, X32_BIT = (1 << 64) - 1, (1 << 32) - 1, 1 << 30
 NUMBERS = range(1024)
 BOUNDARIES = (1024, 2047, 4096, X32_BIT - 1, X32_BIT, (1 << 31) - 1, 1 << 31, LOW_BITS - 1)
 ARCHES = pytest.mark.parametrize("arch", [X86_64, AARCH64], ids=["x86_64", "aarch64"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nothing_kept() -> Iterator[None]:
-    """Compile here and now, and leave the cache of whoever runs the tests alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", "/nowhere")
-        yield
 
 
 def word(action: str) -> int:

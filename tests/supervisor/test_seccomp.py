@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pyseccomp
 import pytest
@@ -27,20 +27,14 @@ from sandbox.supervisor.seccomp import (
     syscall_name,
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 ALLOW, NOTIFY = 0x7FFF0000, 0x7FC00000
 EPERM, ENOSYS = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
 ALL_BITS = (1 << 64) - 1
 I386, X32_BIT = 0x40000003, 0x40000000
 HIGH = 1 << 32
 NEEDED = SyscallRule(REQUIRED, "allow")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nothing_kept() -> Iterator[None]:
-    """Compile here and now, and leave the cache of whoever runs the tests alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", "/nowhere")
-        yield
 
 
 def number(name: str) -> int:

@@ -55,11 +55,10 @@ async def resident(job: Job, *, warm: int = 0) -> AsyncIterator[Resident]:
     """
     with ExitStack() as stack:
         process = start_zygote()
-        closing = stack.enter_context(ExitStack())
         stack.callback(process.close)
         ground, files = take_ground(process, job)
-        closing.callback(ground.close)
-        closing.callback(files.close)
+        stack.callback(ground.close)
+        stack.callback(files.close)
         budget = Budget(memory_bytes=warm * SANDBOX_BYTES) if warm else None
         async with open_supervisor(ground, budget) as supervisor:
             yield Resident(job, supervisor, files, process.pid)

@@ -42,7 +42,6 @@ def run_job(
 
     with contextlib.ExitStack() as held:
         process = start_zygote()
-        closing = held.enter_context(contextlib.ExitStack())
         held.callback(process.close)
         # Its interpreter starts while ours imports this, and it mounts while ours imports trio.
         import ssl  # noqa: F401  # the largest part of trio that is not its own
@@ -51,7 +50,7 @@ def run_job(
         from sandbox.supervisor.ahead import plan_ahead
 
         ground, files = take_ground(process, job)
-        closing.callback(ground.close)  # when the zygote has left it
+        held.callback(ground.close)
         held.callback(files.close)
         plan_ahead(ground, job, policy)
         import trio
@@ -86,13 +85,12 @@ def _run(main: Callable[[], Awaitable[Result]]) -> Result:
     """Run `main`; of several failures at once, raise the first: the others follow from it."""
     import trio
 
+    from sandbox.supervisor.supervisor import first_failure
+
     try:
         return trio.run(main)
     except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from group
+        raise first_failure(group) from group
 
 
 def parse_kept(text: bytes) -> dict[str, Any]:

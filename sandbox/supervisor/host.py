@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sandbox.kernel.confinement import landlock_abi
-from sandbox.supervisor.cgroup.files import cgroup_mounts
+from sandbox.supervisor.cgroup.bandwidth import CORES
+from sandbox.supervisor.cgroup.files import cgroup_mounts, read
 
 __all__ = ["HostFacts", "TimeFacts", "facts", "sysctl_gaps", "time_facts"]
 
@@ -78,9 +79,7 @@ def facts() -> HostFacts:
         abi = 0
     values = {name: _sysctl(name) for name in _FORBIDDING}
     return HostFacts(
-        kernel=os.uname().release,
-        machine=os.uname().machine,
-        cores=os.cpu_count() or 1,
+        **_lasting_facts(),
         governor=_governor(),
         cgroups=f"v{min(versions)}" if versions else "none",
         landlock_abi=abi,
@@ -112,7 +111,7 @@ def sysctl_gaps(sysctls: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 def _steal_seconds() -> float:
-    """Time that the hypervisor took, of all cores, in ticks; looked up ten times a second."""
+    """Time that the hypervisor took, of all cores together; looked up ten times a second."""
     global _steal
     now = time.monotonic()
     if now - _steal[0] > _STEAL_SECONDS:
@@ -122,18 +121,14 @@ def _steal_seconds() -> float:
 
 def _read_steal_seconds() -> float:
     # proc_stat(5): the eighth number of the first line, over all cores.
-    fd = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fields = os.read(fd, 256).split(b"\n", 1)[0].split()
-    finally:
-        os.close(fd)
+    fields = read("/proc/stat").split(b"\n", 1)[0].split()
     return int(fields[8]) / _TICKS if len(fields) > 8 else 0.0
 
 
 @functools.cache
 def _lasting_facts() -> Mapping[str, Any]:
     name = os.uname()
-    return {"kernel": name.release, "machine": name.machine, "cores": os.cpu_count()}
+    return {"kernel": name.release, "machine": name.machine, "cores": CORES}
 
 
 @functools.cache
@@ -144,11 +139,7 @@ def _has_governor() -> bool:
 def _governor() -> str | None:
     if not _has_governor():
         return None
-    fd = os.open(_GOVERNOR, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 64).decode().strip()
-    finally:
-        os.close(fd)
+    return read(_GOVERNOR).decode().strip()
 
 
 def _sysctl(name: str) -> int | None:

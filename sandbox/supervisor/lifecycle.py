@@ -16,6 +16,7 @@ from sandbox.spec.errors import ZygoteError
 from sandbox.spec.limits import Limits
 from sandbox.spec.result import Result
 from sandbox.supervisor import artifacts, seccomp
+from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.ending import Ending
 from sandbox.supervisor.rootfs import INSIDE_ID
 from sandbox.supervisor.sandbox import Sandbox
@@ -32,7 +33,6 @@ __all__ = ["Caller", "Cancellation", "Run", "not_started"]
 _LOOK_SECONDS = 0.1  # the longest time between two looks at what is only sampled
 _LEAST_LOOK_SECONDS = 0.002  # so a job's CPU time is seen at most about this late, on an idle host
 _DRAIN_SECONDS = 10  # for init to kill and reap all; then init itself is killed
-_CORES = os.cpu_count() or 1
 _END_OF_FILE = b"\x04"  # VEOF of a new terminal, termios(3)
 _IDLE_CPU_SECONDS = 0.001  # less progress between two looks than this is none
 
@@ -112,7 +112,6 @@ class Run:
         self._look_at = float("inf")
         self._drain_at: float | None = None  # no end of the job has begun
         self._failure: Exception | None = None
-        self._has_leftovers = False
         self._unread: dict[int, str] = {}  # outputs that nobody has read from yet
         self._started_at = trio.current_time()
 
@@ -274,6 +273,7 @@ class Run:
         self._stdin_bytes += count
 
     def _hear_init(self) -> None:
+        has_exited = False
         for report in self._sandbox.reports():
             if report is None:
                 self._failure = ZygoteError(
@@ -283,14 +283,13 @@ class Run:
                 self._is_empty = True
             elif report.kind == Kind.EXITED and report.third:
                 self._ending.exited(signaled=bool(report.first), status=report.second)
-                # What it left behind may hold its streams open, and must not outlive it.
-                self._has_leftovers = True
+                has_exited = True
             elif report.kind == Kind.EXITED:
                 self._failure = self._sandbox.never_executed()
         if self._is_empty and not self._ending.over.is_set() and self._failure is None:
             self._failure = ZygoteError("the payload's end was not told; its result is lost")
-        if self._has_leftovers and not self._is_empty:
-            self._has_leftovers = False
+        if has_exited and not self._is_empty:
+            # What it left behind may hold its streams open, and must not outlive it.
             self._sandbox.kill_payload()
 
     def _hear_filter(self, listener_fd: int) -> None:
@@ -352,7 +351,7 @@ class Run:
         if limits.cpu_seconds is not None:
             left = limits.cpu_seconds + limits.extra_seconds - used
             # It cannot use more than this many seconds in less time than that.
-            cores = min(limits.cpus, _CORES)
+            cores = min(limits.cpus, CORES)
             pause = min(pause, max(left / cores, _LEAST_LOOK_SECONDS))
         self._look_at = trio.current_time() + pause
 

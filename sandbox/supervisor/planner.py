@@ -19,6 +19,7 @@ from sandbox.spec.limits import GRADES, Limits
 from sandbox.spec.policy import Policy
 from sandbox.supervisor import landlock, rootfs, seccomp
 from sandbox.supervisor.cgroup import Backend, JobCgroup
+from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.identity import Lease
 
 __all__ = [
@@ -44,7 +45,6 @@ _NAMESPACES = (
     | flags.CLONE_NEWUTS
 )
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_CORES = os.cpu_count() or 1
 _MEMLOCK_BYTES = 8 << 20
 _STACK_BYTES = 8 << 20
 _WALLS = ("identity", "view", "processes", "network", "ipc", "uts", "cgroup", "syscalls", "quotas")
@@ -76,9 +76,7 @@ class TemplateKey(NamedTuple):
 
     root: Path | None
     scratch: bytes
-    mount_points: tuple[
-        tuple[bytes, bool], ...
-    ]  # (target, is a directory) where init can make none
+    mount_points: tuple[tuple[bytes, bool], ...]  # (target, is a directory): not init's to make
     policy: Policy
 
 
@@ -172,7 +170,7 @@ class Planner:
     def job(self, job: Job, limits: Limits) -> bytes:
         """What the loader executes. Raises ExecError: it is more than execve(2) takes."""
         environment = {**self._policy.environment, **job.environment}
-        if limits.cpus < _CORES:
+        if limits.cpus < CORES:
             # Go looks at the affinity only, not at the quota, and would start a thread a core.
             environment.setdefault(b"GOMAXPROCS", b"%d" % math.ceil(limits.cpus))
         paths = _search(job.command[0], environment.get(b"PATH", b"/usr/bin:/bin"))

@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import trio
 
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.limits import Limits
+from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.planner import Shape
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.template import Template
@@ -64,9 +64,7 @@ class Line:
     def is_short(self) -> bool:
         """Whether fewer are parked than jobs were lately there at once."""
         self._turn_window()
-        if self.template.is_retired or self.template.is_closed:
-            return False
-        if time.monotonic() < self._retry_at:
+        if self.template.is_retired or time.monotonic() < self._retry_at:
             return False
         return len(self.idle) < max(self._peaks)
 
@@ -172,7 +170,7 @@ class Pool:
                 return
             if self._is_quiet():
                 await line.refill()
-                if line.template.is_retired or line.template.is_closed:
+                if line.template.is_retired:
                     self._empty(line)
             else:
                 await trio.sleep(_QUIET_SECONDS / 10)
@@ -188,7 +186,7 @@ class Pool:
         if self._busy == 0:
             return True
         is_still = trio.current_time() - self._moved_at >= _QUIET_SECONDS
-        return is_still and self._busy < (os.cpu_count() or 1)
+        return is_still and self._busy < CORES
 
     def _by_use(self) -> list[Line]:
         return sorted(self._lines.values(), key=lambda line: line.used_at, reverse=True)

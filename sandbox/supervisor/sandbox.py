@@ -77,10 +77,8 @@ class Sandbox:
                 os.close(lease_fd)
         if self._theirs:
             os.close(self._theirs.pop(0))  # of stdin; the others are closed when the job is over
-        answer = await self._control.receive()
-        if answer is None or answer[0].kind != Kind.READY:
-            raise await self._setup_failure(answer and answer[0])
-        self._stub_pidfd, self.user_ns_fd, self.mount_ns_fd, self.scratch_fd, *rest = answer[1]
+        fds = await self._expect(self._control, Kind.READY)
+        self._stub_pidfd, self.user_ns_fd, self.mount_ns_fd, self.scratch_fd, *rest = fds
         if rest:
             self.terminal_fd = rest[0]
             os.set_blocking(self.terminal_fd, False)
@@ -189,7 +187,10 @@ class Sandbox:
             pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def destroy(self) -> None:
-        """End init and with it everything inside, and remove the cgroup. Bounded; idempotent."""
+        """End init and with it everything inside, and remove the cgroup. Bounded; idempotent.
+
+        Whether or not somebody cancels: it holds processes, mounts and a uid.
+        """
         self._control.close()
         self._report.close()
         for end in (self._init_end, self._stub_end):
@@ -207,7 +208,7 @@ class Sandbox:
             setattr(self, name, -1)
             if fd is not None and fd >= 0:
                 os.close(fd)
-        with trio.move_on_after(_DESTROY_SECONDS):
+        with trio.move_on_after(_DESTROY_SECONDS, shield=True):
             if self._pidfd >= 0:
                 self.kill_init()  # quicker than its own reaction to our closed end
                 await trio.lowlevel.wait_readable(self._pidfd)
@@ -224,11 +225,6 @@ class Sandbox:
         if self.lease is not None:
             self.lease.release()
 
-    async def dispose(self) -> None:
-        """The same, whether or not somebody cancels: it holds processes, mounts and a uid."""
-        with trio.CancelScope(shield=True):
-            await self.destroy()
-
     def never_executed(self) -> Exception:
         """Why a stub is dead that had its job to execute, and did not."""
         with contextlib.suppress(BlockingIOError):
@@ -242,9 +238,7 @@ class Sandbox:
 
     async def _verify(self) -> None:
         """Wait until the stub says that it is locked, and see whether it is."""
-        answer = await self._report.receive()
-        if answer is None or answer[0].kind != Kind.LOCKED:
-            raise await self._setup_failure(answer and answer[0])
+        await self._expect(self._report, Kind.LOCKED)
         if self._notifies:
             try:
                 self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
@@ -270,21 +264,23 @@ class Sandbox:
             finally:
                 for fd in trees:
                     os.close(fd)
-            answer = await self._control.receive()
-            if answer is None or answer[0].kind != Kind.READY:
-                raise await self._setup_failure(answer and answer[0])
+            await self._expect(self._control, Kind.READY)
+
+    async def _expect(self, link: Link, kind: int) -> list[int]:
+        """The fds of the next report, which must be of this kind. Raises why it is not."""
+        answer = await link.receive()
+        if answer is None or answer[0].kind != kind:
+            raise await self._setup_failure(answer and answer[0])
+        return answer[1]
 
     async def _setup_failure(self, report: Report | None) -> Exception:
-        if report is None:
-            # Init ends without a word when the stub has failed: then the stub has told why.
-            with trio.move_on_after(1):
-                answer = await self._report.receive()
-                report = answer and answer[0]
-        if report is None:
-            # And the stub is killed with init, when init has failed.
-            with trio.move_on_after(1):
-                answer = await self._control.receive()
-                report = answer and answer[0]
+        # Init ends without a word when the stub has failed: then the stub has told why. And the
+        # stub is killed with init, when init has failed.
+        for link in (self._report, self._control):
+            if report is None:
+                with trio.move_on_after(1):
+                    answer = await link.receive()
+                    report = answer and answer[0]
         if report is None or report.kind != Kind.FAILED:
             return self._out_of_memory() or ZygoteError(_INIT_DIED)
         return _step_failure(report)

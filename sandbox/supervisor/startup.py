@@ -36,6 +36,7 @@ class Ground:
         self.base = base
         self.identities = identities  # None: every job runs under the runner's own id
         self.base_fd = base_fd  # the base user namespace, for every zygote after the first
+        self._zygote = zygote
         self._spare: ZygoteProcess | None = zygote
         self._planned: tuple[TemplateKey, Planner] | None = None
 
@@ -61,9 +62,8 @@ class Ground:
         return spare
 
     def close(self) -> None:
-        """Give it all back, when no zygote is in its cgroup any more."""
-        if self._spare is not None:
-            self._spare.close()
+        """Give it all back; no zygote but the first may be left, which must leave its cgroup."""
+        self._zygote.close()
         self.backend.close()
         os.close(self.base_fd)
 

@@ -31,7 +31,7 @@ from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.startup import Ground
 from sandbox.supervisor.template import Template
 
-__all__ = ["Supervisor", "open_supervisor"]
+__all__ = ["Supervisor", "first_failure", "open_supervisor"]
 
 _MOST_TEMPLATES = 8  # a zygote each, of some 10 MiB
 _STALE_SECONDS = 1.0  # for so long a template may be used after its root has changed
@@ -77,7 +77,7 @@ class Supervisor:
         try:
             return await self._run(job, policy, limits, files, caller)
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_failure(group) from group
         finally:
             self._close_retired()  # when the job uses its template no more
 
@@ -168,10 +168,10 @@ class Supervisor:
             self.pool.drop(template)
 
     def _dispose(self, sandbox: Sandbox) -> None:
-        self._endings.start_soon(sandbox.dispose)
+        self._endings.start_soon(sandbox.destroy)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Of several failures at once the first one of ours: the others follow from it."""
     found: list[BaseException] = []
     pending: list[BaseException] = [group]

@@ -19,7 +19,7 @@ from sandbox.supervisor.zygote import Zygote, ZygoteProcess
 
 __all__ = ["Template"]
 
-_TRIES = 3  # of a sandbox whose zygote dies meanwhile
+_TRIES = 3  # of what a zygote is asked for that dies meanwhile
 _Answer = TypeVar("_Answer")
 _names = itertools.count(1)  # of cgroups: unique in this process
 
@@ -40,7 +40,7 @@ class Template:
         self.key = key
         self.planner = ground.planner(key) or Planner(job, binds, key.policy, ground.backend)
         self.is_retired = False  # for the jobs that it has, and no others
-        self.is_closed = False
+        self.is_closed = False  # for no job at all
         self._host = _host_state(key)
         self._ground = ground
         self._endings = endings
@@ -68,18 +68,18 @@ class Template:
 
     async def build(self, shape: Shape, limits: Limits, *, disk_apart: bool) -> Sandbox:
         """A new sandbox, parked. Raises SetupError, …; then nothing is left of it."""
-        for left in reversed(range(_TRIES)):
-            zygote = await self.zygote()
+
+        async def build_by(zygote: Zygote) -> Sandbox:
             sandbox = self._prepare(shape, limits, disk_apart)
             try:
                 await sandbox.build(zygote)
-                return sandbox
-            except BaseException as error:
-                await sandbox.dispose()
-                # A sandbox dies with its zygote while it is built. No job has seen either.
-                if not (left and isinstance(error, SandboxError) and zygote.is_dead):
-                    raise
-        raise AssertionError  # the last try has raised
+            except BaseException:
+                await sandbox.destroy()
+                raise
+            return sandbox
+
+        # A sandbox dies with its zygote while it is built. No job has seen either.
+        return await self._ask(build_by)
 
     def is_stale(self) -> bool:
         """Whether what it was mounted from has changed: a changed lower layer is undefined."""
@@ -95,7 +95,7 @@ class Template:
 
     def close(self) -> None:
         """End the zygote, some time later, and start no other: no job uses it any more."""
-        self.is_closed = True
+        self.is_retired = self.is_closed = True
         if self._zygote is not None:
             self._zygote.process.kill()
 
@@ -139,7 +139,7 @@ class Template:
                 await zygote.close()
                 if self._zygote is zygote:
                     self._zygote = None
-        if not (self.is_closed or self.is_retired):
+        if not self.is_retired:
             self._zygote_died(self)
             with contextlib.suppress(SandboxError, OSError):  # whoever needs one will be told
                 await self.zygote()

@@ -129,8 +129,8 @@ class Zygote:
         if joins:
             report, _ = await self._answer("the base user namespace")
             _refuse_failure(report, "the base user namespace")
-        data = b"" if self.process.mounted is plan else encode(plan)
-        await self._ask(b"", data, (), "the template's mounts")
+        was_asked = self.process.mounted is plan
+        await self._ask(None if was_asked else encode(plan), (), "the template's mounts")
 
     @property
     def is_dead(self) -> bool:
@@ -146,17 +146,18 @@ class Zygote:
 
     async def spawn(self, plan: SandboxPlan, fds: tuple[int, ...]) -> int:
         """Clone a sandbox; the pidfd of its init. fds: as sandbox/inside/init.py says."""
-        return (await self._ask(b"s", encode(plan), fds, "the clone"))[0]
+        return (await self._ask(b"s" + encode(plan), fds, "the clone"))[0]
 
     async def open_binds(self, plan: LatePlan) -> list[int]:
         """A detached tree for each bind of the plan, to be handed to init and closed."""
-        return await self._ask(b"b", encode(plan), (), "the read-only inputs")
+        return await self._ask(b"b" + encode(plan), (), "the read-only inputs")
 
     async def collect(self, plan: CollectPlan, fds: tuple[int, ...]) -> int:
         """Start a collector; its pidfd. fds: as sandbox/zygote/main.py says."""
-        return (await self._ask(b"c", encode(plan), fds, "the collector"))[0]
+        return (await self._ask(b"c" + encode(plan), fds, "the collector"))[0]
 
-    async def _ask(self, order: bytes, plan: bytes, fds: tuple[int, ...], what: str) -> list[int]:
+    async def _ask(self, request: bytes | None, fds: tuple[int, ...], what: str) -> list[int]:
+        """The fds of the answer. None: it was asked already."""
         import trio
 
         async with self._turn:
@@ -165,8 +166,8 @@ class Zygote:
             # Not to be cancelled half way: the answer would be taken for that of the next request.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _ANSWER_SECONDS):
                 try:
-                    if order or plan:  # else it was asked already
-                        await self._link.send(order + plan, fds)
+                    if request is not None:
+                        await self._link.send(request, fds)
                 except OSError as error:
                     self._is_lost = True
                     raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error

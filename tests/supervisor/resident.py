@@ -209,10 +209,9 @@ async def resident(
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch, trio.fail_after(patience):
         spy.watch(patch)
         process = start_zygote()
-        closing = stack.enter_context(ExitStack())
         stack.callback(process.close)
         ground, files = take_ground(process, TRUE)
-        closing.callback(ground.close)
+        stack.callback(ground.close)
         files.close()
         async with open_supervisor(ground, budget) as supervisor:
             yield Resident(supervisor, ground, spy)

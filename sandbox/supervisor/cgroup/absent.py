@@ -1,6 +1,7 @@
 """No cgroups: what is left where a caller accepts that (`--allow-degraded`). Nothing is counted as
 a group; rlimits bound each process, and the wall clock bounds the job."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 
@@ -32,20 +33,17 @@ class AbsentJob:
 
     def begin(self) -> None:
         """See `JobCgroup.begin`."""
-        self._before = (0.0, 0.0)
         self.cpu_seconds()
         self._before = (self._user, self._system)
 
     def cpu_seconds(self) -> float:
         """CPU time of the payload's first process and of children that it has waited for."""
-        try:
+        with contextlib.suppress(OSError):  # it is gone: what was seen last
             with open(f"/proc/{self._payload_pid}/stat") as file:
                 fields = file.read().rsplit(")", 1)[1].split()
-        except OSError:
-            return self._user + self._system - sum(self._before)  # it is gone: what was seen last
-        user, system, waited_user, waited_system = map(int, fields[11:15])  # proc_pid_stat(5)
-        self._user = (user + waited_user) / _TICKS
-        self._system = (system + waited_system) / _TICKS
+            user, system, waited_user, waited_system = map(int, fields[11:15])  # proc_pid_stat(5)
+            self._user = (user + waited_user) / _TICKS
+            self._system = (system + waited_system) / _TICKS
         return self._user + self._system - sum(self._before)
 
     def memory_split(self) -> Mapping[str, int]:

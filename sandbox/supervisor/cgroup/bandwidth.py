@@ -3,13 +3,13 @@
 import os
 from typing import NamedTuple
 
-__all__ = ["Bandwidth", "bandwidth"]
+__all__ = ["CORES", "Bandwidth", "bandwidth"]
 
 _PERIOD_US = 100_000
 _LEAST_QUOTA_US = 1_000  # the kernel's own bound for quota and period; sched-bwc.rst
 _LONGEST_PERIOD_US = 1_000_000
 
-_CORES = os.cpu_count() or 1
+CORES = os.cpu_count() or 1  # of this host; asking takes longer than it should, for a job
 
 
 class Bandwidth(NamedTuple):
@@ -25,7 +25,7 @@ def bandwidth(cpus: float, core: int | None) -> Bandwidth | None:
     None for a job on one core of its own, or with all CPUs of the host: a quota would bound
     nothing, and throttle now and then by the slices that other cores keep, which blurs times.
     """
-    if cpus >= (1 if core is not None else _CORES):
+    if cpus >= (1 if core is not None else CORES):
         return None
     period_us = _PERIOD_US
     if cpus * period_us < _LEAST_QUOTA_US:  # a smaller share needs a longer period

@@ -16,8 +16,8 @@ MAY_IMPORT = {
     "kernel": set(),
     "boundary": set(),
     "inside": {"boundary", "kernel"},
-    "zygote": {"boundary", "inside", "kernel"},
-    "supervisor": {"spec", "boundary", "kernel"},
+    "zygote": {"boundary", "kernel"},
+    "supervisor": {"spec", "boundary", "inside", "kernel"},
     "cli": {"spec"},
 }
 # Until there is a daemon, one module of the CLI brings up a supervisor in its own process.
@@ -28,7 +28,7 @@ TRUSTED_LIBRARY = {
     "marshal", "os", "select", "stat", "struct", "sys",
 }  # fmt: skip
 # Rooms small enough to be read in an evening: lines, blank ones and comments counted.
-MOST_LINES = {"kernel": 400, "boundary": 550, "inside": 1100, "zygote": 340}
+MOST_LINES = {"kernel": 400, "boundary": 400, "inside": 1100, "zygote": 560}
 
 
 def imports(path: Path, *, for_types: bool = True) -> Iterator[str]:
@@ -98,7 +98,7 @@ def test_a_zygote_loads_nothing_that_it_does_not_run() -> None:
     ).stdout.split()
     ours = {name for name in found if name.split(".")[0] == "sandbox"}
     assert {name.split(".")[1] for name in ours if "." in name} == {
-        *("boundary", "inside", "kernel", "zygote")
+        *("boundary", "kernel", "zygote")
     }
     library = TRUSTED_LIBRARY | {
         *("_collections_abc", "_ctypes", "_stat", "_struct", "ctypes._endian", "genericpath"),

@@ -1,4 +1,4 @@
-"""Files on a pipe: what inputs go in as, and what artifacts come out as.
+"""Files on a pipe: what artifacts come out as.
 
 A stream of entries: a header, the name, then `size` bytes. No compression, no links, no owners.
 """
@@ -24,7 +24,6 @@ class EntryKind:
     """What an entry is."""
 
     FILE = 1  # `size` bytes follow the name
-    DIRECTORY = 2
     REFUSED = 3  # an artifact that is not sent; the mode field is the errno
     END = 4  # nothing follows: a stream without it was cut off
 

@@ -13,20 +13,25 @@ if TYPE_CHECKING:
     from typing import NamedTuple as Record
     from typing import TypeVar
 
-    _Plan = TypeVar("_Plan", bound="TemplatePlan | SandboxPlan | LatePlan | CollectPlan")
+    _Plan = TypeVar("_Plan", bound="TemplatePlan | SpawnPlan | BindsPlan | CollectPlan")
 else:
     from sandbox.boundary.record import Record
 
 __all__ = [
+    "LOWERS",
+    "TEMPLATE_ROOT",
     "Bind",
+    "BindsPlan",
     "CollectPlan",
     "Disk",
-    "LatePlan",
-    "SandboxPlan",
+    "SpawnPlan",
     "TemplatePlan",
     "decode",
     "encode",
 ]
+
+
+TEMPLATE_ROOT, LOWERS = b"/root", b"/lower"  # where the zygote has it mounted
 
 
 class TemplatePlan(Record):
@@ -39,7 +44,8 @@ class TemplatePlan(Record):
     files: tuple[tuple[bytes, int, bytes], ...]  # (name, mode, content)
     devices: tuple[bytes, ...]  # names in the host's /dev
     keeps_lowers: bool  # the overlays are also shown bare, as lower layers for each job's upper
-    loader: bytes  # an executable, for every stub
+    machine: bytes  # what is executed in every sandbox
+    spawn_at: int  # in that: the function by which the zygote has it executed
 
 
 class Bind(Record):
@@ -64,37 +70,19 @@ class Disk(Record):
         return b"nr_blocks=%d,nr_inodes=%d" % self
 
 
-class SandboxPlan(Record):
-    """One sandbox, from clone to locked stub: nothing here depends on the job's command."""
+class SpawnPlan(Record):
+    """One clone: all that a zygote is told of a sandbox."""
 
     clone_flags: int
     base_id: int  # in the zygote's user namespace
     inside_id: int  # what the payload sees as its uid and gid
-    drops_groups: bool  # False: the host allows no setgroups to a single-id map
-    born_in_cgroup: bool  # the cgroup fd is a v2 directory for clone3 of the stub; else v1 `tasks`
     time_offsets: bytes | None  # for /proc/PID/timens_offsets, time_namespaces(7); None: no wall
-    hostname: bytes
-    scratch: bytes  # the third name of the scratch space, beside tmp and dev/shm; no leading slash
-    uppers: tuple[bytes, ...]  # overlays of the template ("" is the root) that the job may write
-    disk: Disk
-    proc_options: bytes
-    proc_masks: tuple[tuple[bytes, bool], ...]  # (name below /proc, is a directory)
-    cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...]  # (type, options, target)
-    mounts: tuple[tuple[bytes, bytes], ...]  # (mount point, least options) as mountinfo must say
-    init_filter: bytes
-    stub_name: bytes  # random: init tells by it whether exec happened
-    cwd: bytes  # absolute; made where it is missing
-    terminal: bool  # open a pseudo-terminal in the sandbox's own devpts; no pipes came along
-    has_inputs: bool  # an archive comes on the report fd, before the loader is executed
-    landlock: tuple[int, int, int] | None  # handled fs, net and scope accesses; None: no wall
-    landlock_paths: tuple[tuple[bytes, int], ...]
 
 
-class LatePlan(Record):
-    """What init adds to a parked sandbox for its one job. The binds' trees come along as fds."""
+class BindsPlan(Record):
+    """The binds that a zygote is to open the sources of."""
 
     binds: tuple[Bind, ...]
-    disk: Disk
 
 
 class CollectPlan(Record):
@@ -102,12 +90,13 @@ class CollectPlan(Record):
 
     inside_id: int
     drops_groups: bool
+    last_capability: int
     paths: tuple[bytes, ...]
     max_bytes: int
     filter: bytes
 
 
-def encode(plan: TemplatePlan | SandboxPlan | LatePlan | CollectPlan) -> bytes:
+def encode(plan: TemplatePlan | SpawnPlan | BindsPlan | CollectPlan) -> bytes:
     """The plan as bytes for `decode`."""
     return marshal.dumps(_plain(plan))
 

@@ -24,7 +24,7 @@ class Kind:
 
     FAILED = 1  # step, errno (0: the call succeeded and the wall is not there)
     READY = 2  # init: the sandbox stands, carries the stub's pidfd; or the late plan is done
-    LOCKED = 3  # loader: every wall is up; waits for the job
+    LOCKED = 3  # stub: every wall is up; waits for the job
     EXITED = 4  # init: did a signal end the payload, its number or the exit code, did it exec
     EMPTY = 5  # init: no process is left but itself; said once
 
@@ -62,7 +62,9 @@ class Step:
     USER_NAMESPACE = 32
     CWD = 33
     DISK = 34
-    LOADER = 35
+    MACHINE = 35
+    STREAMS = 36
+    COLLECTOR = 37
 
 
 STEPS = {number: name.lower() for name, number in vars(Step).items() if isinstance(number, int)}

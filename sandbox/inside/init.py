@@ -2,228 +2,184 @@
 
 from __future__ import annotations
 
-import _signal
-import fcntl
-import gc
 import os
-import select
+import struct
 
-from sandbox.boundary.channel import LENGTH, Channel
-from sandbox.boundary.plan import LatePlan, decode
-from sandbox.boundary.report import Kind, Report
-from sandbox.boundary.report import Step as Code
-from sandbox.inside.birth import Birth
-from sandbox.inside.identity import (
-    forbid_new_privileges,
-    keep_mount_rights,
-    mount_rights_only,
-    privileges_forbidden,
-    status,
-)
-from sandbox.inside.steps import Step, raise_walls, run_to_end
-from sandbox.inside.stub import IDENTITY_STEPS
-from sandbox.inside.view import LATE_STEPS, VIEW_STEPS, LateView, View
-from sandbox.kernel.confinement import seccomp_load
+from sandbox.boundary.report import REPORT_BYTES, Kind, Report, Step
+from sandbox.inside.lock import become_job, forbid_new_privileges, load_filter
+from sandbox.inside.plan import SandboxPlan
+from sandbox.inside.script import AT_FDCWD, LATE_AT, Pointer, Script
+from sandbox.inside.stub import StubFds, write_stub
+from sandbox.inside.view import build_view
 from sandbox.kernel.processes import (
-    CLONE_NEWCGROUP,
+    CAP_SYS_ADMIN,
+    CAPABILITY_VERSION_3,
+    CLONE_INTO_CGROUP,
+    CLONE_PIDFD,
     PR_GET_DUMPABLE,
     PR_SET_DUMPABLE,
+    PR_SET_NAME,
     PR_SET_PDEATHSIG,
-    close_range,
-    prctl,
-    setns,
-    signalfd,
 )
 
-__all__ = ["NAMESPACES", "Sandbox", "own_namespaces", "run_init"]
+__all__ = ["CHILDREN_FD", "CONTROL_FD", "LEASE_FD", "STUB_PID", "write_script"]
 
-NAMESPACES = (b"user", b"mnt", b"pid", b"net", b"ipc", b"uts")
+# As they arrive; the streams follow. The lease is held by init to the end, so that
+# a killed supervisor's id is not free before.
+CONTROL_FD, REPORT_FD, LEASE_FD, FIRST_STREAM_FD = 4, 5, 6, 7
+CHILDREN_FD = 0
+STUB_PID = 2
+_SIGKILL, _SIGPIPE, _SIGCHLD, _SIGXFSZ = 9, 13, 17, 25
+# By the zygote and its interpreter, or by who knows whom: libc resets its own two for nobody.
+_IGNORED = (_SIGPIPE, _SIGCHLD, _SIGXFSZ, 32, 33)
+_SIG_BLOCK = 0
+_SIGSET_BYTES = 8
 _TIOCSPTLCK = 0x40045431  # <asm-generic/ioctls.h>: unlock the slave, as unlockpt(3)
+_SOL_SOCKET = _SCM_RIGHTS = 1
+_POLLIN = 1
+_MSG_CMSG_CLOEXEC = 0x40000000
+_MSGHDR = struct.Struct("<QI4xQQQQI4x")
+_MOST_CONTROL_BYTES = 1040  # a cmsghdr and SCM_MAX_FD fds
 
 
-def own_namespaces() -> dict[bytes, bytes]:
-    """The identity of each namespace that this process is in. namespaces(7)."""
-    return {name: os.readlink(b"/proc/self/ns/" + name) for name in NAMESPACES}
+def write_script(plan: SandboxPlan) -> tuple[bytes, int]:
+    """The script of init and stub, and where in it the stub's name is to be written.
+
+    The name is random, of 15 bytes: init tells by it whether exec happened.
+    """
+    streams = range(FIRST_STREAM_FD, FIRST_STREAM_FD + (0 if plan.terminal else 3))
+    script = Script(CONTROL_FD, range(CONTROL_FD, streams.stop))
+    name = script.memory(bytes(15) + b"\n")
+    _begin(script)
+    cgroup_fds = _receive_fds(script, plan.cgroup_fds)
+    read_fd, write_fd = _open_pipe(script)
+    stub = script.label()
+    stub_fds = script.open_fds()
+    stub_pidfd = _fork(script, stub, cgroup_fds[0] if plan.born_in_cgroup else None)
+    script.close(read_fd, *streams, *cgroup_fds, REPORT_FD)
+    become_job(script, plan)
+    script.call("prctl", PR_SET_PDEATHSIG, _SIGKILL)  # the new uid has cleared it, prctl(2)
+    build_view(script, plan)
+    terminal = (_open_terminal(script),) if plan.terminal else ()
+    script.call("write", write_fd, b"1", 1)  # the stub may go on: what it sees is final
+    script.close(write_fd)
+    # For statfs only: how full the scratch space is.
+    scratch_fd = script.open("openat", AT_FDCWD, b"/tmp", os.O_PATH | os.O_CLOEXEC, 0)
+    handed = (stub_pidfd, scratch_fd, *terminal)
+    _lock(script, plan)
+    script.call("sendmsg", CONTROL_FD, _ready(script, handed), 0, result=REPORT_BYTES)
+    script.close_all_but(CONTROL_FD, CHILDREN_FD, LEASE_FD)
+    _serve(script, name)
+    script.place(stub, stub_fds)
+    fds = StubFds(REPORT_FD, tuple(streams), tuple(cgroup_fds), read_fd)
+    write_stub(script, plan, name, fds)
+    return script.pack(), script.offset(name)
 
 
-class Sandbox:
-    """What init builds, around the stub that has been forked already."""
-
-    def __init__(self, birth: Birth) -> None:
-        self.plan = birth.plan
-        self.outside = birth.namespaces
-        self.control = Channel(birth.control_fd)
-        self.parked = Channel(birth.parked_fd)
-        self.payload_cgroup_ns_fd = -1
-
-    def namespaces_are_new(self) -> bool:
-        return not set(self.outside.values()) & set(own_namespaces().values())
-
-    def clocks_shifted(self) -> bool:
-        if self.plan.time_offsets is None:
-            return True
-        with open(b"/proc/self/timens_offsets", "rb") as file:
-            return file.read().split() == self.plan.time_offsets.split()
-
-    def join_payload_cgroup_namespace(self) -> None:
-        # A cgroup mount shows what its maker's namespace shows.
-        setns(self.payload_cgroup_ns_fd, CLONE_NEWCGROUP)
-
-    def shares_payload_cgroup_namespace(self) -> bool:
-        own, payload = os.stat(b"/proc/self/ns/cgroup"), os.fstat(self.payload_cgroup_ns_fd)
-        return own.st_ino == payload.st_ino
-
-    def become_unreadable(self) -> None:
-        prctl(PR_SET_DUMPABLE, 0)
-
-    def is_unreadable(self) -> bool:
-        return prctl(PR_GET_DUMPABLE) == 0
-
-    def filter_own_syscalls(self) -> None:
-        prctl(PR_SET_PDEATHSIG, 0)  # all is built: from here on a job outlives its zygote
-        seccomp_load(self.plan.init_filter, listener=False)
-
-    def own_syscalls_filtered(self) -> bool:
-        return status()[b"Seccomp"] == b"2"
-
-    def network_is_empty(self) -> bool:
-        # Born with nothing but lo, which is down: then it has no address either.
-        with open(b"/proc/self/net/dev", "rb") as file:
-            names = [line.split(b":")[0].strip() for line in file.read().splitlines()[2:]]
-        with open(b"/proc/self/net/fib_trie", "rb") as file:
-            return names == [b"lo"] and not file.read().strip()
-
-
-def _nothing(_sandbox: Sandbox) -> None:
-    """Built by the clone itself, or by the zygote before it; only to be verified."""
-
-
-_BIRTH_STEPS = (
-    Step(Code.NAMESPACES, _nothing, Sandbox.namespaces_are_new),
-    Step(Code.TIME_NAMESPACE, _nothing, Sandbox.clocks_shifted),
-)
-_LAST_STEPS = (
-    Step(Code.NETWORK, _nothing, Sandbox.network_is_empty),
-    Step(Code.DUMPABLE, Sandbox.become_unreadable, Sandbox.is_unreadable),
-    Step(Code.INIT_CAPABILITIES, keep_mount_rights, mount_rights_only),
-    Step(Code.NO_NEW_PRIVILEGES, forbid_new_privileges, privileges_forbidden),
-    Step(Code.INIT_FILTER, Sandbox.filter_own_syscalls, Sandbox.own_syscalls_filtered),
-)
-_CGROUP_STEPS = (
-    Step(
-        Code.CGROUP_NAMESPACE,
-        Sandbox.join_payload_cgroup_namespace,
-        Sandbox.shares_payload_cgroup_namespace,
-    ),
-)
-
-
-def run_init(birth: Birth, stub_pid: int, stub_pidfd: int) -> None:
-    """Build the sandbox and serve it to its end. Never returns: its exit kills all inside."""
-    gc.disable()  # nothing that lives this long is worth the search
-    sandbox = Sandbox(birth)
-
-    def life() -> None:
-        os.close(birth.report_fd)
-        os.close(birth.parking_fd)
-        birth.wait_until_mapped()
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))
-        children_fd = signalfd(_signal.SIGCHLD)
-        handed = (stub_pidfd, *_build(sandbox))
-        sandbox.control.send(Report(Kind.READY, stub_pid).pack(), handed)
-        _keep_only(birth.control_fd, children_fd, birth.lease_fd)
-        _serve(sandbox, stub_pid, children_fd)
-
-    run_to_end(life, sandbox.control.send)
-
-
-def _build(sandbox: Sandbox) -> tuple[int, ...]:
-    """Raise every wall of the sandbox; the fds that its supervisor needs of it."""
-    plan = sandbox.plan
+def _begin(script: Script) -> None:
+    script.step = Step.NAMESPACES
+    script.call("close_range", 0, CONTROL_FD - 1, 0)
     # While it builds it does not listen: it dies with the zygote, which dies with the supervisor.
-    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
-    raise_walls(_BIRTH_STEPS, sandbox)
-    if plan.cgroup_mounts:
-        # EOFError instead of an answer: the stub has failed, and sent its own report.
-        _, (sandbox.payload_cgroup_ns_fd,) = sandbox.parked.receive()
-        raise_walls(_CGROUP_STEPS, sandbox)
-    raise_walls(IDENTITY_STEPS, plan)
-    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)  # the new uid has cleared it, prctl(2)
-    raise_walls(VIEW_STEPS, View(plan))
-    terminal = (_open_terminal(),) if plan.terminal else ()
-    sandbox.parked.send(LENGTH.pack(0))  # the stub may go on: what it sees is final
-    handed = (
-        os.open(b"/proc/self/ns/user", os.O_RDONLY),
-        os.open(b"/proc/self/ns/mnt", os.O_RDONLY),
-        os.open(b"/tmp", os.O_PATH),  # for statfs only: how full the scratch space is
-        *terminal,
-    )
-    raise_walls(_LAST_STEPS, sandbox)
-    return handed
+    script.call("prctl", PR_SET_PDEATHSIG, _SIGKILL)
+    script.call("prctl", PR_SET_NAME, b"init")
+    script.call("umask", 0)
+    default = script.data(bytes(32))
+    for ignored in _IGNORED:  # execve(2) keeps that
+        script.call("rt_sigaction", ignored, default, 0, _SIGSET_BYTES)
+    children = script.data(struct.pack("<Q", 1 << _SIGCHLD - 1))
+    script.call("rt_sigprocmask", _SIG_BLOCK, children, 0, _SIGSET_BYTES)
+    assert script.lowest_fd() == CHILDREN_FD
+    flags = os.O_CLOEXEC | os.O_NONBLOCK
+    script.open("signalfd4", -1, children, _SIGSET_BYTES, flags)
 
 
-def _open_terminal() -> int:
+def _receive_fds(script: Script, count: int) -> list[int]:
+    """Those that come with one byte, behind the script: made while the zygote cloned."""
+    if not count:
+        return []
+    message = _message(script, script.space(8), 1, script.space(_MOST_CONTROL_BYTES))
+    script.call("recvmsg", CONTROL_FD, message, _MSG_CMSG_CLOEXEC, result=1)
+    return script.take_fds(count)
+
+
+def _open_pipe(script: Script) -> tuple[int, int]:
+    script.call("pipe2", script.space(8), os.O_CLOEXEC)
+    read_fd, write_fd = script.take_fds(2)
+    return read_fd, write_fd
+
+
+def _fork(script: Script, stub: Pointer, cgroup_fd: int | None) -> int:
+    """The stub, which goes on at its own part of the script; its pidfd."""
+    flags = CLONE_PIDFD | (0 if cgroup_fd is None else CLONE_INTO_CGROUP)
+    values = struct.pack("<11Q", flags, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, cgroup_fd or 0)
+    arguments = script.memory(values)  # struct clone_args
+    script.point(arguments + 8, script.space(8))
+    script.fork(arguments, len(values), stub, STUB_PID)
+    (stub_pidfd,) = script.take_fds(1)
+    return stub_pidfd
+
+
+def _open_terminal(script: Script) -> int:
     """The master of a new pseudo-terminal in the sandbox's own devpts: always number 0."""
-    master_fd = os.open(b"/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    fcntl.ioctl(master_fd, _TIOCSPTLCK, bytes(4))
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+    master_fd = script.open("openat", AT_FDCWD, b"/dev/pts/ptmx", flags, 0)
+    script.call("ioctl", master_fd, _TIOCSPTLCK, script.data(bytes(4)))
     return master_fd
 
 
-def _serve(sandbox: Sandbox, stub_pid: int, children_fd: int) -> None:
-    """Reap, report and take orders, until the supervisor closes its end (EOFError)."""
-    control, late = sandbox.control, LateView(sandbox.plan)
-    poll = select.poll()
-    poll.register(control.fileno(), select.POLLIN)
-    poll.register(children_fd, select.POLLIN)
-    is_empty = False
-    while True:
-        ready = [fd for fd, _ in poll.poll()]
-        if children_fd in ready:
-            os.read(children_fd, 4096)
-        if control.fileno() in ready:
-            order, fds = control.receive()
-            if order[:1] == b"l":
-                late.take(decode(LatePlan, order[1:]), fds)
-                raise_walls(LATE_STEPS, late)
-                control.send(Report(Kind.READY).pack())
-            else:
-                # Atomic against forks: a child is not born to a parent with a pending SIGKILL.
-                try:
-                    os.kill(-1, _signal.SIGKILL)
-                except ProcessLookupError:
-                    pass  # nobody is left
-        reports = b""
-        try:
-            while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if dead.si_pid == stub_pid:
-                    reports += _payload_report(dead, sandbox.plan.stub_name)
-                os.waitpid(dead.si_pid, 0)
-        except ChildProcessError:
-            if not is_empty:  # nobody is left, so nobody is ever born again
-                reports += Report(Kind.EMPTY).pack()
-                is_empty = True
-        if reports:
-            control.send(reports)
+def _lock(script: Script, plan: SandboxPlan) -> None:
+    script.step = Step.DUMPABLE
+    script.call("prctl", PR_SET_DUMPABLE, 0)
+    script.check("prctl", PR_GET_DUMPABLE, result=0)
+    script.step = Step.INIT_CAPABILITIES
+    # CAP_SYS_ADMIN over this sandbox's own namespaces, which late mounts need.
+    kept = struct.pack("<6I", 1 << CAP_SYS_ADMIN, 1 << CAP_SYS_ADMIN, 0, 0, 0, 0)
+    head = script.data(struct.pack("<2I", CAPABILITY_VERSION_3, 0))
+    script.call("capset", head, script.data(kept))
+    found = script.space(len(kept))
+    script.check("capget", head, found)
+    script.expect(found, kept)
+    forbid_new_privileges(script)
+    script.step = Step.INIT_FILTER
+    script.call("prctl", PR_SET_PDEATHSIG, 0)  # all is built: a job outlives its zygote
+    load_filter(script, plan.init_filter, listener_fd=None)
 
 
-def _payload_report(dead: os.waitid_result, stub_name: bytes) -> bytes:
-    """How the payload ended. Its name is still there (a zombie has one, proc_pid_comm(5)), and
-    while it is the stub's random one, exec never happened; but the stub never ends well."""
-    signaled = dead.si_code != os.CLD_EXITED
-    executed = not signaled and dead.si_status == 0
-    if not executed:
-        comm_fd = os.open(b"/proc/%d/comm" % dead.si_pid, os.O_RDONLY | os.O_CLOEXEC)
-        executed = os.read(comm_fd, 64).rstrip(b"\n") != stub_name
-        os.close(comm_fd)
-    return Report(Kind.EXITED, int(signaled), dead.si_status, int(executed)).pack()
+def _ready(script: Script, fds: tuple[int, ...]) -> Pointer:
+    """That the sandbox stands, and the fds that its supervisor needs of it."""
+    rights = struct.pack("<Q2i", 16 + 4 * len(fds), _SOL_SOCKET, _SCM_RIGHTS)
+    rights += struct.pack(f"<{len(fds)}i", *fds)
+    rights += bytes(-len(rights) % 8)
+    report = script.data(Report(Kind.READY, STUB_PID).pack())
+    return _message(script, report, REPORT_BYTES, script.data(rights), len(rights))
 
 
-def _keep_only(*fds: int) -> None:
-    """Close every fd but these; standard error was for a crash during the build."""
-    low = 0
-    for fd in sorted(fds):
-        if low < fd:
-            close_range(low, fd - 1)
-        low = fd + 1
-    close_range(low)
+def _message(
+    script: Script,
+    content: Pointer,
+    size: int,
+    control: Pointer,
+    control_bytes: int = _MOST_CONTROL_BYTES,
+) -> Pointer:
+    """A struct msghdr, recvmsg(2)."""
+    piece = script.memory(struct.pack("<QQ", 0, size))
+    script.point(piece, content)
+    message = script.memory(_MSGHDR.pack(0, 0, 0, 1, 0, control_bytes, 0))
+    script.point(message + 16, piece)
+    script.point(message + 32, control)
+    return message
+
+
+def _serve(script: Script, name: Pointer) -> None:
+    """Reap, report and take orders, until the supervisor closes its end (machine_ARCH.S)."""
+    service = struct.pack("<ihhihh", CONTROL_FD, _POLLIN, 0, CHILDREN_FD, _POLLIN, 0)
+    service += _MSGHDR.pack(0, 0, 0, 1, 0, _MOST_CONTROL_BYTES, 0)
+    service += struct.pack("<QQ", 0, 8)  # the iovec: an order
+    service += bytes(8 + 128 + 16)  # that order, a siginfo, a command name
+    service += Report(Kind.EXITED).pack() + Report(Kind.EMPTY).pack()
+    block = script.memory(service)
+    script.point(block + 16 + 16, block + 72)
+    script.point(block + 16 + 32, script.space(_MOST_CONTROL_BYTES))
+    script.point(block + 72, block + 88)
+    comm = script.data(b"/proc/%d/comm\0" % STUB_PID)
+    script.serve(CONTROL_FD, CHILDREN_FD, comm, name, LATE_AT, block)

@@ -1,132 +1,98 @@
-"""The last walls before exec, in the only order that works; the stub is what runs them."""
+"""The walls around a process itself: who it is, what it may do, what it may call."""
 
 from __future__ import annotations
 
-import _signal  # signal.py builds enums, which the zygote would carry in every sandbox
-import errno
-import fcntl
 import os
 import stat
+import struct
 
-from sandbox.boundary.plan import SandboxPlan
-from sandbox.boundary.report import REPORT_FD
-from sandbox.boundary.report import Step as Code
-from sandbox.inside.identity import (
-    capabilities_gone,
-    drop_capabilities,
-    forbid_new_privileges,
-    privileges_forbidden,
-)
-from sandbox.inside.inputs import write_inputs
-from sandbox.inside.steps import Step, StepFailed
+from sandbox.boundary.report import Step
+from sandbox.inside.plan import SandboxPlan
+from sandbox.inside.script import AT_FDCWD, Script
 from sandbox.kernel.confinement import (
-    landlock_add_path,
-    landlock_create_ruleset,
-    landlock_restrict_self,
+    LANDLOCK_RULE_PATH_BENEATH,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_SET_MODE_FILTER,
 )
-from sandbox.kernel.processes import close_range
+from sandbox.kernel.processes import (
+    CAPABILITY_VERSION_3,
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAPBSET_DROP,
+    PR_GET_NO_NEW_PRIVS,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_SECUREBITS,
+    SECUREBITS,
+)
 
-__all__ = ["LOCK_STEPS", "RIGHTS_STEPS", "Lock"]
+__all__ = [
+    "become_job",
+    "drop_capabilities",
+    "forbid_new_privileges",
+    "load_filter",
+    "restrict_paths",
+]
 
 _PROBE = b"/tmp/.landlock"
-_UNBLOCKABLE = (_signal.SIGKILL, _signal.SIGSTOP)
+_EACCES = 13
 
 
-class Lock:
-    """What one stub is locked with: its plan, the fd that it reports on, the payload's streams."""
-
-    def __init__(
-        self, plan: SandboxPlan, report_fd: int, stdio_fds: list[int], loader_fd: int
-    ) -> None:
-        self.plan = plan
-        self.report_fd = report_fd
-        self.stdio_fds = stdio_fds
-        self.loader_fd = loader_fd
-
-    def lead_session(self) -> None:
-        os.setsid()
-        if self.plan.terminal:
-            # Opened by a session leader without one, it becomes the controlling terminal.
-            self.stdio_fds = [os.open(b"/dev/pts/0", os.O_RDWR | os.O_CLOEXEC)] * 3
-        # CPython ignores SIGPIPE and SIGXFSZ, and exec would keep that.
-        for number in _signal.valid_signals():
-            if _signal.getsignal(number) != _signal.SIG_DFL and number not in _UNBLOCKABLE:
-                _signal.signal(number, _signal.SIG_DFL)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-        os.umask(0o022)
-
-    def leads_session(self) -> bool:
-        return os.getsid(0) == os.getpid()
-
-    def enter_cwd(self) -> None:
-        os.makedirs(self.plan.cwd, exist_ok=True)
-        os.chdir(self.plan.cwd)
-
-    def works_in_cwd(self) -> bool:
-        return os.getcwdb() == self.plan.cwd
-
-    def write_inputs(self) -> None:
-        if self.plan.has_inputs:
-            write_inputs(self.report_fd)
-
-    def inputs_written(self) -> bool:
-        return True  # no wall; a file that could not be written whole has raised
-
-    def close_fds(self) -> None:
-        # Out of the way first: what arrived may itself sit on a low number. The loader's fd closes
-        # when that is executed, and the report's, by the loader, when the payload is.
-        moved = [_move_up(fd) for fd in (*self.stdio_fds, self.report_fd, self.loader_fd)]
-        for number, fd in enumerate(moved):
-            os.dup2(fd, number, inheritable=number <= REPORT_FD)
-        self.report_fd, self.loader_fd = REPORT_FD, REPORT_FD + 1
-        close_range(self.loader_fd + 1)
-
-    def only_planned_fds(self) -> bool:
-        # The listing itself holds one more.
-        return set(map(int, os.listdir(b"/proc/self/fd"))) == {*range(self.loader_fd + 2)}
-
-    def restrict_paths(self) -> None:
-        if self.plan.landlock is None:
-            return
-        ruleset_fd = landlock_create_ruleset(*self.plan.landlock)
-        for path, access in self.plan.landlock_paths:
-            landlock_add_path(ruleset_fd, path, access)
-        landlock_restrict_self(ruleset_fd)
-        os.close(ruleset_fd)
-
-    def paths_restricted(self) -> bool:
-        # Landlock tells nothing of itself. No rule allows device nodes, and without Landlock this
-        # one (a whiteout) could be made by anybody: mknod(2), Linux 5.8.
-        if self.plan.landlock is None:
-            return True
-        try:
-            os.mknod(_PROBE, stat.S_IFCHR, 0)
-        except OSError as error:
-            return error.errno == errno.EACCES
-        os.unlink(_PROBE)
-        return False
-
-    def execute_loader(self, name: bytes) -> None:
-        """Become the loader. Raises StepFailed: this host lets nobody execute a memfd."""
-        try:
-            os.execve(self.loader_fd, (name,), {})
-        except OSError as error:
-            raise StepFailed(Code.LOADER, error.errno or 0) from None
+def become_job(script: Script, plan: SandboxPlan) -> None:
+    """Change to the job's one id. Capabilities in this user namespace stay: no id here is 0."""
+    script.step = Step.IDENTITY
+    if plan.drops_groups:
+        script.call("setgroups", 0, 0)
+    for name in ("gid", "uid"):
+        script.call(f"setres{name}", plan.inside_id, plan.inside_id, plan.inside_id)
+        ids = script.space(16)
+        script.check(f"getres{name}", ids, ids + 4, ids + 8)
+        script.expect(ids, struct.pack("<3I", plan.inside_id, plan.inside_id, plan.inside_id))
 
 
-def _move_up(fd: int) -> int:
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+def drop_capabilities(script: Script, plan: SandboxPlan) -> None:
+    """Empty every capability set, and lock the ways back. The supervisor looks at them."""
+    script.step = Step.CAPABILITIES
+    for capability in range(plan.last_capability + 1):
+        script.call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+    script.call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    script.call("prctl", PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0)
+    head = script.data(struct.pack("<2I", CAPABILITY_VERSION_3, 0))
+    script.call("capset", head, script.data(bytes(24)))
 
 
-RIGHTS_STEPS = (
-    Step(Code.CAPABILITIES, drop_capabilities, capabilities_gone),
-    Step(Code.NO_NEW_PRIVILEGES, forbid_new_privileges, privileges_forbidden),
-)
+def forbid_new_privileges(script: Script) -> None:
+    """No execve gains rights from here on; seccomp(2) and landlock(7) demand it."""
+    script.step = Step.NO_NEW_PRIVILEGES
+    script.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    script.check("prctl", PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0, result=1)
 
-LOCK_STEPS = (
-    Step(Code.SESSION, Lock.lead_session, Lock.leads_session),
-    Step(Code.CWD, Lock.enter_cwd, Lock.works_in_cwd),
-    Step(Code.DESCRIPTORS, Lock.close_fds, Lock.only_planned_fds),  # a leaked fd is an escape
-    Step(Code.LANDLOCK, Lock.restrict_paths, Lock.paths_restricted),
-    Step(Code.INPUTS, Lock.write_inputs, Lock.inputs_written),
-)
+
+def restrict_paths(script: Script, plan: SandboxPlan) -> None:
+    """Landlock, where the kernel has it."""
+    if plan.landlock is None:
+        return
+    script.step = Step.LANDLOCK
+    # Only as much of the structure is passed as is used, so that older kernels take it: the second
+    # member, net, needs ABI 4, and the third, scoped, ABI 6.
+    used = 3 if plan.landlock[2] else 2 if plan.landlock[1] else 1
+    attributes = script.data(struct.pack("<3Q", *plan.landlock))
+    ruleset_fd = script.open("landlock_create_ruleset", attributes, 8 * used, 0)
+    for path, access in plan.landlock_paths:
+        fd = script.open("openat", AT_FDCWD, path, os.O_PATH | os.O_CLOEXEC, 0)
+        rule = script.data(struct.pack("<Qi", access, fd))  # struct landlock_path_beneath_attr
+        script.call("landlock_add_rule", ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
+        script.close(fd)
+    script.call("landlock_restrict_self", ruleset_fd, 0)
+    script.close(ruleset_fd)
+    # Landlock tells nothing of itself. No rule allows device nodes, and it is asked before the
+    # capability for them (EPERM) is. Not a whiteout: which of the two they are is the kernel's.
+    null = os.makedev(1, 3)
+    script.check("mknodat", AT_FDCWD, _PROBE, stat.S_IFCHR, null, result=-_EACCES)
+
+
+def load_filter(script: Script, program: bytes, *, listener_fd: int | None) -> None:
+    """Load struct sock_filter[], with a listener if that is to have this number; for good."""
+    fprog = script.memory(struct.pack("<H6xQ", len(program) // 8, 0))
+    script.point(fprog + 8, script.data(program))
+    flags = 0 if listener_fd is None else SECCOMP_FILTER_FLAG_NEW_LISTENER
+    script.call("seccomp", SECCOMP_SET_MODE_FILTER, flags, fprog, result=listener_fd or 0)

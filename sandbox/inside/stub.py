@@ -1,48 +1,122 @@
-"""The stub: forked by init and locked, it becomes the loader, and that becomes the payload."""
+"""The stub: forked by init, it is locked, parked, and becomes the payload."""
 
 from __future__ import annotations
 
-import gc
 import os
 
-from sandbox.boundary.channel import LENGTH, Channel
-from sandbox.boundary.report import Step as Code
-from sandbox.inside.birth import Birth
-from sandbox.inside.identity import become_job, is_job
-from sandbox.inside.lock import LOCK_STEPS, RIGHTS_STEPS, Lock
-from sandbox.inside.placement import Placement
-from sandbox.inside.steps import Step, raise_walls, run_to_end
-
-__all__ = ["IDENTITY_STEPS", "run_stub"]
-
-
-PLACE_STEPS = (
-    Step(Code.CGROUP_PAYLOAD, Placement.enter, Placement.has_entered),
-    Step(Code.CGROUP_NAMESPACE, Placement.hide_cgroup, Placement.cgroup_hidden),
+from sandbox.boundary.report import LISTENER_FD, REPORT_BYTES, REPORT_FD, Kind, Report, Step
+from sandbox.inside.lock import (
+    become_job,
+    drop_capabilities,
+    forbid_new_privileges,
+    load_filter,
+    restrict_paths,
 )
-IDENTITY_STEPS = (Step(Code.IDENTITY, become_job, is_job),)
+from sandbox.inside.plan import SandboxPlan
+from sandbox.inside.script import AT_FDCWD, Pointer, Script
+from sandbox.inside.view import make_directories, mount_cgroup_files
+from sandbox.kernel.processes import CLONE_NEWCGROUP, PR_SET_NAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple as Record
+else:
+    from sandbox.boundary.record import Record
+
+__all__ = ["StubFds", "write_stub"]
+
+_F_DUPFD_CLOEXEC, _F_GETFD, _FD_CLOEXEC = 1030, 1, 1
+_SIG_SETMASK, _SIGSET_BYTES = 2, 8
+_OUT_OF_THE_WAY_FD = 64
+_UMASK = 0o022
 
 
-def run_stub(birth: Birth) -> None:
-    """Raise all walls but the filter, which the loader raises. Never returns."""
-    gc.disable()
-    plan = birth.plan
-    lock = Lock(plan, birth.report_fd, birth.stdio_fds, birth.loader_fd)
+class StubFds(Record):
+    """What it has of init."""
 
-    def life() -> None:
-        os.close(birth.parked_fd)
-        os.close(birth.control_fd)
-        parking = Channel(birth.parking_fd)
-        birth.wait_until_mapped()
-        raise_walls(PLACE_STEPS, birth.placement)
-        if plan.cgroup_mounts:
-            cgroup_ns_fd = os.open(b"/proc/self/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
-            parking.send(LENGTH.pack(0), (cgroup_ns_fd,))
-        raise_walls(IDENTITY_STEPS, plan)
-        raise_walls(RIGHTS_STEPS, plan)
-        parking.receive()  # until the view stands
-        raise_walls(LOCK_STEPS, lock)
-        lock.execute_loader(plan.stub_name)
+    report: int
+    streams: tuple[int, ...]  # none where it is to have a terminal
+    cgroups: tuple[int, ...]
+    view: int  # a pipe that tells when the view stands
 
-    # The report's fd is another one once the fds are sorted.
-    run_to_end(life, lambda report: os.write(lock.report_fd, report))
+
+def write_stub(script: Script, plan: SandboxPlan, name: Pointer, fds: StubFds) -> None:
+    """What the stub does."""
+    script.report_fd = fds.report
+    _enter_cgroup(script, plan, fds.cgroups)
+    become_job(script, plan)
+    script.await_byte(fds.view)
+    mount_cgroup_files(script, plan)
+    _lead_session(script)
+    _take_streams(script, plan, fds)
+    drop_capabilities(script, plan)
+    forbid_new_privileges(script)
+    _enter_cwd(script, plan)
+    _close_fds(script)
+    restrict_paths(script, plan)
+    if plan.has_inputs:
+        script.step = Step.INPUTS
+        script.load_next(REPORT_FD, returns=True)
+    script.step = Step.FILTER
+    script.call("prctl", PR_SET_NAME, name)
+    # From here on it needs what REQUIRED in sandbox/supervisor/seccomp.py lists.
+    load_filter(script, plan.filter, listener_fd=LISTENER_FD if plan.notifies else None)
+    locked = script.data(Report(Kind.LOCKED).pack())
+    script.call("write", REPORT_FD, locked, REPORT_BYTES, result=REPORT_BYTES)
+    script.step = Step.EXEC
+    script.execute_job(REPORT_FD)
+
+
+def _enter_cgroup(script: Script, plan: SandboxPlan, cgroup_fds: tuple[int, ...]) -> None:
+    """Made by init, whose own cgroups are not the job's; v2: it is born in the payload's.
+
+    v1: it moves itself, through `tasks` files that the supervisor opened. The kernel judges by the
+    opener's credentials, and lets it move only its own uid, so this comes first: cgroups(7).
+    """
+    script.step = Step.CGROUP_PAYLOAD
+    for fd in cgroup_fds[: 0 if plan.born_in_cgroup else None]:
+        # A lone thread that moves itself by `tasks` is spared the wait for a grace period that
+        # `cgroup.procs` costs after some quiet (cgroup_threadgroup_rwsem): 150 times as fast.
+        script.call("write", fd, b"0", 1, result=1)
+    script.step = Step.CGROUP_NAMESPACE
+    # After the placement: the namespace's root is where its maker stands.
+    script.call("unshare", CLONE_NEWCGROUP)
+
+
+def _lead_session(script: Script) -> None:
+    script.step = Step.SESSION
+    script.call("setsid")
+    script.check("getsid", 0, result=2)
+    script.call("rt_sigprocmask", _SIG_SETMASK, script.data(bytes(8)), 0, _SIGSET_BYTES)
+    script.call("umask", _UMASK)
+
+
+def _take_streams(script: Script, plan: SandboxPlan, fds: StubFds) -> None:
+    script.step = Step.STREAMS
+    if plan.terminal:
+        # Opened by a session leader without one, it becomes the controlling terminal.
+        fd = script.open("openat", AT_FDCWD, b"/dev/pts/0", os.O_RDWR | os.O_CLOEXEC, 0)
+        script.call("fcntl", fd, _F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY_FD, result=_OUT_OF_THE_WAY_FD)
+    for number, fd in enumerate(fds.streams or [_OUT_OF_THE_WAY_FD] * 3):
+        script.call("dup3", fd, number, 0, result=number)
+    # Its EOF must tell the supervisor that nobody has it any more.
+    script.call("dup3", fds.report, REPORT_FD, os.O_CLOEXEC, result=REPORT_FD)
+    script.report_fd = REPORT_FD
+
+
+def _close_fds(script: Script) -> None:
+    script.step = Step.DESCRIPTORS  # a leaked fd is an escape
+    script.close_all_but(*range(REPORT_FD + 1))
+    lowest = script.lowest_fd()
+    script.check("fcntl", 0, _F_DUPFD_CLOEXEC, 0, result=lowest)
+    script.check("close", lowest)
+    script.check("fcntl", REPORT_FD, _F_GETFD, 0, result=_FD_CLOEXEC)
+
+
+def _enter_cwd(script: Script, plan: SandboxPlan) -> None:
+    script.step = Step.CWD
+    make_directories(script, plan.cwd)
+    script.call("chdir", plan.cwd)
+    found = script.space(len(plan.cwd) + 1)
+    script.check("getcwd", found, len(plan.cwd) + 1, result=len(plan.cwd) + 1)
+    script.expect(found, plan.cwd)

@@ -5,28 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 
+from sandbox.kernel.numbers import NUMBERS
+
 __all__ = ["check", "libc", "syscall"]
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
-
-# Calls without a libc wrapper. From 424 on, numbers are the same on every architecture.
-_NUMBERS = {
-    "pidfd_send_signal": 424,
-    "open_tree": 428,
-    "move_mount": 429,
-    "clone3": 435,
-    "close_range": 436,
-    "openat2": 437,
-    "pidfd_getfd": 438,
-    "mount_setattr": 442,
-    "landlock_create_ruleset": 444,
-    "landlock_add_rule": 445,
-    "landlock_restrict_self": 446,
-} | {
-    "x86_64": {"pivot_root": 155, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "seccomp": 277},
-}[os.uname().machine]
 
 
 def check(value: int, *context: bytes) -> int:
@@ -44,5 +28,5 @@ def syscall(name: str, *arguments: object, path: bytes | None = None) -> int:
     """
     # c_long on every integer: ctypes passes a bare int as 32 bits, syscall(2) reads 64.
     wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    value = libc.syscall(ctypes.c_long(_NUMBERS[name]), *wide)
+    value = libc.syscall(ctypes.c_long(NUMBERS[name]), *wide)
     return check(value, *(() if path is None else (path,)))

@@ -8,8 +8,11 @@ import os
 from sandbox.kernel.call import check, libc, syscall
 
 __all__ = [
+    "AT_EMPTY_PATH",
     "AT_RECURSIVE",
     "MNT_DETACH",
+    "MOVE_MOUNT_F_EMPTY_PATH",
+    "MOVE_MOUNT_T_EMPTY_PATH",
     "MS_BIND",
     "MS_NODEV",
     "MS_NOEXEC",
@@ -19,6 +22,7 @@ __all__ = [
     "MS_REC",
     "MS_REMOUNT",
     "MS_SLAVE",
+    "OPEN_TREE_CLONE",
     "RESOLVE_BENEATH",
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import os
 
 from sandbox.kernel.call import check, libc, syscall
 
 __all__ = [
+    "CAPABILITY_VERSION_3",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
     "CAP_SYS_ADMIN",
+    "CLONE_INTO_CGROUP",
     "CLONE_NEWCGROUP",
     "CLONE_NEWIPC",
     "CLONE_NEWNET",
@@ -17,25 +25,29 @@ __all__ = [
     "CLONE_NEWTIME",
     "CLONE_NEWUSER",
     "CLONE_NEWUTS",
+    "CLONE_PIDFD",
+    "CLONE_VFORK",
+    "CLONE_VM",
     "PR_CAPBSET_DROP",
     "PR_CAP_AMBIENT",
     "PR_CAP_AMBIENT_CLEAR_ALL",
     "PR_GET_DUMPABLE",
     "PR_GET_NO_NEW_PRIVS",
     "PR_SET_DUMPABLE",
+    "PR_SET_NAME",
     "PR_SET_NO_NEW_PRIVS",
     "PR_SET_PDEATHSIG",
     "PR_SET_SECUREBITS",
-    "capget",
+    "SECUREBITS",
+    "CloneArgs",
     "capset",
     "clone3",
     "close_range",
+    "map_code",
     "pidfd_getfd",
     "pidfd_send_signal",
     "prctl",
-    "sethostname",
     "setns",
-    "signalfd",
     "unshare",
 ]
 
@@ -43,16 +55,20 @@ __all__ = [
 CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x80, 0x20000, 0x2000000, 0x4000000
 CLONE_NEWIPC, CLONE_NEWUSER = 0x8000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
-_CLONE_PIDFD, _CLONE_INTO_CGROUP = 0x1000, 0x200000000
-CAP_SYS_ADMIN = 21
+CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_INTO_CGROUP = 0x100, 0x4000, 0x1000, 0x200000000
+CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID = 0, 1, 3, 4
+CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_ADMIN = 6, 7, 8, 21
 # <linux/prctl.h>
-PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE = 1, 3, 4
+PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME = 1, 3, 4, 15
 PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 24, 28, 38, 39
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
-_CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_VERSION_3 = 0x20080522
+# SECBIT_NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE, each locked, and KEEP_CAPS locked off:
+# no uid, not even 0, means capabilities again (capabilities(7)).
+SECUREBITS = 0xEF
 
 
-class _CloneArgs(ctypes.Structure):  # struct clone_args, clone(2)
+class CloneArgs(ctypes.Structure):  # struct clone_args, clone(2)
     _fields_ = [
         *((name, ctypes.c_uint64) for name in ("flags", "pidfd", "child_tid", "parent_tid")),
         *((name, ctypes.c_uint64) for name in ("exit_signal", "stack", "stack_size", "tls")),
@@ -67,19 +83,15 @@ class _CapHeader(ctypes.Structure):  # capget(2)
 _CapData = ctypes.c_uint32 * 6  # two of struct __user_cap_data_struct
 
 
-def clone3(flags: int, into_cgroup_fd: int | None = None) -> tuple[int, int]:
-    """Fork with `flags`: (0, -1) in the child, (pid, its close-on-exec pidfd) in the parent.
+def clone3() -> tuple[int, int]:
+    """Fork: (0, -1) in the child, (pid, its close-on-exec pidfd) in the parent.
 
     Only for a process of one thread: libc's fork handlers do not run, so the child must neither
-    start threads nor return from main. `into_cgroup_fd`: a v2 directory to be born in (Linux 5.7).
-    clone(2), Linux 5.3.
+    start threads nor return from main. clone(2), Linux 5.3.
     """
     pidfd = ctypes.c_int(-1)
-    arguments = _CloneArgs(flags=flags | _CLONE_PIDFD, exit_signal=17)  # SIGCHLD
+    arguments = CloneArgs(flags=CLONE_PIDFD, exit_signal=17)  # SIGCHLD
     arguments.pidfd = ctypes.addressof(pidfd)
-    if into_cgroup_fd is not None:
-        arguments.flags |= _CLONE_INTO_CGROUP
-        arguments.cgroup = into_cgroup_fd
     pid = syscall("clone3", ctypes.byref(arguments), ctypes.sizeof(arguments))
     return pid, (pidfd.value if pid else -1)
 
@@ -94,11 +106,6 @@ def setns(fd: int, flags: int) -> None:
     check(libc.setns(fd, flags))
 
 
-def sethostname(name: bytes) -> None:
-    """Set this uts namespace's host name. sethostname(2)."""
-    check(libc.sethostname(name, len(name)))
-
-
 def prctl(option: int, *arguments: int | bytes) -> int:
     """One prctl(2); missing arguments are zero."""
     wide = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
@@ -110,20 +117,19 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set this thread's capability sets, as bit masks. capset(2)."""
     sets = (effective, permitted, inheritable)
     data = _CapData(*(s & 0xFFFFFFFF for s in sets), *(s >> 32 for s in sets))
-    check(libc.capset(ctypes.byref(_CapHeader(_CAPABILITY_VERSION_3, 0)), ctypes.byref(data)))
-
-
-def capget() -> tuple[int, int, int]:
-    """This thread's effective, permitted and inheritable capabilities, as bit masks. capget(2)."""
-    data = _CapData()
-    check(libc.capget(ctypes.byref(_CapHeader(_CAPABILITY_VERSION_3, 0)), ctypes.byref(data)))
-    low, high = data[:3], data[3:]
-    return low[0] | high[0] << 32, low[1] | high[1] << 32, low[2] | high[2] << 32
+    check(libc.capset(ctypes.byref(_CapHeader(CAPABILITY_VERSION_3, 0)), ctypes.byref(data)))
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """Close every fd from `first` to `last`. close_range(2), Linux 5.9."""
     syscall("close_range", first, last, 0)
+
+
+def map_code(fd: int) -> int:
+    """The address of the first page of the file, mapped to be executed. mmap(2)."""
+    libc.mmap.restype = ctypes.c_void_p
+    address: int = libc.mmap(None, ctypes.c_size_t(1), 0x5, 0x2, fd, ctypes.c_long(0))
+    return check(-1 if address == ctypes.c_void_p(-1).value else address)
 
 
 def pidfd_send_signal(pidfd: int, signal: int) -> None:
@@ -134,9 +140,3 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
 def pidfd_getfd(pidfd: int, fd: int) -> int:
     """A copy of another process's fd; needs ptrace rights over it. pidfd_getfd(2), Linux 5.6."""
     return syscall("pidfd_getfd", pidfd, fd, 0)
-
-
-def signalfd(signal: int) -> int:
-    """A close-on-exec fd that is readable while the blocked `signal` is pending. signalfd(2)."""
-    mask = ctypes.create_string_buffer((1 << (signal - 1)).to_bytes(8, "little") + bytes(120), 128)
-    return check(libc.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK))

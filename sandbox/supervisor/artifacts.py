@@ -1,10 +1,11 @@
-"""Files in and out of a sandbox, as archives on pipes: the supervisor's side of both."""
+"""Files in and out of a sandbox: inputs as scripts that write them, artifacts as an archive."""
 
 import contextlib
 import os
 import stat
 
 from sandbox.boundary.archive import HEADER_BYTES, Entry, EntryKind, write_all
+from sandbox.inside.late import write_input_script, write_last_input_script
 from sandbox.spec.errors import SpecError
 from sandbox.supervisor.files import Destination, Source
 from sandbox.supervisor.streams import read, write
@@ -15,11 +16,11 @@ _PIECE_BYTES = 1 << 18
 
 
 async def send(sources: tuple[Source, ...], fd: int) -> None:
-    """Write the archive of `sources` to the non-blocking `fd`. A reader that is gone ends it."""
+    """Write to the non-blocking `fd` what has the stub make these. A stub that is gone ends it."""
     try:
         for source in sources:
             await _send_one(source, fd)
-        await write(fd, Entry(EntryKind.END).pack())
+        await write(fd, write_last_input_script())
     except ConnectionError:
         return  # the stub is dead, and whoever waits for it knows
 
@@ -72,24 +73,23 @@ async def _receive_one(destination: Destination, reader: "_Reader") -> str:
     return f"collected {entry.size} bytes"
 
 
-async def _send_one(source: Source, pipe_fd: int) -> None:
+async def _send_one(source: Source, stub_fd: int) -> None:
     fd = source.take()
     try:
         found = os.fstat(fd)
-        name = source.destination
         if stat.S_ISDIR(found.st_mode):
-            await write(pipe_fd, Entry(EntryKind.DIRECTORY, len(name)).pack() + name)
+            await write(stub_fd, write_input_script(source.destination, 0, None))
             return
         if not stat.S_ISREG(found.st_mode):
             raise SpecError("copy", f"{source.path} is neither a file nor a directory")
         mode = found.st_mode & 0o777
-        await write(pipe_fd, Entry(EntryKind.FILE, len(name), mode, found.st_size).pack() + name)
+        await write(stub_fd, write_input_script(source.destination, mode, found.st_size))
         left = found.st_size
         while left:
             piece = os.read(fd, min(left, _PIECE_BYTES))
             if not piece:
                 raise SpecError("copy", f"{source.path} became shorter while it was read")
-            await write(pipe_fd, piece)
+            await write(stub_fd, piece)
             left -= len(piece)
     finally:
         os.close(fd)

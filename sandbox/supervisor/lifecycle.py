@@ -18,6 +18,7 @@ from sandbox.spec.result import Result
 from sandbox.supervisor import artifacts, seccomp
 from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.ending import Ending
+from sandbox.supervisor.planner import last_capability
 from sandbox.supervisor.rootfs import INSIDE_ID
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.streams import Output, Sink, feed
@@ -192,15 +193,23 @@ class Run:
         plan = CollectPlan(
             INSIDE_ID,
             self._sandbox.lease is not None,
+            last_capability(),
             tuple(destination.artifact.path for destination in destinations),
             self._limits.disk_bytes,
             seccomp.collector_filter(),
         )
-        fds = (write_fd, self._sandbox.user_ns_fd, self._sandbox.mount_ns_fd)
+        fds: tuple[int, ...] = (write_fd,)
         try:
+            fds += self._sandbox.open_namespaces()
             pidfd = await start_collector(plan, fds)
+        except BaseException as error:
+            os.close(read_fd)
+            if isinstance(error, OSError):
+                raise ZygoteError("the sandbox's init died; its artifacts are lost") from error
+            raise
         finally:
-            os.close(write_fd)
+            for fd in fds:
+                os.close(fd)
         try:
             return await artifacts.receive(destinations, read_fd)
         finally:

@@ -53,8 +53,8 @@ class Link:
                 await trio.lowlevel.wait_writable(self._socket)
 
     def send_now(self, data: bytes) -> None:
-        """Send one small message, or raise BlockingIOError: the peer has long not read any."""
-        self._socket.send(LENGTH.pack(len(data)) + data)
+        """Send a few bytes, or raise BlockingIOError: the peer has long not read any."""
+        self._socket.send(data)
 
     def receive_now(self) -> tuple[Report, list[int]] | None:
         """The next report and its fds, or None: the peer is gone. BlockingIOError: not yet."""

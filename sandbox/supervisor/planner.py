@@ -4,14 +4,17 @@ import errno
 import functools
 import math
 import os
+import re
 import resource
 import secrets
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from sandbox.boundary.loader import loader_image, loader_job
-from sandbox.boundary.plan import Bind, Disk, SandboxPlan, TemplatePlan
+from sandbox.boundary.plan import Bind, Disk, SpawnPlan, TemplatePlan
+from sandbox.inside.init import write_script
+from sandbox.inside.machine import SPAWN_AT, machine_image, machine_job
+from sandbox.inside.plan import SandboxPlan
 from sandbox.kernel import processes as flags
 from sandbox.spec.errors import ExecError, HostError, RefusedError, SpecError
 from sandbox.spec.job import Job
@@ -23,6 +26,7 @@ from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.identity import Lease
 
 __all__ = [
+    "Blueprint",
     "Planner",
     "Shape",
     "TemplateKey",
@@ -30,6 +34,7 @@ __all__ = [
     "check_core",
     "disk_of",
     "grades_of",
+    "last_capability",
     "refuse_weak_grades",
     "rlimits_of",
     "shape_of",
@@ -44,6 +49,10 @@ _NAMESPACES = (
     | flags.CLONE_NEWIPC
     | flags.CLONE_NEWUTS
 )
+# Memory is the zygote's until the exec, so no page is copied; it waits for that, as in vfork(2).
+_SHARED = flags.CLONE_VM | flags.CLONE_VFORK
+_SHARING_SINCE = (6, 3)  # before, who shares memory stays in the time namespace that it was born in
+_MOST_SCRIPTS = 16  # of sandboxes that differ in shape or disk, of 10 KiB
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MEMLOCK_BYTES = 8 << 20
 _STACK_BYTES = 8 << 20
@@ -51,15 +60,26 @@ _WALLS = ("identity", "view", "processes", "network", "ipc", "uts", "cgroup", "s
 
 
 class Facts(NamedTuple):
-    """What this kernel offers of the optional walls."""
+    """What this kernel offers of what is optional."""
 
     landlock: tuple[int, int, int] | None
     has_time_namespaces: bool
+    clone_flags: int
 
 
 def host_facts() -> Facts:
     """Ask the kernel. Once per supervisor: none of it changes while a kernel runs."""
-    return Facts(landlock.handled_accesses(), os.path.exists("/proc/self/ns/time"))
+    has_time = os.path.exists("/proc/self/ns/time")
+    release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    is_shared = not has_time or release >= _SHARING_SINCE
+    return Facts(landlock.handled_accesses(), has_time, _SHARED if is_shared else 0)
+
+
+@functools.cache
+def last_capability() -> int:
+    """The highest one that this kernel has. proc_sys_kernel(5)"""
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        return int(file.read())
 
 
 class Shape(NamedTuple):
@@ -69,6 +89,15 @@ class Shape(NamedTuple):
     terminal: bool
     has_inputs: bool
     is_pinned: bool  # to a core: it must be in a cpuset
+
+
+class Blueprint(NamedTuple):
+    """What one sandbox is made from."""
+
+    plan: SandboxPlan
+    spawn: SpawnPlan  # for the zygote
+    script: bytes  # for init and stub
+    mounts: tuple[tuple[bytes, bytes], ...]  # (mount point, least options) that it must then have
 
 
 class TemplateKey(NamedTuple):
@@ -105,8 +134,9 @@ class Planner:
         hierarchies = backend.hierarchies if policy.cgroup_files else ()
         compiled = seccomp.compile_filter(policy, listener=True)
         self.notifies = compiled.notifies
-        loader = loader_image(compiled.program, notifies=compiled.notifies)
-        self.template: TemplatePlan = rootfs.plan_template(job, binds, policy, hierarchies, loader)
+        self.template: TemplatePlan = rootfs.plan_template(
+            job, binds, policy, hierarchies, machine_image(), SPAWN_AT
+        )
         masks = rootfs.plan_proc_masks(policy)
         cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...] = ()
         if policy.cgroup_files and backend.version == 2:
@@ -121,13 +151,12 @@ class Planner:
         writable = rootfs.writable_paths(job)
         if self.template.keeps_lowers:
             writable = (b"/", *writable)
+        self.mounts = rootfs.plan_mounts(scratch, self.template, masks, cgroup_mounts)
         self._sandbox = SandboxPlan(
-            clone_flags=_NAMESPACES,
-            base_id=0,
             inside_id=rootfs.INSIDE_ID,
             drops_groups=False,
+            cgroup_fds=0,
             born_in_cgroup=False,
-            time_offsets=None,
             hostname=b"sandbox",
             scratch=scratch,
             uppers=rootfs.plan_uppers(self.template),
@@ -135,40 +164,55 @@ class Planner:
             proc_options=b"subset=pid" if policy.proc == "pid" else b"",
             proc_masks=masks,
             cgroup_mounts=cgroup_mounts,
-            mounts=rootfs.plan_mounts(scratch, self.template, masks, cgroup_mounts),
             init_filter=seccomp.init_filter(),
-            stub_name=b"",
+            filter=compiled.program,
+            notifies=compiled.notifies,
+            last_capability=last_capability(),
             cwd=job.cwd,
             terminal=False,
             has_inputs=False,
             landlock=handled,
             landlock_paths=landlock.allowed_paths(handled[0], writable) if handled else (),
         )
+        self._written: dict[tuple[object, ...], tuple[SandboxPlan, bytes, int]] = {}
 
-    def sandbox(
-        self, shape: Shape, disk: Disk, lease: Lease | None, cgroup: JobCgroup
-    ) -> SandboxPlan:
-        """The plan of one sandbox, for the identity and cgroup that were taken for it."""
+    def spawn(self, lease: Lease | None) -> SpawnPlan:
+        """What the zygote is told of a sandbox."""
         offsets = None
         if self._facts.has_time_namespaces:
             monotonic, boot = (
                 int(time.clock_gettime(c)) for c in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)
             )
             offsets = b"monotonic -%d 0\nboottime -%d 0\n" % (monotonic, boot)
-        return self._sandbox._replace(
-            base_id=0 if lease is None else lease.base_id,
-            drops_groups=lease is not None,
-            born_in_cgroup=cgroup.born_in,
-            time_offsets=offsets,
-            disk=disk,
-            stub_name=b"stub-" + secrets.token_hex(5).encode(),
-            cwd=shape.cwd,
-            terminal=shape.terminal,
-            has_inputs=shape.has_inputs,
-        )
+        base_id = 0 if lease is None else lease.base_id
+        return SpawnPlan(_NAMESPACES | self._facts.clone_flags, base_id, rootfs.INSIDE_ID, offsets)
+
+    def blueprint(
+        self, spawn: SpawnPlan, shape: Shape, disk: Disk, lease: Lease | None, cgroup: JobCgroup
+    ) -> Blueprint:
+        """What one sandbox is made from, for the identity and cgroup that were taken for it."""
+        fds, is_born = len(cgroup.entry_fds), cgroup.born_in
+        key = (shape, disk, lease is None, fds, is_born)
+        if key not in self._written:
+            if len(self._written) >= _MOST_SCRIPTS:
+                self._written.clear()
+            plan = self._sandbox._replace(
+                drops_groups=lease is not None,
+                cgroup_fds=fds,
+                born_in_cgroup=is_born,
+                disk=disk,
+                cwd=shape.cwd,
+                terminal=shape.terminal,
+                has_inputs=shape.has_inputs,
+            )
+            self._written[key] = (plan, *write_script(plan))
+        plan, script, name_at = self._written[key]
+        name = b"stub-" + secrets.token_hex(5).encode()
+        script = script[:name_at] + name + script[name_at + len(name) :]
+        return Blueprint(plan, spawn, script, self.mounts)
 
     def job(self, job: Job, limits: Limits) -> bytes:
-        """What the loader executes. Raises ExecError: it is more than execve(2) takes."""
+        """What the stub executes. Raises ExecError: it is more than execve(2) takes."""
         environment = {**self._policy.environment, **job.environment}
         if limits.cpus < CORES:
             # Go looks at the affinity only, not at the quota, and would start a thread a core.
@@ -176,7 +220,7 @@ class Planner:
         paths = _search(job.command[0], environment.get(b"PATH", b"/usr/bin:/bin"))
         variables = [b"%s=%s" % pair for pair in environment.items()]
         try:
-            return loader_job(job.command, variables, paths)
+            return machine_job(job.command, variables, paths)
         except ValueError as error:
             raise ExecError(errno.E2BIG, job.command[0]) from error
 

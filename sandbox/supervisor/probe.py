@@ -1,18 +1,37 @@
-"""The look from outside: what the kernel says of a locked stub, before it may execute."""
+"""The look from outside: what the kernel says of a locked sandbox, before its job may execute.
+
+A script has the kernel asked from inside after each wall, where only that can tell. All that /proc
+tells of another process is asked here.
+"""
 
 import functools
 import os
+import re
 
+from sandbox.boundary.plan import Bind
+from sandbox.boundary.report import STEPS, Step
+from sandbox.kernel.processes import CAP_SYS_ADMIN
 from sandbox.spec.errors import SetupError
 from sandbox.supervisor.cgroup import JobCgroup
+from sandbox.supervisor.identity import Lease
+from sandbox.supervisor.planner import Blueprint
 
-__all__ = ["Seen", "check_stub"]
+__all__ = ["Seen", "check_mounts", "check_sandbox", "namespaces_of", "not_shown"]
 
-_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
+_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 _EMPTY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-# Of /proc/PID/status, the lines that stay the same while a stub waits: the ids, the capabilities
-# and all other confinement. proc_pid_status(5).
-_LASTING = ((b"\nUid:", b"\nFDSize:"), (b"\nCapInh:", b"\nCpus_allowed:"))
+# Of /proc/PID/status, proc_pid_status(5): the ids; and the lines that stay the same while a process
+# waits, from its signals to its seccomp mode.
+_IDS = re.compile(
+    rb"\nUid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)\nGid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)\n"
+    rb"FDSize:\t\d+\nGroups:\t([^\n]*)\n"
+)
+_RIGHTS = (b"\nSigBlk:", b"\nCpus_allowed:")
+# Of a line of mountinfo: its point, its options, and what it propagates. proc_pid_mountinfo(5)
+_MOUNT = re.compile(rb"^\d+ \d+ \S+ \S+ (\S+) (\S+) (.*?)- ", re.MULTILINE)
+_ONLY_LOOPBACK = re.compile(rb"[^\n]*\n[^\n]*\n *lo:[^\n]*\n")  # below two lines of heading
+_PIECE_BYTES = 8192  # more than the kernel gives at once; a large buffer costs more than the read
+_MOST_KEPT = 64  # texts that were judged
 
 
 class Seen:
@@ -24,7 +43,7 @@ class Seen:
         try:
             for name in ("status", "cgroup"):
                 self._fds.append(os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC))
-            self.status, self.cgroups = self._look()
+            self._first = self._look()
         except OSError:
             self.close()
             raise
@@ -32,7 +51,7 @@ class Seen:
     def still_holds(self) -> bool:
         """Whether the kernel says the very same once more; False also when the stub is gone."""
         try:
-            return self._look() == (self.status, self.cgroups)
+            return self._look() == self._first
         except OSError:
             return False
 
@@ -41,38 +60,190 @@ class Seen:
         while self._fds:
             os.close(self._fds.pop())
 
-    def _look(self) -> tuple[bytes, bytes]:
-        status, cgroups = (os.pread(fd, 65536, 0) for fd in self._fds)
-        lasting = (status[status.find(first) : status.find(end)] for first, end in _LASTING)
-        return b"".join(lasting), cgroups
+    def _look(self) -> tuple[object, ...]:
+        self.status, self.cgroups = (os.pread(fd, _PIECE_BYTES, 0) for fd in self._fds)
+        return _ids(self.status), _rights(self.status), self.cgroups
 
 
-def check_stub(pid: int, host_uid: int, cgroup: JobCgroup, *, has_time: bool) -> Seen:
-    """What /proc/PID shows. Raises SetupError naming the first wall that it does not show; OSError:
-    it cannot be looked at, or is dead."""
-    names = (*_NAMESPACES, "time") if has_time else _NAMESPACES
-    shared = [name for name in names if os.readlink(f"/proc/{pid}/ns/{name}") == _own(name)]
-    seen = Seen(pid)
-    lines = seen.status.decode().splitlines()
-    fields = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    checks = {
-        "filter": fields.get("Seccomp") == "2",
-        "no_new_privileges": fields.get("NoNewPrivs") == "1",
-        "capabilities": all(int(fields.get(name, "1"), 16) == 0 for name in _EMPTY_SETS),
-        "identity": set(fields.get("Uid", "").split()) == {str(host_uid)},
-        "namespaces": not shared,
-        "cgroup_payload": cgroup.holds_payload(pid),
-    }
-    for step, holds in checks.items():
-        if not holds:
-            seen.close()
-            raise SetupError(
-                f"step {step} failed: /proc/{pid} does not show the wall; "
-                "the payload was never started"
-            )
+def check_sandbox(
+    init: int,
+    stub: int,
+    blueprint: Blueprint,
+    lease: Lease | None,
+    cgroup: JobCgroup,
+    foreign: frozenset[str],
+    binds: tuple[Bind, ...] = (),
+) -> Seen:
+    """Look at init and stub, by their pids; `foreign`: namespaces that are another's. `binds`:
+    that it has already.
+
+    Raises SetupError naming the first wall that /proc does not show; OSError: it cannot be looked
+    at, or is dead.
+    """
+    seen = Seen(stub)
+    try:
+        _check_namespaces(stub, foreign)
+        if blueprint.spawn.time_offsets is not None:
+            offsets = _read(stub, "timens_offsets").split()
+            _require(Step.TIME_NAMESPACE, offsets == blueprint.spawn.time_offsets.split())
+        _require(Step.CGROUP_PAYLOAD, cgroup.holds_payload(stub, seen.cgroups))
+        _check_identity(stub, seen.status, blueprint, lease)
+        _check_rights(stub, init, seen.status, blueprint)
+        # No other device than lo, and that is down: then it has no address.
+        is_lone = _ONLY_LOOPBACK.fullmatch(_read(stub, "net/dev")) is not None
+        _require(Step.NETWORK, is_lone and not _read(stub, "net/fib_trie").strip())
+        check_mounts(stub, blueprint.mounts, binds)
+    except BaseException:
+        seen.close()
+        raise
     return seen
 
 
-@functools.cache  # we are in these for good
-def _own(namespace: str) -> str:
-    return os.readlink(f"/proc/self/ns/{namespace}")
+def check_mounts(
+    pid: int, planned: tuple[tuple[bytes, bytes], ...], binds: tuple[Bind, ...] = ()
+) -> None:
+    """Whether mountinfo lists exactly the planned mounts and the binds, with at least their
+    options. Raises SetupError, OSError."""
+    found = tuple(_MOUNT.findall(_read(pid, "mountinfo")))
+    if binds:
+        points = {b"/" + bind.target: b"ro,nosuid,nodev" for bind in binds}
+        below = tuple(point + b"/" for point in points)
+        _require(Step.BINDS, _is_planned(found, {**dict(planned), **points}, below))
+    else:
+        _require(Step.PIVOT, _is_parked_view(found, planned))
+
+
+def namespaces_of(pid: int) -> frozenset[str]:
+    """Every namespace that a process is in, as its links tell. namespaces(7)"""
+    return frozenset(link for _, link in _links(pid))
+
+
+def not_shown(step: int) -> SetupError:
+    """The wall was built, they say, and the kernel does not show it."""
+    return SetupError(
+        f"step {step} ({STEPS.get(step, '?')}) failed: the kernel does not show the wall; "
+        "the payload was never started"
+    )
+
+
+def _require(step: int, holds: bool) -> None:
+    if not holds:
+        raise not_shown(step)
+
+
+def _check_namespaces(stub: int, foreign: frozenset[str]) -> None:
+    steps = {"cgroup": Step.CGROUP_NAMESPACE, "time": Step.TIME_NAMESPACE}
+    for name, link in _links(stub):
+        _require(steps.get(name, Step.NAMESPACES), link not in foreign)
+
+
+def _check_identity(pid: int, status: bytes, blueprint: Blueprint, lease: Lease | None) -> None:
+    uid, gid = (lease.host_uid, lease.host_gid) if lease else (os.getuid(), os.getgid())
+    *ids, groups = _ids(status) or (b"",)
+    holds = ids == [b"%d" % uid] * 4 + [b"%d" % gid] * 4 and not (lease and groups.strip())
+    for name, host_id in (("uid_map", uid), ("gid_map", gid)):
+        expected = [b"%d" % number for number in (blueprint.plan.inside_id, host_id, 1)]
+        holds = holds and _read(pid, name).split() == expected
+    _require(Step.IDENTITY, holds)
+
+
+def _check_rights(stub: int, init: int, status: bytes, blueprint: Blueprint) -> None:
+    for step in (
+        _missing_in_stub(_rights(status)),
+        _missing_in_init(_rights(_read(init, "status"))),
+    ):
+        _require(step, not step)
+    # How many are open, from Linux 6.2: three streams, the report's, the listener's.
+    count = os.stat(f"/proc/{stub}/fd").st_size
+    _require(Step.DESCRIPTORS, count in (0, 4 + blueprint.plan.notifies))
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _missing_in_stub(rights: bytes) -> int:
+    """The first step whose wall these lines of its status do not show, or 0."""
+    fields = _fields(rights)
+    if fields["Seccomp"] != "2":
+        return Step.FILTER
+    if fields["NoNewPrivs"] != "1":
+        return Step.NO_NEW_PRIVILEGES
+    if any(int(fields[name], 16) for name in _EMPTY_SETS):
+        return Step.CAPABILITIES
+    return Step.SESSION if any(int(fields[name], 16) for name in ("SigIgn", "SigBlk")) else 0
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _missing_in_init(rights: bytes) -> int:
+    """The same of init."""
+    fields = _fields(rights)
+    if fields["Seccomp"] != "2":
+        return Step.INIT_FILTER
+    if fields["NoNewPrivs"] != "1":
+        return Step.NO_NEW_PRIVILEGES
+    kept = [int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")]
+    return 0 if kept == [1 << CAP_SYS_ADMIN, 1 << CAP_SYS_ADMIN, 0, 0] else Step.INIT_CAPABILITIES
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _is_parked_view(
+    found: tuple[tuple[bytes, bytes, bytes], ...], planned: tuple[tuple[bytes, bytes], ...]
+) -> bool:
+    return _is_planned(found, dict(planned), ())
+
+
+def _is_planned(
+    found: tuple[tuple[bytes, bytes, bytes], ...],
+    planned: dict[bytes, bytes],
+    below: tuple[bytes, ...],
+) -> bool:
+    """Whether all `found` are `planned`, or mounted `below` a bind that they came along with."""
+    seen = set()
+    for quoted, options, propagation in found:
+        point = quoted.decode("unicode_escape").encode("latin-1") if b"\\" in quoted else quoted
+        if point.startswith(below):
+            least = b"ro"  # a submount of a bind
+        elif point in planned and point not in seen:
+            least = planned[point]
+        else:
+            return False
+        seen.add(point)
+        if propagation or not set(least.split(b",")) <= set(options.split(b",")):
+            return False
+    return planned.keys() <= seen
+
+
+def _links(pid: int) -> list[tuple[str, str]]:
+    """(name, identity) of each namespace; a kernel may be without the last."""
+    names = _NAMESPACES if _has_time_namespaces() else _NAMESPACES[:-1]
+    fd = os.open(f"/proc/{pid}/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return [(name, os.readlink(name, dir_fd=fd)) for name in names]
+    finally:
+        os.close(fd)
+
+
+@functools.cache
+def _has_time_namespaces() -> bool:
+    return os.path.exists("/proc/self/ns/time")
+
+
+def _ids(status: bytes) -> tuple[bytes, ...]:
+    found = _IDS.search(status)
+    return found.groups() if found else ()
+
+
+def _rights(status: bytes) -> bytes:
+    first, end = _RIGHTS
+    return status[status.find(first) : status.find(end)]
+
+
+def _fields(lines: bytes) -> dict[str, str]:
+    parts = (line.partition(":") for line in lines.decode().splitlines())
+    return {name: value.strip() for name, _, value in parts}
+
+
+def _read(pid: int, name: str) -> bytes:
+    fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(fd, _PIECE_BYTES), b""))
+    finally:
+        os.close(fd)

@@ -46,7 +46,8 @@ def plan_template(
     binds: tuple[Bind, ...],
     policy: Policy,
     hierarchies: tuple[str, ...],
-    loader: bytes,
+    machine: bytes,
+    spawn_at: int,
 ) -> TemplatePlan:
     """The root for jobs like this one; `hierarchies`: v1 cgroup files to be shown.
 
@@ -88,7 +89,8 @@ def plan_template(
         tuple(files),
         _DEVICES,
         is_writable,
-        loader,
+        machine,
+        spawn_at,
     )
 
 

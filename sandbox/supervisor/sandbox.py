@@ -3,23 +3,26 @@
 import contextlib
 import errno
 import os
+import re
 import resource
 import select
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
-from sandbox.boundary.plan import LatePlan, SandboxPlan, encode
+from sandbox.boundary.plan import Bind, BindsPlan, Disk
 from sandbox.boundary.report import LISTENER_FD, STEPS, Kind, Report, Step
+from sandbox.inside.late import write_bind_script
 from sandbox.kernel.processes import pidfd_getfd, pidfd_send_signal
 from sandbox.spec.errors import ExecError, SetupError, ZygoteError
 from sandbox.supervisor import artifacts
 from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.link import Link
-from sandbox.supervisor.probe import Seen, check_stub
+from sandbox.supervisor.planner import Planner, Shape
+from sandbox.supervisor.probe import Seen, check_mounts, check_sandbox, not_shown
 from sandbox.supervisor.streams import open_pipes
 from sandbox.supervisor.zygote import Zygote
 
@@ -27,6 +30,8 @@ __all__ = ["Sandbox"]
 
 _DESTROY_SECONDS = 30  # a task in state D outlives SIGKILL; its cgroup then stays for the sweep
 _INIT_DIED = "the sandbox's init died; the payload was never started"
+_PID = re.compile(rb"^Pid:\t(\d+)$", re.MULTILINE)
+_KILL = bytes(8)  # an order to init without a script
 _BINDS_A_MESSAGE = 200  # of SCM_MAX_FD, unix(7)
 
 
@@ -36,40 +41,50 @@ class Sandbox:
     `build`, and it is locked and parked; then for its one job `fit` and `execute`.
     """
 
-    def __init__(
-        self, plan: SandboxPlan, cgroup: JobCgroup, lease: Lease | None, *, notifies: bool
-    ) -> None:
-        """`notifies`: the stub's filter has a listener."""
-        self.plan = plan
-        self._notifies = notifies
-        self.cgroup = cgroup
+    def __init__(self, planner: Planner, shape: Shape, disk: Disk, lease: Lease | None) -> None:
+        self._planner, self._shape, self._disk = planner, shape, disk
+        self._cgroup: JobCgroup | None = None
         self.lease = lease
         self.built_at = time.monotonic()
         self.terminal_fd: int | None = None
         self.listener_fd: int | None = None
-        self.scratch_fd = self.user_ns_fd = self.mount_ns_fd = -1
+        self.scratch_fd = -1
         self._control, self._init_end = Link.pair()
         self._report, self._stub_end = Link.pair()
         self._theirs: list[int] = []
         self._ours: list[int] = []
-        if not plan.terminal:
+        if not shape.terminal:
             self._theirs, self._ours = open_pipes()
-        self._pidfd = self._stub_pid = self._stub_pidfd = -1
-        self._disk = plan.disk
+        self._pid = self._pidfd = self._stub_pid = self._stub_pidfd = -1
+        self._foreign: frozenset[str] = frozenset()  # namespaces that it must not be in
         self._seen: Seen | None = None
         self._ends = select.poll()  # of init and stub
         self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
 
-    async def build(self, zygote: Zygote) -> None:
+    @property
+    def cgroup(self) -> JobCgroup:
+        """What holds the payload, from `build` on."""
+        assert self._cgroup is not None
+        return self._cgroup
+
+    async def build(self, zygote: Zygote, make_cgroup: Callable[[], JobCgroup]) -> None:
         """Have it cloned, built, locked and verified. Raises SetupError, ZygoteError, …
 
         One that is to have inputs is locked by `fit` instead: its filter would forbid to write
         them.
         """
+        spawn = self._planner.spawn(self.lease)
+
+        def prepare() -> None:  # by the script, init goes on; so the clone need not wait for it
+            self._cgroup = make_cgroup()
+            self.blueprint = self._planner.blueprint(
+                spawn, self._shape, self._disk, self.lease, self._cgroup
+            )
+
         lease_fd = os.open("/dev/null", os.O_RDONLY) if self.lease is None else self.lease.fd
-        fds = [self._init_end.fileno(), self._stub_end.fileno(), lease_fd, *self._theirs]
+        fds = (self._init_end.fileno(), self._stub_end.fileno(), lease_fd, *self._theirs)
         try:
-            self._pidfd = await zygote.spawn(self.plan, (*fds, *self.cgroup.entry_fds))
+            self._pid, self._pidfd = await zygote.spawn(spawn, fds, prepare)
         finally:
             self._init_end.close()
             self._stub_end.close()
@@ -77,8 +92,15 @@ class Sandbox:
                 os.close(lease_fd)
         if self._theirs:
             os.close(self._theirs.pop(0))  # of stdin; the others are closed when the job is over
+        self._foreign = zygote.namespaces
+        with contextlib.suppress(BrokenPipeError):  # it is dead, which is seen next
+            await self._control.send_raw(self.blueprint.script)
+            if self.cgroup.entry_fds:
+                await self._control.send_raw(b"\0", self.cgroup.entry_fds)
+        if not self._shape.has_inputs:
+            await self._expect(self._report, Kind.LOCKED)  # the last of the two, mostly
         fds = await self._expect(self._control, Kind.READY)
-        self._stub_pidfd, self.user_ns_fd, self.mount_ns_fd, self.scratch_fd, *rest = fds
+        self._stub_pidfd, self.scratch_fd, *rest = fds
         if rest:
             self.terminal_fd = rest[0]
             os.set_blocking(self.terminal_fd, False)
@@ -89,8 +111,8 @@ class Sandbox:
         for fd in (self._pidfd, self._stub_pidfd):
             self._ends.register(fd, select.POLLIN)
         self.cgroup.close_entries()
-        if not self.plan.has_inputs:
-            await self._verify()
+        if not self._shape.has_inputs:
+            self._verify()
 
     def is_sound(self) -> bool:
         """Whether a parked sandbox lives and is still what it was when it was verified."""
@@ -98,18 +120,19 @@ class Sandbox:
 
     async def fit(
         self,
-        late: LatePlan,
+        binds: tuple[Bind, ...],
+        disk: Disk,
         sources: tuple[artifacts.Source, ...],
-        open_binds: Callable[[LatePlan], Awaitable[list[int]]],
+        open_binds: Callable[[BindsPlan], Awaitable[list[int]]],
     ) -> None:
         """Add what is the job's own: its binds, its disk limits, its copied inputs."""
-        if late.binds or late.disk != self._disk:
-            self._disk = late.disk
-            await self._attach(late, open_binds)
-        if self.plan.has_inputs:
+        if binds or disk != self._disk:
+            await self._attach(binds, disk, open_binds)
+        if self._shape.has_inputs:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(artifacts.send, sources, self._report.fileno())
-                await self._verify()
+                await self._expect(self._report, Kind.LOCKED)
+            self._verify(binds)
 
     def limit(self, rlimits: tuple[tuple[int, int, int], ...], affinity: tuple[int, ...]) -> None:
         """Put rlimits, and CPUs where no cpuset pins the job, on the stub, which hands them down.
@@ -135,7 +158,7 @@ class Sandbox:
             )
 
     async def execute(self, command: bytes, job: bytes) -> None:
-        """Hand the loader its job; whether it could execute it is told when it has ended."""
+        """Hand the stub its job; whether it could execute it is told when it has ended."""
         self._command = command
         with contextlib.suppress(BrokenPipeError):  # it is dead, as init will report
             await self._report.send_raw(job)
@@ -144,6 +167,15 @@ class Sandbox:
     def control_fd(self) -> int:
         """Readable when init has a report."""
         return self._control.fileno()
+
+    def open_namespaces(self) -> tuple[int, int]:
+        """Fds of its user and mount namespaces, for a collector. Raises OSError: init is dead."""
+        user_fd = os.open(f"/proc/{self._pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return user_fd, os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(user_fd)
+            raise
 
     @property
     def stdin_fd(self) -> int:
@@ -179,7 +211,7 @@ class Sandbox:
         with contextlib.suppress(OSError):
             self.cgroup.kill()
         with contextlib.suppress(OSError):
-            self._control.send_now(b"k")
+            self._control.send_now(_KILL)
 
     def kill_init(self) -> None:
         """Kill init, and with it everything inside."""
@@ -203,7 +235,7 @@ class Sandbox:
         for fd in self._ours[1:]:
             os.close(fd)
         self._ours = []
-        for name in ("listener_fd", "terminal_fd", "scratch_fd", "user_ns_fd", "mount_ns_fd"):
+        for name in ("listener_fd", "terminal_fd", "scratch_fd"):
             fd = getattr(self, name)
             setattr(self, name, -1)
             if fd is not None and fd >= 0:
@@ -214,7 +246,8 @@ class Sandbox:
                 await trio.lowlevel.wait_readable(self._pidfd)
             while True:
                 try:
-                    self.cgroup.destroy()
+                    if self._cgroup is not None:
+                        self._cgroup.destroy()
                     break
                 except OSError:  # EBUSY: the kernel is still taking the last process out
                     await trio.sleep(0.001)
@@ -236,35 +269,62 @@ class Sandbox:
             "the stub was killed before its exec; the payload was never started"
         )
 
-    async def _verify(self) -> None:
-        """Wait until the stub says that it is locked, and see whether it is."""
-        await self._expect(self._report, Kind.LOCKED)
-        if self._notifies:
+    def _verify(self, binds: tuple[Bind, ...] = ()) -> None:
+        """See whether the stub, which says that it is locked, is."""
+        if self.blueprint.plan.notifies:
             try:
                 self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
             except OSError as error:
                 raise _failure("step filter: its listener could not be taken", error) from error
             self.events.register(self.listener_fd, select.EPOLLIN)
-        uid = self.lease.host_uid if self.lease else os.getuid()
-        has_time = self.plan.time_offsets is not None
-        try:
-            self._seen = check_stub(self._stub_pid, uid, self.cgroup, has_time=has_time)
-        except OSError as error:
-            raise _failure("the stub cannot be looked at", error) from error
+        with self._looking():
+            self._seen = check_sandbox(
+                self._pid,
+                self._stub_pid,
+                self.blueprint,
+                self.lease,
+                self.cgroup,
+                self._foreign,
+                binds,
+            )
         self.cgroup.begin()
 
     async def _attach(
-        self, late: LatePlan, open_binds: Callable[[LatePlan], Awaitable[list[int]]]
+        self,
+        binds: tuple[Bind, ...],
+        disk: Disk,
+        open_binds: Callable[[BindsPlan], Awaitable[list[int]]],
     ) -> None:
-        for start in range(0, len(late.binds) or 1, _BINDS_A_MESSAGE):
-            part = late._replace(binds=late.binds[start : start + _BINDS_A_MESSAGE])
-            trees = await open_binds(part) if part.binds else []
+        for start in range(0, len(binds) or 1, _BINDS_A_MESSAGE):
+            part = binds[start : start + _BINDS_A_MESSAGE]
+            trees = await open_binds(BindsPlan(part)) if part else []
+            is_resized = start == 0 and disk != self._disk
             try:
-                await self._control.send(b"l" + encode(part), tuple(trees))
+                script = write_bind_script(part, disk if is_resized else None)
+                with contextlib.suppress(BrokenPipeError):  # it is dead, which is seen next
+                    await self._control.send_raw(script, tuple(trees))
             finally:
                 for fd in trees:
                     os.close(fd)
             await self._expect(self._control, Kind.READY)
+        found = os.fstatvfs(self.scratch_fd)
+        if (found.f_blocks, found.f_files) != disk:
+            raise not_shown(Step.DISK)
+        if not self._shape.has_inputs:  # else its stub may not have mounted all; `_verify` looks
+            with self._looking():
+                check_mounts(self._stub_pid, self.blueprint.mounts, binds)
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Of a process that has died meanwhile, /proc may show anything: it is told as dead."""
+        try:
+            yield
+        except (OSError, SetupError) as error:
+            if self._ends.poll(0):
+                raise self._out_of_memory() or ZygoteError(_INIT_DIED) from error
+            if isinstance(error, OSError):
+                raise _failure("the sandbox cannot be looked at", error) from error
+            raise
 
     async def _expect(self, link: Link, kind: int) -> list[int]:
         """The fds of the next report, which must be of this kind. Raises why it is not."""
@@ -279,8 +339,9 @@ class Sandbox:
         for link in (self._report, self._control):
             if report is None:
                 with trio.move_on_after(1):
-                    answer = await link.receive()
-                    report = answer and answer[0]
+                    report, fds = await link.receive() or (None, [])
+                    for fd in fds:
+                        os.close(fd)
         if report is None or report.kind != Kind.FAILED:
             return self._out_of_memory() or ZygoteError(_INIT_DIED)
         return _step_failure(report)
@@ -301,12 +362,19 @@ def _failure(what: str, error: OSError) -> SetupError | ZygoteError:
 
 
 def _step_failure(report: Report) -> SetupError:
-    step, code = STEPS.get(report.first, "?"), report.second
-    why = os.strerror(code) if code else "the kernel does not show the wall"
+    if not report.second:
+        return not_shown(report.first)
+    step, why = STEPS.get(report.first, "?"), os.strerror(report.second)
     return SetupError(f"step {report.first} ({step}) failed: {why}; the payload was never started")
 
 
 def _pid_of(pidfd: int) -> int:
     """The pid behind a pidfd, in our pid namespace. proc_pid_fdinfo(5)."""
-    with open(f"/proc/self/fdinfo/{pidfd}") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
+    fd = os.open(f"/proc/self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = _PID.search(os.read(fd, 4096))
+    finally:
+        os.close(fd)
+    if found is None:
+        raise ZygoteError(_INIT_DIED)
+    return int(found[1])

@@ -39,7 +39,7 @@ _MEMORY = (
     "mmap", "munmap", "mprotect", "brk", "mremap", "madvise", "rt_sigprocmask", "futex",
 )  # fmt: skip
 
-# What the loader still calls between its filter and the exec: its reports, the job, execve for each
+# What the stub still calls between its filter and the exec: its reports, the job, execve for each
 # directory of PATH, the exit if none works.
 REQUIRED = ("read", "write", "execve", "exit_group")
 
@@ -91,19 +91,15 @@ def compile_filter(policy: Policy, *, listener: bool, arch: int = ARCH) -> Filte
 def init_filter() -> bytes:
     """The filter of a sandbox's pid 1 once its walls stand; every other call kills it, and so all.
 
-    It bounds what a payload could make of init by a kernel or interpreter bug: no new process,
-    no exec, no socket, no namespace.
+    It bounds what a payload could make of init by a kernel bug: no new process, no exec, no socket,
+    no namespace, no memory.
     """
     return _closed_filter(
-        *_MEMORY, "rt_sigaction", "rt_sigreturn", "exit_group",
-        "getpid", "gettid", "clock_gettime", "getrandom",  # CPython's own
-        # orders in, reports and fds out
-        "read", "write", "recvmsg", "recvfrom", "sendmsg", "close", "close_range", "poll", "ppoll",
+        "exit_group", "ppoll", "recvmsg", "read", "write", "sendmsg",  # orders in, reports out
+        "close", "close_range", "openat",  # /proc/PID/comm of the payload
         "wait4", "waitid", "kill",  # reaps, and ends the payload
-        "openat", "fstat", "newfstatat", "lseek",  # /proc/PID/comm of the payload
-        "move_mount", "mkdirat", "openat2", "statfs",  # late binds
+        "move_mount", "mkdirat", "openat2", "statx",  # late binds
         mount={3: _REMOUNT_SCRATCH},  # to another size
-        ioctl={1: 0x5401},  # TCGETS: CPython's open() asks whether the file is a terminal
     )  # fmt: skip
 
 

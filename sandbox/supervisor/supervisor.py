@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from sandbox.boundary.plan import Bind, LatePlan
+from sandbox.boundary.plan import Bind
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
@@ -109,8 +109,7 @@ class Supervisor:
                         sandbox.cgroup.limit(limits, disk_apart=is_apart)
                     else:
                         sandbox = await template.build(line.shape, limits, disk_apart=is_apart)
-                    late = LatePlan(binds, disk_of(limits))
-                    await sandbox.fit(late, files.sources, template.open_binds)
+                    await sandbox.fit(binds, disk_of(limits), files.sources, template.open_binds)
                     sandbox.limit(rlimits_of(limits, grades), affinity_of(limits, grades))
                 context["identity"] = self._identity(sandbox)
                 if sandbox is None or caller.cancellation.is_set:

@@ -1,6 +1,7 @@
 """A template as the supervisor has it: its planner, and a zygote that has it mounted."""
 
 import contextlib
+import functools
 import itertools
 import os
 from collections.abc import Awaitable, Callable
@@ -8,10 +9,11 @@ from typing import TypeVar
 
 import trio
 
-from sandbox.boundary.plan import Bind, CollectPlan, LatePlan
+from sandbox.boundary.plan import Bind, BindsPlan, CollectPlan
 from sandbox.spec.errors import SandboxError, ZygoteError
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
+from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.planner import Planner, Shape, TemplateKey, disk_of
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.startup import Ground
@@ -50,6 +52,8 @@ class Template:
 
     async def zygote(self) -> Zygote:
         """The zygote, started now where there is none. Raises SetupError, ZygoteError, …"""
+        if self._zygote is not None and not self._zygote.is_dead:
+            return self._zygote  # without a turn of the scheduler, as the lock takes one
         async with self._starting:
             if self._zygote is None or self._zygote.is_dead:
                 spare = self._ground.take_spare(self.planner)
@@ -70,9 +74,13 @@ class Template:
         """A new sandbox, parked. Raises SetupError, …; then nothing is left of it."""
 
         async def build_by(zygote: Zygote) -> Sandbox:
-            sandbox = self._prepare(shape, limits, disk_apart)
+            lease = None
+            if self._ground.identities is not None:
+                lease = self._ground.identities.lease()
+            make_cgroup = functools.partial(self._make_cgroup, limits, disk_apart=disk_apart)
+            sandbox = Sandbox(self.planner, shape, disk_of(limits), lease)
             try:
-                await sandbox.build(zygote)
+                await sandbox.build(zygote, make_cgroup)
             except BaseException:
                 await sandbox.destroy()
                 raise
@@ -85,7 +93,7 @@ class Template:
         """Whether what it was mounted from has changed: a changed lower layer is undefined."""
         return self._host != _host_state(self.key)
 
-    async def open_binds(self, plan: LatePlan) -> list[int]:
+    async def open_binds(self, plan: BindsPlan) -> list[int]:
         """See `Zygote.open_binds`."""
         return await self._ask(lambda zygote: zygote.open_binds(plan))
 
@@ -110,23 +118,13 @@ class Template:
                     raise
         raise AssertionError  # the last try has raised
 
-    def _prepare(self, shape: Shape, limits: Limits, disk_apart: bool) -> Sandbox:
-        with contextlib.ExitStack() as undo:
-            lease = None
-            if self._ground.identities is not None:
-                lease = self._ground.identities.lease()
-                undo.callback(lease.release)
-            cgroup = self._ground.backend.create(
-                f"job-{next(_names)}",
-                limits,
-                disk_apart=disk_apart,
-                shown=self.key.policy.cgroup_files,
-            )
-            undo.callback(cgroup.destroy)
-            plan = self.planner.sandbox(shape, disk_of(limits), lease, cgroup)
-            sandbox = Sandbox(plan, cgroup, lease, notifies=self.planner.notifies)
-            undo.pop_all()
-            return sandbox
+    def _make_cgroup(self, limits: Limits, *, disk_apart: bool) -> JobCgroup:
+        return self._ground.backend.create(
+            f"job-{next(_names)}",
+            limits,
+            disk_apart=disk_apart,
+            shown=self.key.policy.cgroup_files,
+        )
 
     async def _watch(self, zygote: Zygote) -> None:
         """Notice its death at once, and have another one ready before a job asks for it."""

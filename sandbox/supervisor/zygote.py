@@ -3,17 +3,24 @@
 The process's own side is the room sandbox/zygote.
 """
 
+import collections
+import contextlib
 import fcntl
 import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sandbox.boundary.channel import LENGTH
-from sandbox.boundary.plan import CollectPlan, LatePlan, SandboxPlan, TemplatePlan, encode
+from sandbox.boundary.plan import BindsPlan, CollectPlan, SpawnPlan, TemplatePlan, encode
 from sandbox.boundary.report import REPORT_BYTES, STEPS, Kind, Report
 from sandbox.spec.errors import HostError, SetupError, ZygoteError
 from sandbox.supervisor.identity import BaseMap, write_maps
+
+if TYPE_CHECKING:
+    import trio
 
 __all__ = ["Zygote", "ZygoteProcess"]
 
@@ -22,6 +29,7 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv.pop(1))\nfrom sandbox.zygote.main import main; main()"
 )
 _ANSWER_SECONDS = 30  # to mount, or to clone
+_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _CHANNEL_FD, _BASE_FD = 3, 4  # as sandbox/zygote/main.py has them
 
 
@@ -51,6 +59,8 @@ class ZygoteProcess:
                 sys.executable,
                 argv,
                 {"LC_ALL": "C.UTF-8"},  # nothing of the caller's environment is inherited
+                setsigmask=(),
+                setsigdef=_SIGNALS,  # nor what it ignores: execve(2) would keep that, up to a job
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
                     (os.POSIX_SPAWN_DUP2, 0, 1),
@@ -109,7 +119,7 @@ class ZygoteProcess:
 
 
 class Zygote:
-    """A running zygote: one request at a time, each answered."""
+    """A running zygote: requests in a line, each answered in its turn."""
 
     def __init__(self, process: ZygoteProcess) -> None:
         import trio
@@ -119,7 +129,9 @@ class Zygote:
         self.process = process
         self._is_lost = False  # its end of the link is closed, though it may not be a zombie yet
         self._link: Link = Link(process.socket)
-        self._turn = trio.Lock()
+        self.namespaces: frozenset[str] = frozenset()  # that no sandbox may be in: its own and ours
+        self._sending = trio.Lock()
+        self._turns: collections.deque[trio.Event] = collections.deque()  # of those who wait
 
     async def start(self, plan: TemplatePlan, *, joins: bool) -> None:
         """Have it mount the root that its sandboxes share; `joins`: the base namespace, before.
@@ -129,6 +141,10 @@ class Zygote:
         if joins:
             report, _ = await self._answer("the base user namespace")
             _refuse_failure(report, "the base user namespace")
+        from sandbox.supervisor.probe import namespaces_of
+
+        with contextlib.suppress(OSError):  # it is dead; its last words are heard below
+            self.namespaces = namespaces_of(os.getpid()) | namespaces_of(self.process.pid)
         was_asked = self.process.mounted is plan
         await self._ask(None if was_asked else encode(plan), (), "the template's mounts")
 
@@ -141,42 +157,90 @@ class Zygote:
         """End and reap it, and close our end once nobody waits there any more."""
         self._is_lost = True
         self.process.kill()
-        async with self._turn:  # whoever has it sees the end of the link
-            self.process.close()
+        turn = self._begin_turn()
+        await turn.wait()  # those before see the end of the link
+        self.process.close()
 
-    async def spawn(self, plan: SandboxPlan, fds: tuple[int, ...]) -> int:
-        """Clone a sandbox; the pidfd of its init. fds: as sandbox/inside/init.py says."""
-        return (await self._ask(b"s" + encode(plan), fds, "the clone"))[0]
+    async def spawn(
+        self, plan: SpawnPlan, fds: tuple[int, ...], meanwhile: Callable[[], None]
+    ) -> tuple[int, int]:
+        """Clone a sandbox; pid and pidfd of its init. fds: as sandbox/inside/init.py says."""
+        report, (pidfd,) = await self._ask(b"s" + encode(plan), fds, "the clone", meanwhile)
+        return report.first, pidfd
 
-    async def open_binds(self, plan: LatePlan) -> list[int]:
+    async def open_binds(self, plan: BindsPlan) -> list[int]:
         """A detached tree for each bind of the plan, to be handed to init and closed."""
-        return await self._ask(b"b" + encode(plan), (), "the read-only inputs")
+        return (await self._ask(b"b" + encode(plan), (), "the read-only inputs"))[1]
 
     async def collect(self, plan: CollectPlan, fds: tuple[int, ...]) -> int:
         """Start a collector; its pidfd. fds: as sandbox/zygote/main.py says."""
-        return (await self._ask(b"c" + encode(plan), fds, "the collector"))[0]
+        return (await self._ask(b"c" + encode(plan), fds, "the collector"))[1][0]
 
-    async def _ask(self, request: bytes | None, fds: tuple[int, ...], what: str) -> list[int]:
-        """The fds of the answer. None: it was asked already."""
+    async def _ask(
+        self,
+        request: bytes | None,
+        fds: tuple[int, ...],
+        what: str,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> tuple[Report, list[int]]:
+        """The answer and its fds. None: it was asked already. `meanwhile`: what there is to do
+        while it works; what that raises is raised when the answer is there."""
         import trio
 
-        async with self._turn:
+        # Not to be cancelled half way: the answer would be taken for that of the next request.
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _ANSWER_SECONDS):
+            turn = await self._send(request, fds, what)
+            try:
+                failure = None
+                try:
+                    meanwhile()
+                except Exception as error:
+                    failure = error
+                if not turn.is_set():
+                    await turn.wait()
+                report, handed = await self._answer(what)
+            finally:
+                self._end_turn(turn)
+            _refuse_failure(report, what)
+            if failure is not None:
+                for fd in handed:
+                    os.close(fd)
+                raise failure
+            return report, handed
+        self._is_lost = True
+        self.process.kill()
+        raise ZygoteError(f"the zygote did not answer for {_ANSWER_SECONDS} s, and was killed")
+
+    async def _send(self, request: bytes | None, fds: tuple[int, ...], what: str) -> "trio.Event":
+        """Send it, before the zygote has done what others asked; set when the answer is due."""
+        if self._sending.locked():
+            await self._sending.acquire()
+        else:
+            self._sending.acquire_nowait()  # spares a turn of the scheduler
+        try:
             if self._is_lost:
                 raise ZygoteError(f"the zygote died before it had done {what}")
-            # Not to be cancelled half way: the answer would be taken for that of the next request.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _ANSWER_SECONDS):
-                try:
-                    if request is not None:
-                        await self._link.send(request, fds)
-                except OSError as error:
-                    self._is_lost = True
-                    raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error
-                report, handed = await self._answer(what)
-                _refuse_failure(report, what)
-                return handed
+            if request is not None:
+                await self._link.send(request, fds)
+            return self._begin_turn()
+        except OSError as error:
             self._is_lost = True
-            self.process.kill()
-            raise ZygoteError(f"the zygote did not answer for {_ANSWER_SECONDS} s, and was killed")
+            raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error
+        finally:
+            self._sending.release()
+
+    def _begin_turn(self) -> "trio.Event":
+        import trio
+
+        turn = trio.Event()
+        self._turns.append(turn)
+        self._turns[0].set()
+        return turn
+
+    def _end_turn(self, turn: "trio.Event") -> None:
+        self._turns.remove(turn)
+        if self._turns:
+            self._turns[0].set()
 
     async def _answer(self, what: str) -> tuple[Report, list[int]]:
         answer = await self._link.receive()

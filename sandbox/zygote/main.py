@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import _signal
-import fcntl
 import gc
 import os
 import sys
 
-from sandbox.boundary.archive import write_all
 from sandbox.boundary.channel import Channel
-from sandbox.boundary.plan import Bind, CollectPlan, LatePlan, SandboxPlan, TemplatePlan, decode
+from sandbox.boundary.plan import (
+    Bind,
+    BindsPlan,
+    CollectPlan,
+    SpawnPlan,
+    TemplatePlan,
+    decode,
+)
 from sandbox.boundary.report import Kind, Report, Step
-from sandbox.inside.birth import Birth
-from sandbox.inside.collector import run_collector
-from sandbox.inside.init import own_namespaces, run_init
-from sandbox.inside.placement import own_cgroups
-from sandbox.inside.stub import run_stub
 from sandbox.kernel.call import libc
 from sandbox.kernel.processes import (
     CLONE_NEWTIME,
@@ -29,13 +29,14 @@ from sandbox.kernel.processes import (
     setns,
     unshare,
 )
+from sandbox.zygote.collector import run_collector
+from sandbox.zygote.spawn import ExecFailed, Spawner
 from sandbox.zygote.template import HostView, build_template
 
 __all__ = ["BASE_FD", "CHANNEL_FD", "main"]
 
 CHANNEL_FD, BASE_FD = 3, 4
-_MFD_EXEC = 0x10  # <linux/memfd.h>, Linux 6.3
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+FIRST_FD = 4  # of what arrives for a sandbox: sandbox/inside/init.py counts on it
 
 
 def main() -> None:
@@ -45,6 +46,9 @@ def main() -> None:
     where BASE_FD is the base user namespace of an earlier zygote.
     """
     close_range(BASE_FD + 1)
+    while (fd := os.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC)) < CHANNEL_FD:
+        pass  # one of the three was closed, and its number must not be given to anything else
+    os.close(fd)
     os.setsid()  # the terminal's Ctrl-C is for the supervisor
     channel = Channel(CHANNEL_FD)
     joins_base = sys.argv[1:] == ["base"]
@@ -71,7 +75,7 @@ def main() -> None:
         plan = decode(TemplatePlan, data)
         host = HostView()
         build_template(plan)
-        loader_fd = _keep_program(plan.loader)
+        spawner = Spawner(plan.machine, plan.spawn_at)
     except EOFError:
         return  # the supervisor found that it cannot run anything here
     except OSError as error:
@@ -82,72 +86,52 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     libc.malloc_trim(0)  # what each child would copy and free again
-    _serve(channel, host, loader_fd)
+    _serve(channel, host, spawner)
 
 
-def _serve(channel: Channel, host: HostView, loader_fd: int) -> None:
-    namespaces, cgroups = own_namespaces(), own_cgroups()
+def _serve(channel: Channel, host: HostView, spawner: Spawner) -> None:
     while True:
         try:
             data, fds = channel.receive()
         except EOFError:
             return
         order, plan = data[:1], data[1:]
+        step = {b"s": Step.CLONE, b"b": Step.BINDS}.get(order, Step.COLLECTOR)
         try:
             if order == b"s":
-                birth = Birth(decode(SandboxPlan, plan), namespaces, cgroups, loader_fd, fds)
-                try:
-                    _spawn(channel, birth)
-                finally:
-                    birth.close()
+                _spawn(channel, spawner, decode(SpawnPlan, plan), fds)
             elif order == b"b":
-                _open_binds(channel, host, decode(LatePlan, plan))
+                _open_binds(channel, host, decode(BindsPlan, plan))
             else:
                 _collect(channel, decode(CollectPlan, plan), fds)
         except OSError as error:
-            step = Step.BINDS if order == b"b" else Step.CLONE
+            step = Step.MACHINE if isinstance(error, ExecFailed) else step
             channel.send(Report(Kind.FAILED, step, error.errno or 0).pack())
         finally:
             for fd in fds:
                 os.close(fd)
 
 
-def _spawn(channel: Channel, birth: Birth) -> None:
-    """Clone one sandbox and map its one id."""
-    plan = birth.plan
+def _spawn(channel: Channel, spawner: Spawner, plan: SpawnPlan, fds: list[int]) -> None:
+    """Clone one sandbox and map its one id. Its init waits for its script until then."""
+    if fds != [*range(FIRST_FD, FIRST_FD + len(fds))]:
+        raise OSError(9, os.strerror(9))  # EBADF: an fd of ours is where there should be none
+    for fd in fds:
+        os.set_inheritable(fd, True)
     shift_clocks(plan)
-    pid, pidfd = clone3(plan.clone_flags)
-    if pid == 0:
-        # The stub comes first: what init has written to before a fork, it copies again after it.
-        pid, pidfd = clone3(0, birth.placement.into_fd)
-        channel.close()
-        if pid == 0:
-            run_stub(birth)
-        run_init(birth, pid, pidfd)
+    pid, pidfd = spawner.spawn(plan.clone_flags)
     try:
         line = b"%d %d 1" % (plan.inside_id, plan.base_id)
         for name in (b"uid_map", b"gid_map"):
             map_fd = os.open(b"/proc/%d/%s" % (pid, name), os.O_WRONLY | os.O_CLOEXEC)
             os.write(map_fd, line)
             os.close(map_fd)
-        birth.tell_mapped()
         channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
     finally:
         os.close(pidfd)
 
 
-def _keep_program(image: bytes) -> int:
-    """An fd of a program that nobody can change any more, to be executed. memfd_create(2)."""
-    try:
-        fd = os.memfd_create("loader", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_EXEC)
-    except OSError:  # EINVAL: before Linux 6.3 there was no need to say so
-        fd = os.memfd_create("loader", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    write_all(fd, image)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
-
-
-def shift_clocks(plan: SandboxPlan) -> None:
+def shift_clocks(plan: SpawnPlan) -> None:
     """Have the next child born into a time namespace in which the host's uptime is not seen.
 
     Made here because offsets can be set only until somebody is in it. time_namespaces(7)
@@ -158,7 +142,7 @@ def shift_clocks(plan: SandboxPlan) -> None:
             file.write(plan.time_offsets)
 
 
-def _open_binds(channel: Channel, host: HostView, plan: LatePlan) -> None:
+def _open_binds(channel: Channel, host: HostView, plan: BindsPlan) -> None:
     """Answer with a detached tree for each of the binds, for one sandbox to attach."""
     trees = host.open_binds(map(Bind._make, plan.binds))
     try:
@@ -170,7 +154,7 @@ def _open_binds(channel: Channel, host: HostView, plan: LatePlan) -> None:
 
 def _collect(channel: Channel, plan: CollectPlan, fds: list[int]) -> None:
     """Start the collector. fds: where it writes, the sandbox's user and mount namespaces."""
-    pid, pidfd = clone3(0)
+    pid, pidfd = clone3()
     if pid == 0:
         channel.close()
         run_collector(plan, *fds)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox.boundary.plan import Bind, TemplatePlan
-from sandbox.inside.view import LOWERS, TEMPLATE_ROOT
+from sandbox.boundary.plan import LOWERS, TEMPLATE_ROOT, Bind, TemplatePlan
 from sandbox.kernel.mounts import (
     MNT_DETACH,
     MS_BIND,
@@ -23,6 +22,7 @@ from sandbox.kernel.mounts import (
     umount2,
 )
 from sandbox.kernel.processes import CLONE_NEWNS, setns, unshare
+from sandbox.zygote.spawn import move_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,14 @@ __all__ = ["HostView", "build_template"]
 
 _PLACE = b"/tmp"  # any directory that every host has; the host's own is only covered in here
 _ROOT, _LOWERS = TEMPLATE_ROOT.lstrip(b"/"), LOWERS.lstrip(b"/")
+_DEVICES = {  # null(4), full(4), random(4), tty(4)
+    b"null": (1, 3),
+    b"zero": (1, 5),
+    b"full": (1, 7),
+    b"random": (1, 8),
+    b"urandom": (1, 9),
+    b"tty": (5, 0),
+}
 _DEVICE_LINKS = (
     (b"fd", b"/proc/self/fd"),
     (b"stdin", b"/proc/self/fd/0"),
@@ -47,11 +55,11 @@ class HostView:
     def __init__(self) -> None:
         unshare(CLONE_NEWNS)
         mount(b"none", b"/", b"", MS_REC | MS_SLAVE)  # the host's later mounts are seen, not ours
-        self._host_fd = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        self._host_root_fd = os.open(b"/", os.O_PATH | os.O_CLOEXEC)
+        self._host_fd = _open(b"/proc/self/ns/mnt", os.O_RDONLY)
+        self._host_root_fd = _open(b"/", os.O_PATH)
         unshare(CLONE_NEWNS)
         mount(b"none", b"/", b"", MS_REC | MS_PRIVATE)
-        self._template_fd = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._template_fd = _open(b"/proc/self/ns/mnt", os.O_RDONLY)
 
     def open_binds(self, binds: Iterable[Bind]) -> list[int]:
         """A detached read-only copy of each source on the host, which must still be that inode.
@@ -76,6 +84,10 @@ class HostView:
         finally:
             setns(self._template_fd, CLONE_NEWNS)
         return trees
+
+
+def _open(path: bytes, flags: int) -> int:
+    return move_up(os.open(path, flags | os.O_CLOEXEC))
 
 
 def build_template(plan: TemplatePlan) -> None:
@@ -136,6 +148,8 @@ def _make_devices(target: bytes, devices: tuple[bytes, ...]) -> None:
         path = target + b"/" + name
         _write(path, 0o666, b"")
         mount(b"/dev/" + name, path, b"", MS_BIND)
+        if os.stat(path).st_rdev != os.makedev(*_DEVICES[name]):
+            raise OSError(6, os.strerror(6), path)  # ENXIO
     _restrict(target, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
 
 

@@ -1,18 +1,25 @@
 """One job in one process, with any wall taken away: what the containment tests are made of.
 
-A wall is taken away in the zygote that the test starts (its `build` does nothing, its `holds` says
-yes) and in the supervisor's last look, so that the attack is all that can tell.
+The scripts of a sandbox are written in this process, so a wall is taken away where they are: of the
+step that builds it nothing is written, nor what asks the kernel whether it stands. The look from
+outside is left out as well, so that the attack is all that can tell.
 """
 
 import struct
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pyseccomp
 import pytest
 
+from sandbox.boundary.plan import SpawnPlan
+from sandbox.boundary.report import STEPS as NAMES
 from sandbox.cli.inprocess import run_job
+from sandbox.inside.plan import SandboxPlan
+from sandbox.inside.script import Script
+from sandbox.kernel.processes import PR_SET_NAME
 from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy, SyscallRule
 from sandbox.spec.result import Result
@@ -20,62 +27,28 @@ from sandbox.supervisor import planner, probe, sandbox, zygote
 from sandbox.supervisor.seccomp import Filter
 
 __all__ = [
-    "ALLOW_ALL", "SHOWS_ALL", "STEPS", "attack", "mutated", "without", "without_filter",
-    "without_namespace", "without_rlimits",
+    "ALLOW_ALL", "SHOWS_ALL", "STEPS", "attack", "blind", "hanging", "inserting", "mutated_zygote",
+    "planning", "spawning", "without", "without_filter", "without_namespace", "without_rlimits",
 ]  # fmt: skip
 
-# step -> the module and the table that it stands in
-STEPS = {
-    "namespaces": ("sandbox.inside.init", "_BIRTH_STEPS"),
-    "time_namespace": ("sandbox.inside.init", "_BIRTH_STEPS"),
-    "network": ("sandbox.inside.init", "_LAST_STEPS"),
-    "dumpable": ("sandbox.inside.init", "_LAST_STEPS"),
-    "init_capabilities": ("sandbox.inside.init", "_LAST_STEPS"),
-    "init_filter": ("sandbox.inside.init", "_LAST_STEPS"),
-    "cgroup_payload": ("sandbox.inside.stub", "PLACE_STEPS"),
-    "cgroup_namespace": ("sandbox.inside.stub", "PLACE_STEPS"),
-    "identity": ("sandbox.inside.stub", "IDENTITY_STEPS"),
-    "capabilities": ("sandbox.inside.stub", "RIGHTS_STEPS"),
-    "no_new_privileges": ("sandbox.inside.stub", "RIGHTS_STEPS"),
-    "hostname": ("sandbox.inside.init", "VIEW_STEPS"),
-    "root": ("sandbox.inside.init", "VIEW_STEPS"),
-    "scratch": ("sandbox.inside.init", "VIEW_STEPS"),
-    "proc": ("sandbox.inside.init", "VIEW_STEPS"),
-    "devices": ("sandbox.inside.init", "VIEW_STEPS"),
-    "cgroup_files": ("sandbox.inside.init", "VIEW_STEPS"),
-    "pivot": ("sandbox.inside.init", "VIEW_STEPS"),
-    "disk": ("sandbox.inside.init", "LATE_STEPS"),
-    "binds": ("sandbox.inside.init", "LATE_STEPS"),
-    "session": ("sandbox.inside.stub", "LOCK_STEPS"),
-    "cwd": ("sandbox.inside.stub", "LOCK_STEPS"),
-    "inputs": ("sandbox.inside.stub", "LOCK_STEPS"),
-    "descriptors": ("sandbox.inside.stub", "LOCK_STEPS"),
-    "landlock": ("sandbox.inside.stub", "LOCK_STEPS"),
+# Of every sandbox, in about the order in which they are done: by init, by the stub, and late.
+STEPS = (
+    "namespaces", "time_namespace", "network",
+    "identity", "hostname", "root", "scratch", "proc", "devices", "pivot",
+    "dumpable", "init_capabilities", "no_new_privileges", "init_filter",
+    "cgroup_payload", "cgroup_namespace", "cgroup_files", "session", "streams", "capabilities",
+    "cwd", "descriptors", "landlock", "inputs", "filter", "exec",
+    "disk", "binds",
+)  # fmt: skip
+# What a step is made of where it does more than its wall: the rest is written in any case.
+_MADE_OF = {
+    "pivot": {"umount2"},  # without the rest nobody gets any further, by another step's name
+    "init_filter": {"seccomp"},
+    "descriptors": {"close_range"},
+    "filter": {"seccomp"},
+    "binds": {"move_mount"},
 }
-
-_BOOT = """
-import sys; sys.path.insert(0, sys.argv.pop(1))
-import importlib
-from sandbox.boundary.report import STEPS
-def replace(module, table, name, **changes):
-    room = importlib.import_module(module)
-    steps = getattr(room, table)
-    assert name in [STEPS[step.code] for step in steps], name
-    setattr(room, table, tuple(
-        step._replace(**changes) if STEPS[step.code] == name else step for step in steps))
-MUTATIONS
-from sandbox.zygote.main import main; main()
-"""
-# v2: the stub is born in its cgroup.
-_BORN_OUTSIDE = """
-from sandbox.inside.placement import Placement
-made = Placement.__init__
-def make(self, fds, before, *, born):
-    made(self, fds, before, born=born)
-    self.into_fd = None
-Placement.__init__ = make
-"""
-_NO_BUILD, _NO_LOOK = "build=lambda _: None", "holds=lambda _: True"
+_NO_FD = 1 << 20  # what a call that is not made returns: no call can use it
 
 
 def _every_syscall() -> tuple[str, ...]:
@@ -118,26 +91,131 @@ SHOWS_ALL = ALLOW_ALL._replace(proc="masked", cgroup_files=True)
 
 
 @contextmanager
-def mutated(code: str, *, look: bool) -> Iterator[None]:
-    """Zygotes started in here run `code` first. `look` off: nor does the supervisor check."""
+def mutated_zygote(code: str) -> Iterator[None]:
+    """Zygotes started in here run `code` first."""
+    boot = zygote._BOOT.replace("from sandbox.zygote.main", f"{code}\nfrom sandbox.zygote.main")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zygote, "_BOOT", _BOOT.replace("MUTATIONS", code))
-        if not look:
-            patch.setattr(sandbox, "check_stub", lambda pid, *_, **__: probe.Seen(pid))
+        patch.setattr(zygote, "_BOOT", boot)
         yield
 
 
-def without(step: str, *, look: bool) -> AbstractContextManager[None]:
-    """Zygotes started in here do not build `step`; with `look` off nobody notices, either."""
-    changes = _NO_BUILD if look else f"{_NO_BUILD}, {_NO_LOOK}"
-    code = f"replace(*{STEPS[step]}, {step!r}, {changes})"
-    if step == "cgroup_namespace" and not look:  # init joins the one that the stub made
-        code += f"\nreplace('sandbox.inside.init', '_CGROUP_STEPS', {step!r}, {changes})"
-    if step == "time_namespace":  # the zygote makes it
-        code += "\nimport sandbox.zygote.main as m; m.shift_clocks = lambda _: None"
-    if step == "cgroup_payload":
-        code += _BORN_OUTSIDE
-    return mutated(code, look=look)
+@contextmanager
+def spawning(change: Callable[[SpawnPlan], SpawnPlan]) -> Iterator[None]:
+    """Zygotes in here are told of another sandbox than the one that is then looked for."""
+    spawn = zygote.Zygote.spawn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            zygote.Zygote, "spawn", lambda asked, plan, *rest: spawn(asked, change(plan), *rest)
+        )
+        yield
+
+
+@contextmanager
+def planning(**changes: object) -> Iterator[None]:
+    """Scripts in here are written for another plan than the one that is then looked for."""
+    write = planner.write_script
+
+    def write_other(plan: SandboxPlan) -> tuple[bytes, int]:
+        return write(plan._replace(**changes))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner, "write_script", write_other)
+        yield
+
+
+@contextmanager
+def blind() -> Iterator[None]:
+    """In here the supervisor does not look at sandboxes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "check_sandbox", lambda _, stub, *__: probe.Seen(stub))
+        patch.setattr(sandbox, "check_mounts", lambda *_: None)
+        yield
+
+
+@contextmanager
+def without(step: str, *, look: bool, asks: bool | None = None) -> Iterator[None]:
+    """Sandboxes in here are built without `step`; with `look` off nobody notices.
+
+    `asks`: whether the script asks the kernel for the wall, where that differs from `look`.
+    """
+    assert step in STEPS, step
+    with ExitStack() as stack:
+        stack.enter_context(_unwritten(step, asks=look if asks is None else asks))
+        if step == "time_namespace":  # the zygote makes it
+            stack.enter_context(spawning(lambda plan: plan._replace(time_offsets=None)))
+        if step == "cgroup_payload":  # v2: the stub is born in it
+            stack.enter_context(planning(born_in_cgroup=False))
+        if not look:
+            stack.enter_context(blind())
+        yield
+
+
+@contextmanager
+def _unwritten(step: str, *, asks: bool) -> Iterator[None]:
+    made_of = _MADE_OF.get(step)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def leave_out(method: str, calls: set[str] | None, returned: object = None) -> None:
+            real = getattr(Script, method)
+
+            def write(script: Script, *args: Any, **options: Any) -> Any:
+                name = args[0] if method in ("call", "open", "check") else method
+                if NAMES.get(script.step) == step and (calls is None or name in calls):
+                    return returned
+                return real(script, *args, **options)
+
+            patch.setattr(Script, method, write)
+
+        leave_out("call", made_of)
+        leave_out("open", made_of, _NO_FD)
+        leave_out("close", made_of)
+        if not asks:
+            leave_out("check", None)
+            leave_out("expect", None)
+            close_all_but = Script.close_all_but
+
+            def keep(script: Script, *fds: int) -> None:
+                if NAMES.get(script.step) == step == "descriptors":
+                    script._fds.update(fds)  # what stays open stays known, or no number is right
+                else:
+                    close_all_but(script, *fds)
+
+            patch.setattr(Script, "close_all_but", keep)
+        yield
+
+
+@contextmanager
+def inserting(step: str, write: Callable[[Script], None]) -> Iterator[None]:
+    """What `write` writes is done where `step` begins, by whoever does that."""
+    assert step in STEPS, step
+    before = vars(Script).get("step")  # another that is inserted
+
+    def begin(script: Script, code: int) -> None:
+        if before is not None:
+            before.fset(script, code)
+        vars(script)["step"] = code
+        if NAMES.get(code) == step:
+            write(script)
+
+    with pytest.MonkeyPatch.context() as patch:
+        begun = property(lambda script: vars(script)["step"], begin)
+        patch.setattr(Script, "step", begun, raising=False)
+        yield
+
+
+@contextmanager
+def hanging(step: str) -> Iterator[None]:
+    """Sandboxes in here hang where `step` begins, which a process of them is then named for."""
+
+    def hang(script: Script) -> None:
+        script.call("prctl", PR_SET_NAME, b"hung")
+        script.call("ppoll", 0, 0, 0, 0)
+
+    with ExitStack() as stack:
+        if step in ("binds", "disk"):  # done under init's filter, which allows no name
+            stack.enter_context(without("init_filter", look=False))
+        stack.enter_context(inserting(step, hang))
+        yield
 
 
 @contextmanager
@@ -160,13 +238,14 @@ def without_rlimits() -> Iterator[None]:
 
 
 @contextmanager
-def without_namespace(flag: int) -> Iterator[None]:
-    """Sandboxes in here share one namespace with the host, and nobody notices."""
-    code = "".join(
-        f"replace(*{STEPS[step]}, {step!r}, {_NO_LOOK})\n" for step in ("namespaces", "network")
-    )
-    with mutated(code, look=False), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planner, "_NAMESPACES", planner._NAMESPACES & ~flag)
+def without_namespace(flag: int, *, look: bool) -> Iterator[None]:
+    """Sandboxes in here share one namespace with the host; with `look` off nobody notices."""
+    with ExitStack() as stack:
+        stack.enter_context(
+            spawning(lambda plan: plan._replace(clone_flags=plan.clone_flags & ~flag))
+        )
+        if not look:
+            stack.enter_context(blind())
         yield
 
 

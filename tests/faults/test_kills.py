@@ -19,20 +19,18 @@ PATIENCE_SECONDS = 60
 
 # Runs one job that hangs at a step, which its name then tells: or in the payload, when all stands.
 RUNNER = """
-import sys
+import contextlib, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from containment.walls import SHOWS_ALL, STEPS, attack, mutated
+from containment.walls import SHOWS_ALL, STEPS, attack, hanging
+from sandbox.spec.job import Input
 step, output = {step!r}, Path({output!r})
-code = (
-    "import _signal; from sandbox.kernel.processes import prctl\\n"
-    "def hang(_): prctl(15, b'hung'); _signal.pause()\\n"
-)
-if step in STEPS:
-    code += f"replace(*{{STEPS[step]}}, {{step!r}}, build=hang)"
-with mutated(code, look=True):
+inputs = ()
+if step in ("binds", "inputs"):
+    inputs = (Input(Path("/usr/bin/true"), b"/work/true", copied=step == "inputs"),)
+with hanging(step) if step in STEPS else contextlib.nullcontext():
     attack("open('/proc/self/comm', 'w').write('hung'); import time; time.sleep(1000)", output,
-           policy=SHOWS_ALL)
+           policy=SHOWS_ALL, inputs=inputs)
 """
 
 
@@ -92,10 +90,15 @@ def assert_all_end(pids: list[int]) -> None:
             assert poll.poll(PATIENCE_SECONDS * 1000), f"process {pid} outlives its runner"
 
 
-POINTS = [*(s for s in STEPS if s not in ("binds", "disk", "network", "time_namespace")), "payload"]
+# Nobody does anything for the others: a sandbox of its own job needs no new disk size, and time and
+# network are the clone's. Namespaces: there init has not asked yet to die with its parent, nor can
+# it wait; until then it reads, which ends when nobody is left to write (below).
+NO_POINTS = ("namespaces", "time_namespace", "network", "disk")
+POINTS = [*(step for step in STEPS if step not in NO_POINTS), "payload"]
 
 
-@pytest.mark.parametrize("step", POINTS)
+# Binds: init, which by then outlives its zygote, hears of its supervisor's end between two scripts.
+@pytest.mark.parametrize("step", [step for step in POINTS if step != "binds"])
 def test_nothing_outlives_a_runner_killed_at(step: str, tmp_path: Path, leftovers: object) -> None:
     with hanging_job(step, tmp_path) as (runner, pids):
         runner.send_signal(signal.SIGKILL)
@@ -105,7 +108,7 @@ def test_nothing_outlives_a_runner_killed_at(step: str, tmp_path: Path, leftover
 
 
 @pytest.mark.parametrize("victim", ["zygote", "init"])
-@pytest.mark.parametrize("step", ["landlock", "payload"])
+@pytest.mark.parametrize("step", POINTS)
 def test_a_job_whose_process_is_killed_ends_with_an_error(
     step: str, victim: str, tmp_path: Path, leftovers: object
 ) -> None:
@@ -113,8 +116,47 @@ def test_a_job_whose_process_is_killed_ends_with_an_error(
         zygote, init = sorted(pids)[:2]
         os.kill({"zygote": zygote, "init": init}[victim], signal.SIGKILL)
         if victim == "zygote":
-            runner.send_signal(signal.SIGINT)  # the job goes on without it, until it is cancelled
+            # The job goes on without it, or is built by another: until it is cancelled.
+            runner.send_signal(signal.SIGINT)
         _, errors = runner.communicate(timeout=PATIENCE_SECONDS)
         if victim == "init":
             assert b"ZygoteError" in errors
         assert_all_end(pids)
+
+
+# Sends only the first bytes of a sandbox's script, and says so.
+HALF_SENT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import trio
+from containment.walls import attack
+from sandbox.supervisor.link import Link
+send_raw = Link.send_raw
+async def send_most(link, data, fds=()):
+    if int.from_bytes(data[:8], "little") != len(data) - 8:  # no script
+        return await send_raw(link, data, fds)
+    await send_raw(link, data[:{count}], fds)
+    print("sent", flush=True)
+    await trio.sleep_forever()
+Link.send_raw = send_most
+attack("print('ran')", Path({output!r}))
+"""
+
+
+@pytest.mark.parametrize("count", [0, 5, 8, 1000, -1])
+def test_nothing_outlives_a_runner_killed_with_a_part_of_the_script_sent(
+    count: int, tmp_path: Path, leftovers: object
+) -> None:
+    code = HALF_SENT.format(tests=str(TESTS), count=count, output=str(tmp_path))
+    runner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert runner.stdout.readline() == b"sent\n"
+        pids = list(descendants(runner.pid))
+        assert len(pids) == 2, "the zygote and init"
+    finally:
+        runner.kill()
+        runner.wait()
+        runner.stdout.close()
+    assert_all_end(pids)
+    attack("print('next')", tmp_path, policy=ALLOW_ALL)  # the next start sweeps

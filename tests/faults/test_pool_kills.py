@@ -69,7 +69,7 @@ async def test_jobs_that_are_built_are_built_elsewhere(
             async with trio.open_nursery() as nursery:
                 for _ in range(8):
                     nursery.start_soon(submit)
-                await until(here.supervisor._templates[0]._zygote._turn.locked)
+                await until(lambda: here.supervisor._templates[0]._zygote._turns)
                 kill_zygote(here)
         assert [outcome.error for outcome in outcomes] == [None] * 40
         assert {outcome.must_end().exit_code for outcome in outcomes} == {0}
@@ -201,6 +201,7 @@ async def test_a_warm_job_whose_init_is_killed_ends_with_an_error(
 
                 async def kill_first(sandbox: Sandbox, *args: Any) -> None:
                     pidfd_send_signal(sandbox._pidfd, signal.SIGKILL)
+                    await trio.lowlevel.wait_readable(sandbox._pidfd)  # it is dead
                     await fit(sandbox, *args)
 
                 patch.setattr(Sandbox, "fit", kill_first)
@@ -282,10 +283,11 @@ def test_nothing_outlives_a_supervisor_that_is_interrupted(leftovers: None) -> N
 @trio_test
 async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(leftovers: None) -> None:
     async with resident(None) as here:
-        (await here.run(TRUE)).must_end()
+        job = TRUE._replace(inputs=(Input(Path("/usr/share"), b"/shared", copied=False),))
+        (await here.run(job)).must_end()
         await until(lambda: not here.cgroups())
         fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-        for step in ("pidfd_getfd", "check_stub"):
+        for step in ("pidfd_getfd", "check_sandbox", "check_mounts"):
             look = getattr(sandbox, step)
 
             def kill_first(*args: Any, look: Any = look, **options: Any) -> Any:
@@ -296,7 +298,7 @@ async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(leftovers: 
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sandbox, step, kill_first)
-                outcome = await here.run(TRUE)
+                outcome = await here.run(job)
             assert isinstance(outcome.error, ZygoteError), outcome
             await until(lambda: not here.cgroups())
             assert len(os.listdir("/proc/self/fd")) == fds, step  # noqa: PTH208

@@ -509,7 +509,7 @@ def _only_at_refill(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, None]:
 
 
 def _too_little_memory(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, type[Exception]]:
-    return TRUE._replace(limits={"memory_bytes": 1 << 17}), NATIVE._replace(name="bad"), SetupError
+    return TRUE._replace(limits={"memory_bytes": 1 << 14}), NATIVE._replace(name="bad"), SetupError
 
 
 @pytest.mark.parametrize(
@@ -716,7 +716,7 @@ class Leaving:
         ("build", Template, "build"),
         ("zygote", Zygote, "start"),
         ("clone", Zygote, "spawn"),
-        ("verify", Sandbox, "_verify"),
+        ("verify", Sandbox, "_expect"),
         ("inputs", artifacts, "send"),
         ("binds", Sandbox, "_attach"),
         ("collect", artifacts, "receive"),

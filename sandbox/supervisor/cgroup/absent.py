@@ -65,7 +65,7 @@ class AbsentJob:
             throttled_seconds=None,
         )
 
-    def holds_payload(self, pid: int) -> bool:
+    def holds_payload(self, pid: int, cgroups: bytes) -> bool:
         """Nothing to hold it; takes note of whose CPU time is read."""
         self._payload_pid = pid
         return True

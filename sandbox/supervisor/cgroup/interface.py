@@ -60,10 +60,10 @@ class JobCgroup(Protocol):
         """All counters, read now. The counters stand still once the payload is gone."""
         ...
 
-    def holds_payload(self, pid: int) -> bool:
-        """Whether `pid` is in the payload's cgroup of every hierarchy in use, by /proc/PID/cgroup.
+    def holds_payload(self, pid: int, cgroups: bytes) -> bool:
+        """Whether a process is in the payload's cgroup of every hierarchy in use.
 
-        False also when there is no such process; the caller holds a pidfd against reuse.
+        `cgroups`: its /proc/PID/cgroup, read by the caller, who holds a pidfd against reuse.
         """
         ...
 

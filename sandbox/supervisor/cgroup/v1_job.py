@@ -11,14 +11,13 @@ from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
 from sandbox.supervisor.cgroup.files import (
     Counters,
-    process_cgroups,
     read,
     read_optional,
     set_limit,
     write,
 )
 from sandbox.supervisor.cgroup.interface import Usage
-from sandbox.supervisor.cgroup.parse import numbers
+from sandbox.supervisor.cgroup.parse import memberships, numbers
 
 __all__ = ["Place", "V1Job"]
 
@@ -26,7 +25,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _COUNTERS = {
     "cpuacct": ("cpuacct.usage", "cpuacct.usage_all"),
     "cpu": ("cpu.stat",),
-    "memory": ("memory.max_usage_in_bytes", "memory.oom_control"),
+    "memory": ("memory.max_usage_in_bytes",),
     "pids": ("pids.peak", "pids.events"),
 }
 
@@ -56,7 +55,8 @@ class V1Job:
             for place in places
             for controller in place.controllers
         }
-        self._held: dict[str, int] = {}  # the limits in force, by file
+        # The limits in force, by file: the period is the kernel's own, sched-bwc.rst.
+        self._held = {"cpu.cfs_period_us": 100_000}
         self._before = (0.0, 0, 0)  # CPU time of the stub: seconds, user and system nanoseconds
 
     def build(
@@ -145,9 +145,7 @@ class V1Job:
             memory_peak_bytes=counters.number("memory.max_usage_in_bytes"),
             oom_events=int(ran_out),
             # The kernel tells of the event before it kills: without one there is no kill.
-            oom_kills=numbers(counters.read("memory.oom_control") or b"")[b"oom_kill"]
-            if ran_out
-            else 0,
+            oom_kills=self._oom_kills() if ran_out else 0,
             processes_peak=counters.number("pids.peak"),
             fork_refusals=numbers(counters.read("pids.events") or b"").get(b"max", 0),
             throttled_seconds=None
@@ -155,9 +153,9 @@ class V1Job:
             else numbers(throttling)[b"throttled_time"] / 1e9,
         )
 
-    def holds_payload(self, pid: int) -> bool:
+    def holds_payload(self, pid: int, cgroups: bytes) -> bool:
         """See `JobCgroup.holds_payload`."""
-        actual = process_cgroups(pid)
+        actual = memberships(os.fsdecode(cgroups))
         return all(actual.get(name) == path for name, path in self._expected.items())
 
     def kill(self) -> bool:
@@ -203,6 +201,10 @@ class V1Job:
         assert self.oom_fd is not None
         looking.register(self.oom_fd, select.POLLIN)
         return bool(looking.poll(0))
+
+    def _oom_kills(self) -> int:
+        control = read(f"{self._name}/memory.oom_control", self._fd["memory"])
+        return numbers(control)[b"oom_kill"]
 
     def _set(self, controller: str, name: str, value: int, *, in_pages: bool = False) -> None:
         if self._held.get(name) != value:

@@ -9,14 +9,13 @@ from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
 from sandbox.supervisor.cgroup.files import (
     Counters,
-    process_cgroups,
     read,
     read_optional,
     set_limit,
     write,
 )
 from sandbox.supervisor.cgroup.interface import Usage
-from sandbox.supervisor.cgroup.parse import numbers
+from sandbox.supervisor.cgroup.parse import memberships, numbers
 
 __all__ = ["V2Job"]
 
@@ -115,9 +114,9 @@ class V2Job:
             throttled_seconds=None if throttled is None else throttled / 1e6,
         )
 
-    def holds_payload(self, pid: int) -> bool:
+    def holds_payload(self, pid: int, cgroups: bytes) -> bool:
         """See `JobCgroup.holds_payload`."""
-        return process_cgroups(pid).get("") == self._expected
+        return memberships(os.fsdecode(cgroups)).get("") == self._expected
 
     def kill(self) -> bool:
         """See `JobCgroup.kill`: cgroup.kill reaches also what forks meanwhile. Linux 5.14."""

@@ -153,14 +153,18 @@ def test_a_limit_that_the_kernel_refuses_is_named_and_leaves_nothing(
     create()  # of the same name: nothing is in its way
 
 
+def _holds(job: JobCgroup, pid: int) -> bool:
+    return job.holds_payload(pid, Path(f"/proc/{pid}/cgroup").read_bytes())
+
+
 def test_only_the_payload_is_held_to_be_the_payload(create: Create, enter: Enter) -> None:
     job = create()
     payload, init = enter(job, HOLD), enter(job, HOLD, beside_init=True)
     assert _line(payload) == _line(init) == "in"
-    assert job.holds_payload(payload.pid)
-    assert not job.holds_payload(init.pid)
-    assert not job.holds_payload(os.getpid())
-    assert not job.holds_payload((1 << 22) + 1), "no such process"
+    assert _holds(job, payload.pid)
+    assert not _holds(job, init.pid)
+    assert not _holds(job, os.getpid())
+    assert not job.holds_payload(payload.pid, b""), "nothing is known of it"
     assert job.pids() == [payload.pid]
 
 
@@ -174,7 +178,7 @@ def test_a_populated_job_is_not_destroyed_and_an_empty_one_leaves_no_fd(
     with pytest.raises(OSError, match="busy") as refusal:
         job.destroy()
     assert refusal.value.errno == errno.EBUSY
-    assert job.holds_payload(process.pid), "the job still stands"
+    assert _holds(job, process.pid), "the job still stands"
     process.kill()
     process.communicate()
     destroy(job)

@@ -10,7 +10,6 @@ import sys
 
 from sandbox.boundary.archive import Entry, EntryKind, write_all
 from sandbox.boundary.plan import CollectPlan
-from sandbox.inside.identity import become_job, drop_capabilities, forbid_new_privileges
 from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.mounts import (
     RESOLVE_BENEATH,
@@ -21,7 +20,14 @@ from sandbox.kernel.mounts import (
 from sandbox.kernel.processes import (
     CLONE_NEWNS,
     CLONE_NEWUSER,
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAPBSET_DROP,
+    PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    PR_SET_SECUREBITS,
+    SECUREBITS,
+    capset,
     close_range,
     prctl,
     setns,
@@ -43,14 +49,12 @@ def run_collector(plan: CollectPlan, out_fd: int, user_ns_fd: int, mount_ns_fd: 
         setns(user_ns_fd, CLONE_NEWUSER)
         setns(mount_ns_fd, CLONE_NEWNS)
         os.chdir(b"/")
-        become_job(plan)
-        prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)  # after the new uid, which clears it
-        drop_capabilities(plan)
+        _become_job(plan)
         os.dup2(out_fd, _OUT_FD, inheritable=False)
         root_fd = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.dup2(root_fd, _OUT_FD + 1, inheritable=False)
         close_range(_OUT_FD + 2)
-        forbid_new_privileges(plan)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
         seccomp_load(plan.filter, listener=False)
         left = plan.max_bytes
         for path in plan.paths:
@@ -62,6 +66,20 @@ def run_collector(plan: CollectPlan, out_fd: int, user_ns_fd: int, mount_ns_fd: 
         sys.excepthook(*sys.exc_info())  # a bug of ours; the archive ends short, which is seen
     finally:
         os._exit(0)
+
+
+def _become_job(plan: CollectPlan) -> None:
+    """Take the job's one id and lose every capability, as sandbox/inside/lock.py has it."""
+    if plan.drops_groups:
+        os.setgroups([])
+    os.setresgid(plan.inside_id, plan.inside_id, plan.inside_id)
+    os.setresuid(plan.inside_id, plan.inside_id, plan.inside_id)
+    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)  # after the new uid, which clears it
+    for capability in range(plan.last_capability + 1):
+        prctl(PR_CAPBSET_DROP, capability)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    prctl(PR_SET_SECUREBITS, SECUREBITS)
+    capset(0, 0, 0)
 
 
 def _send_file(path: bytes, max_bytes: int) -> int:

@@ -17,7 +17,7 @@ from sandbox.supervisor.template import Template
 
 __all__ = ["Budget", "Line", "Pool"]
 
-SANDBOX_BYTES = 3 << 19  # of private memory: bench/ measures it
+SANDBOX_BYTES = 1 << 20  # nearly all of it the kernel's own, for namespaces, mounts and cgroups
 _QUIET_SECONDS = 0.05  # without a start or an end of a job: those that run are long ones
 _WINDOW_SECONDS = 30.0  # demand is remembered for one to two of them
 _LOOK_SECONDS = 1.0
@@ -44,6 +44,7 @@ class Line:
     def __init__(self, template: Template, shape: Shape) -> None:
         self.template, self.shape = template, shape
         self.idle: collections.deque[Sandbox] = collections.deque()
+        self.coming = 0  # being built, to be parked
         self.limits: Limits | None = None  # of the last job: what the next ones are built with
         self.disk_apart = False
         self.used_at = time.monotonic()
@@ -66,7 +67,11 @@ class Line:
         self._turn_window()
         if self.template.is_retired or time.monotonic() < self._retry_at:
             return False
-        return len(self.idle) < max(self._peaks)
+        return self.count() < max(self._peaks)
+
+    def count(self) -> int:
+        """How many are parked, or soon will be."""
+        return len(self.idle) + self.coming
 
     async def refill(self) -> None:
         """Park one more. What goes wrong is told to the next job, which tries for itself."""
@@ -77,9 +82,9 @@ class Line:
             self._failures += 1
             pause = _FAILURE_SECONDS[0] * 2.0 ** (self._failures - 1)
             self._retry_at = time.monotonic() + min(pause, _FAILURE_SECONDS[1])
-            return
-        self._failures = 0
-        self.idle.append(sandbox)
+        else:
+            self._failures = 0
+            self.idle.append(sandbox)
 
     def _turn_window(self) -> None:
         now = time.monotonic()
@@ -165,15 +170,31 @@ class Pool:
                 await self._wake.wait()
 
     async def _refill(self) -> None:
-        while (line := next((x for x in self._by_use() if x.is_short()), None)) is not None:
-            if self._count() >= self._budget.sandboxes and not self._make_room(line):
-                return
-            if self._is_quiet():
-                await line.refill()
-                if line.template.is_retired:
-                    self._empty(line)
-            else:
+        while self._next_line() is not None:
+            if not self._is_quiet():
                 await trio.sleep(_QUIET_SECONDS / 10)
+                continue
+            async with trio.open_nursery() as nursery:
+                # Beside a job on one core, else on all of them: one alone waits half of its time.
+                for _ in range(1 if self._busy else CORES):
+                    if (line := self._next_line()) is not None:
+                        line.coming += 1
+                        nursery.start_soon(self._park, line)
+
+    def _next_line(self) -> Line | None:
+        """The one to be refilled first, for which there is room, or is made."""
+        line = next((line for line in self._by_use() if line.is_short()), None)
+        if line is None or (self._count() >= self._budget.sandboxes and not self._make_room(line)):
+            return None
+        return line
+
+    async def _park(self, line: Line) -> None:
+        try:
+            await line.refill()
+        finally:
+            line.coming -= 1
+        if line.template.is_retired:
+            self._empty(line)
 
     def _change(self) -> None:
         """There may be something to refill."""
@@ -217,7 +238,7 @@ class Pool:
             self._dispose(line.idle.pop())
 
     def _count(self) -> int:
-        return sum(len(line.idle) for line in self._lines.values())
+        return sum(line.count() for line in self._lines.values())
 
     def _is_memory_short(self) -> bool:
         with open("/proc/meminfo") as file:  # proc_meminfo(5)

@@ -87,7 +87,7 @@ class Spy:
         self.limits: dict[Sandbox, Limits] = {}  # that it was built with
         self.refills = 0  # begun
         self.most_idle = 0
-        self._refiller: object = None
+        self._refilling: set[object] = set()  # the tasks that do
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
         """Look on at every pool and template from here on."""
@@ -102,7 +102,7 @@ class Spy:
         async def seen_build(
             template: Template, shape: Shape, limits: Limits, *, disk_apart: bool
         ) -> Sandbox:
-            is_refill = trio.lowlevel.current_task() is self._refiller
+            is_refill = trio.lowlevel.current_task() in self._refilling
             sandbox = await build(template, shape, limits, disk_apart=disk_apart)
             (self.parked if is_refill else self.requested).append(sandbox)
             self.limits[sandbox] = limits
@@ -110,11 +110,17 @@ class Spy:
 
         async def seen_refill(line: Line) -> None:
             self.refills += 1
-            await refill(line)
-            self.most_idle = max(self.most_idle, self._pool._count())
+            task = trio.lowlevel.current_task()
+            self._refilling.add(task)
+            try:
+                await refill(line)
+            finally:
+                self._refilling.remove(task)
+            idle = sum(len(line.idle) for line in self._pool._lines.values())
+            self.most_idle = max(self.most_idle, idle)
 
         async def seen_keep_filled(pool: Pool) -> None:
-            self._pool, self._refiller = pool, trio.lowlevel.current_task()
+            self._pool = pool
             await keep(pool)
 
         patch.setattr(Pool, "take", seen_take)

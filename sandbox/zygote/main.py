@@ -51,6 +51,8 @@ def main() -> None:
     os.close(fd)
     os.setsid()  # the terminal's Ctrl-C is for the supervisor
     channel = Channel(CHANNEL_FD)
+    # Else an init that has no script yet has it too, and nobody is told that the zygote is dead.
+    os.set_inheritable(CHANNEL_FD, False)
     joins_base = sys.argv[1:] == ["base"]
     if sys.argv[1:] and not joins_base:
         owner = int(sys.argv[1])

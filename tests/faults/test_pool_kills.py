@@ -13,14 +13,16 @@ import pytest
 import trio
 from faults.test_kills import PATIENCE_SECONDS, TESTS, assert_all_end, descendants
 from supervisor.resident import HELD, TRUE, Held, Outcome, Resident, python, resident, until
-from trio.testing import trio_test
+from trio.testing import trio_test, wait_all_tasks_blocked
 
+from sandbox.boundary.plan import BindsPlan
 from sandbox.kernel.processes import pidfd_send_signal
 from sandbox.spec.errors import ZygoteError
 from sandbox.spec.job import Artifact, Input, Job
 from sandbox.supervisor import sandbox, zygote
 from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.lifecycle import Run
+from sandbox.supervisor.link import Link
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.template import Template
 from sandbox.supervisor.zygote import Zygote
@@ -73,6 +75,38 @@ async def test_jobs_that_are_built_are_built_elsewhere(
                 kill_zygote(here)
         assert [outcome.error for outcome in outcomes] == [None] * 40
         assert {outcome.must_end().exit_code for outcome in outcomes} == {0}
+
+
+@trio_test
+async def test_an_init_without_a_script_keeps_nobody_waiting_for_a_dead_zygote(
+    monkeypatch: pytest.MonkeyPatch, leftovers: None
+) -> None:
+    monkeypatch.setattr(zygote, "_ANSWER_SECONDS", 2 * PATIENCE_SECONDS)
+    send_raw, withheld, errors = Link.send_raw, trio.Event(), []
+
+    async def withhold(link: Link, data: bytes, *fds: tuple[int, ...]) -> None:
+        if int.from_bytes(data[:8], "little") == len(data) - 8:  # a script
+            withheld.set()
+            await trio.sleep_forever()
+        await send_raw(link, data, *fds)
+
+    async def ask(asked: Zygote) -> None:
+        try:
+            await asked.open_binds(BindsPlan(()))
+        except ZygoteError as error:
+            errors.append(error)
+
+    async with resident(None) as here, trio.open_nursery() as nursery:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Link, "send_raw", withhold)
+            nursery.start_soon(here.run, TRUE)
+            await withheld.wait()
+            os.kill(here.zygote().pid, signal.SIGSTOP)
+            nursery.start_soon(ask, here.supervisor._templates[0]._zygote)
+            await wait_all_tasks_blocked()
+            kill_zygote(here)
+            await until(lambda: errors)
+        nursery.cancel_scope.cancel()
 
 
 @trio_test

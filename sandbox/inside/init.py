@@ -24,8 +24,8 @@ from sandbox.kernel.processes import (
 
 __all__ = ["CHILDREN_FD", "CONTROL_FD", "LEASE_FD", "STUB_PID", "write_script"]
 
-# As they arrive; the streams follow. The lease is held by init to the end, so that
-# a killed supervisor's id is not free before.
+# As they arrive; the streams follow, and the pipe that tells when the id is mapped. The lease is
+# held by init to the end, so that a killed supervisor's id is not free before.
 CONTROL_FD, REPORT_FD, LEASE_FD, FIRST_STREAM_FD = 4, 5, 6, 7
 CHILDREN_FD = 0
 STUB_PID = 2
@@ -48,7 +48,8 @@ def write_script(plan: SandboxPlan) -> tuple[bytes, int]:
     The name is random, of 15 bytes: init tells by it whether exec happened.
     """
     streams = range(FIRST_STREAM_FD, FIRST_STREAM_FD + (0 if plan.terminal else 3))
-    script = Script(CONTROL_FD, range(CONTROL_FD, streams.stop))
+    mapped_fd = streams.stop
+    script = Script(CONTROL_FD, range(CONTROL_FD, mapped_fd + 1))
     name = script.memory(bytes(15) + b"\n")
     _begin(script)
     cgroup_fds = _receive_fds(script, plan.cgroup_fds)
@@ -57,6 +58,8 @@ def write_script(plan: SandboxPlan) -> tuple[bytes, int]:
     stub_fds = script.open_fds()
     stub_pidfd = _fork(script, stub, cgroup_fds[0] if plan.born_in_cgroup else None)
     script.close(read_fd, *streams, *cgroup_fds, REPORT_FD)
+    script.await_byte(mapped_fd)
+    script.close(mapped_fd)
     become_job(script, plan)
     script.call("prctl", PR_SET_PDEATHSIG, _SIGKILL)  # the new uid has cleared it, prctl(2)
     build_view(script, plan)
@@ -71,7 +74,7 @@ def write_script(plan: SandboxPlan) -> tuple[bytes, int]:
     script.close_all_but(CONTROL_FD, CHILDREN_FD, LEASE_FD)
     _serve(script, name)
     script.place(stub, stub_fds)
-    fds = StubFds(REPORT_FD, tuple(streams), tuple(cgroup_fds), read_fd)
+    fds = StubFds(REPORT_FD, tuple(streams), tuple(cgroup_fds), mapped_fd, read_fd, write_fd)
     write_stub(script, plan, name, fds)
     return script.pack(), script.offset(name)
 

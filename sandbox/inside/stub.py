@@ -37,13 +37,17 @@ class StubFds(Record):
     report: int
     streams: tuple[int, ...]  # none where it is to have a terminal
     cgroups: tuple[int, ...]
-    view: int  # a pipe that tells when the view stands
+    mapped: int  # a pipe that tells when the id is mapped
+    view: int  # one that tells when the view stands, and its other end
+    view_end: int
 
 
 def write_stub(script: Script, plan: SandboxPlan, name: Pointer, fds: StubFds) -> None:
     """What the stub does."""
     script.report_fd = fds.report
+    script.close(fds.view_end)  # so that it ends with init
     _enter_cgroup(script, plan, fds.cgroups)
+    script.await_byte(fds.mapped)
     become_job(script, plan)
     script.await_byte(fds.view)
     mount_cgroup_files(script, plan)

@@ -8,7 +8,7 @@ import functools
 import os
 import re
 
-from sandbox.boundary.plan import Bind
+from sandbox.boundary.plan import Bind, SpawnPlan
 from sandbox.boundary.report import STEPS, Step
 from sandbox.kernel.processes import CAP_SYS_ADMIN
 from sandbox.spec.errors import SetupError
@@ -16,7 +16,7 @@ from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.planner import Blueprint
 
-__all__ = ["Seen", "check_mounts", "check_sandbox", "namespaces_of", "not_shown"]
+__all__ = ["Seen", "check_init", "check_mounts", "check_stub", "namespaces_of", "not_shown"]
 
 _NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 _EMPTY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -65,29 +65,50 @@ class Seen:
         return _ids(self.status), _rights(self.status), self.cgroups
 
 
-def check_sandbox(
+def check_init(
+    pid: int, spawn: SpawnPlan, lease: Lease | None, foreign: frozenset[str]
+) -> dict[str, str]:
+    """Look at what a new init was born with; its namespaces by name, none of which is `foreign`.
+
+    Raises SetupError naming the first wall that /proc does not show; OSError: it is dead.
+    """
+    namespaces = _links(pid)
+    for name, link in namespaces.items():
+        if name != "cgroup":  # the stub makes one
+            step = Step.TIME_NAMESPACE if name == "time" else Step.NAMESPACES
+            _require(step, link not in foreign)
+    if spawn.time_offsets is not None:
+        offsets = _read(pid, "timens_offsets").split()
+        _require(Step.TIME_NAMESPACE, offsets == spawn.time_offsets.split())
+    for name, host_id in zip(("uid_map", "gid_map"), _host_ids(lease), strict=True):
+        expected = [b"%d" % number for number in (spawn.inside_id, host_id, 1)]
+        _require(Step.IDENTITY, _read(pid, name).split() == expected)
+    return namespaces
+
+
+def check_stub(
     init: int,
     stub: int,
     blueprint: Blueprint,
     lease: Lease | None,
     cgroup: JobCgroup,
-    foreign: frozenset[str],
+    namespaces: dict[str, str],
     binds: tuple[Bind, ...] = (),
 ) -> Seen:
-    """Look at init and stub, by their pids; `foreign`: namespaces that are another's. `binds`:
-    that it has already.
-
-    Raises SetupError naming the first wall that /proc does not show; OSError: it cannot be looked
-    at, or is dead.
+    """Look at a locked stub, and at its init's rights; `namespaces`: of init. `binds`: that it has
+    already. Raises SetupError naming the first wall that /proc does not show; OSError: it cannot be
+    looked at, or is dead.
     """
     seen = Seen(stub)
     try:
-        _check_namespaces(stub, foreign)
-        if blueprint.spawn.time_offsets is not None:
-            offsets = _read(stub, "timens_offsets").split()
-            _require(Step.TIME_NAMESPACE, offsets == blueprint.spawn.time_offsets.split())
+        for name, link in _links(stub).items():
+            step = Step.CGROUP_NAMESPACE if name == "cgroup" else Step.NAMESPACES
+            _require(step, (link == namespaces[name]) is (name != "cgroup"))
         _require(Step.CGROUP_PAYLOAD, cgroup.holds_payload(stub, seen.cgroups))
-        _check_identity(stub, seen.status, blueprint, lease)
+        *ids, groups = _ids(seen.status) or (b"",)
+        uid, gid = _host_ids(lease)
+        is_job = ids == [b"%d" % uid] * 4 + [b"%d" % gid] * 4
+        _require(Step.IDENTITY, is_job and not (lease and groups.strip()))
         _check_rights(stub, init, seen.status, blueprint)
         # No other device than lo, and that is down: then it has no address.
         is_lone = _ONLY_LOOPBACK.fullmatch(_read(stub, "net/dev")) is not None
@@ -115,7 +136,7 @@ def check_mounts(
 
 def namespaces_of(pid: int) -> frozenset[str]:
     """Every namespace that a process is in, as its links tell. namespaces(7)"""
-    return frozenset(link for _, link in _links(pid))
+    return frozenset(_links(pid).values())
 
 
 def not_shown(step: int) -> SetupError:
@@ -131,20 +152,8 @@ def _require(step: int, holds: bool) -> None:
         raise not_shown(step)
 
 
-def _check_namespaces(stub: int, foreign: frozenset[str]) -> None:
-    steps = {"cgroup": Step.CGROUP_NAMESPACE, "time": Step.TIME_NAMESPACE}
-    for name, link in _links(stub):
-        _require(steps.get(name, Step.NAMESPACES), link not in foreign)
-
-
-def _check_identity(pid: int, status: bytes, blueprint: Blueprint, lease: Lease | None) -> None:
-    uid, gid = (lease.host_uid, lease.host_gid) if lease else (os.getuid(), os.getgid())
-    *ids, groups = _ids(status) or (b"",)
-    holds = ids == [b"%d" % uid] * 4 + [b"%d" % gid] * 4 and not (lease and groups.strip())
-    for name, host_id in (("uid_map", uid), ("gid_map", gid)):
-        expected = [b"%d" % number for number in (blueprint.plan.inside_id, host_id, 1)]
-        holds = holds and _read(pid, name).split() == expected
-    _require(Step.IDENTITY, holds)
+def _host_ids(lease: Lease | None) -> tuple[int, int]:
+    return (lease.host_uid, lease.host_gid) if lease else (os.getuid(), os.getgid())
 
 
 def _check_rights(stub: int, init: int, status: bytes, blueprint: Blueprint) -> None:
@@ -211,12 +220,12 @@ def _is_planned(
     return planned.keys() <= seen
 
 
-def _links(pid: int) -> list[tuple[str, str]]:
-    """(name, identity) of each namespace; a kernel may be without the last."""
+def _links(pid: int) -> dict[str, str]:
+    """The identity of each namespace by its name; a kernel may be without the last."""
     names = _NAMESPACES if _has_time_namespaces() else _NAMESPACES[:-1]
     fd = os.open(f"/proc/{pid}/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return [(name, os.readlink(name, dir_fd=fd)) for name in names]
+        return {name: os.readlink(name, dir_fd=fd) for name in names}
     finally:
         os.close(fd)
 

@@ -22,12 +22,13 @@ from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.link import Link
 from sandbox.supervisor.planner import Planner, Shape
-from sandbox.supervisor.probe import Seen, check_mounts, check_sandbox, not_shown
+from sandbox.supervisor.probe import Seen, check_init, check_mounts, check_stub, not_shown
 from sandbox.supervisor.streams import open_pipes
 from sandbox.supervisor.zygote import Zygote
 
 __all__ = ["Sandbox"]
 
+_BUILD_SECONDS = 60  # for some hundred system calls
 _DESTROY_SECONDS = 30  # a task in state D outlives SIGKILL; its cgroup then stays for the sweep
 _INIT_DIED = "the sandbox's init died; the payload was never started"
 _PID = re.compile(rb"^Pid:\t(\d+)$", re.MULTILINE)
@@ -56,7 +57,7 @@ class Sandbox:
         if not shape.terminal:
             self._theirs, self._ours = open_pipes()
         self._pid = self._pidfd = self._stub_pid = self._stub_pidfd = -1
-        self._foreign: frozenset[str] = frozenset()  # namespaces that it must not be in
+        self._namespaces: dict[str, str] = {}  # of init, and to be of the stub
         self._seen: Seen | None = None
         self._ends = select.poll()  # of init and stub
         self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
@@ -75,11 +76,14 @@ class Sandbox:
         """
         spawn = self._planner.spawn(self.lease)
 
-        def prepare() -> None:  # by the script, init goes on; so the clone need not wait for it
+        async def prepare() -> None:  # while the zygote clones; then init finds its script there
             self._cgroup = make_cgroup()
             self.blueprint = self._planner.blueprint(
                 spawn, self._shape, self._disk, self.lease, self._cgroup
             )
+            await self._control.send_raw(self.blueprint.script)
+            if self._cgroup.entry_fds:
+                await self._control.send_raw(b"\0", self._cgroup.entry_fds)
 
         lease_fd = os.open("/dev/null", os.O_RDONLY) if self.lease is None else self.lease.fd
         fds = (self._init_end.fileno(), self._stub_end.fileno(), lease_fd, *self._theirs)
@@ -92,14 +96,18 @@ class Sandbox:
                 os.close(lease_fd)
         if self._theirs:
             os.close(self._theirs.pop(0))  # of stdin; the others are closed when the job is over
-        self._foreign = zygote.namespaces
-        with contextlib.suppress(BrokenPipeError):  # it is dead, which is seen next
-            await self._control.send_raw(self.blueprint.script)
-            if self.cgroup.entry_fds:
-                await self._control.send_raw(b"\0", self.cgroup.entry_fds)
-        if not self._shape.has_inputs:
-            await self._expect(self._report, Kind.LOCKED)  # the last of the two, mostly
-        fds = await self._expect(self._control, Kind.READY)
+        self._ends.register(self._pidfd, select.POLLIN)
+        not_seen: OSError | SetupError | None = None
+        try:  # while it builds
+            self._namespaces = check_init(self._pid, spawn, self.lease, zygote.namespaces)
+        except (OSError, SetupError) as error:
+            not_seen = error  # if it has failed, then its own report is what tells why
+        with trio.move_on_after(_BUILD_SECONDS) as patience:
+            if not self._shape.has_inputs:
+                await self._expect(self._report, Kind.LOCKED)  # the last of the two, mostly
+            fds = await self._expect(self._control, Kind.READY)
+        if patience.cancelled_caught:
+            raise ZygoteError(f"the sandbox's init did not answer for {_BUILD_SECONDS} s")
         self._stub_pidfd, self.scratch_fd, *rest = fds
         if rest:
             self.terminal_fd = rest[0]
@@ -108,9 +116,11 @@ class Sandbox:
         for source in (self.control_fd, *self.outputs(), self.cgroup.oom_fd):
             if source is not None:
                 self.events.register(source, select.EPOLLIN)
-        for fd in (self._pidfd, self._stub_pidfd):
-            self._ends.register(fd, select.POLLIN)
+        self._ends.register(self._stub_pidfd, select.POLLIN)
         self.cgroup.close_entries()
+        if not_seen is not None:
+            with self._looking():
+                raise not_seen
         if not self._shape.has_inputs:
             self._verify()
 
@@ -170,12 +180,17 @@ class Sandbox:
 
     def open_namespaces(self) -> tuple[int, int]:
         """Fds of its user and mount namespaces, for a collector. Raises OSError: init is dead."""
-        user_fd = os.open(f"/proc/{self._pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        fds: list[int] = []
         try:
-            return user_fd, os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            for name in ("user", "mnt"):
+                path = f"/proc/{self._pid}/ns/{name}"
+                fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            pidfd_send_signal(self._pidfd, 0)  # it lives: the pid was not yet another's
         except OSError:
-            os.close(user_fd)
+            for fd in fds:
+                os.close(fd)
             raise
+        return fds[0], fds[1]
 
     @property
     def stdin_fd(self) -> int:
@@ -278,13 +293,13 @@ class Sandbox:
                 raise _failure("step filter: its listener could not be taken", error) from error
             self.events.register(self.listener_fd, select.EPOLLIN)
         with self._looking():
-            self._seen = check_sandbox(
+            self._seen = check_stub(
                 self._pid,
                 self._stub_pid,
                 self.blueprint,
                 self.lease,
                 self.cgroup,
-                self._foreign,
+                self._namespaces,
                 binds,
             )
         self.cgroup.begin()

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from sandbox.boundary.channel import LENGTH
@@ -162,7 +162,7 @@ class Zygote:
         self.process.close()
 
     async def spawn(
-        self, plan: SpawnPlan, fds: tuple[int, ...], meanwhile: Callable[[], None]
+        self, plan: SpawnPlan, fds: tuple[int, ...], meanwhile: Callable[[], Awaitable[None]]
     ) -> tuple[int, int]:
         """Clone a sandbox; pid and pidfd of its init. fds: as sandbox/inside/init.py says."""
         report, (pidfd,) = await self._ask(b"s" + encode(plan), fds, "the clone", meanwhile)
@@ -181,7 +181,7 @@ class Zygote:
         request: bytes | None,
         fds: tuple[int, ...],
         what: str,
-        meanwhile: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[Report, list[int]]:
         """The answer and its fds. None: it was asked already. `meanwhile`: what there is to do
         while it works; what that raises is raised when the answer is there."""
@@ -193,7 +193,8 @@ class Zygote:
             try:
                 failure = None
                 try:
-                    meanwhile()
+                    if meanwhile is not None:
+                        await meanwhile()
                 except Exception as error:
                     failure = error
                 if not turn.is_set():

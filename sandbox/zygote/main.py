@@ -115,22 +115,29 @@ def _serve(channel: Channel, host: HostView, spawner: Spawner) -> None:
 
 
 def _spawn(channel: Channel, spawner: Spawner, plan: SpawnPlan, fds: list[int]) -> None:
-    """Clone one sandbox and map its one id. Its init waits for its script until then."""
-    if fds != [*range(FIRST_FD, FIRST_FD + len(fds))]:
-        raise OSError(9, os.strerror(9))  # EBADF: an fd of ours is where there should be none
-    for fd in fds:
-        os.set_inheritable(fd, True)
-    shift_clocks(plan)
-    pid, pidfd = spawner.spawn(plan.clone_flags)
+    """Clone one sandbox and map its one id, which both its processes wait for on a pipe."""
+    mapped_fd, mapping_fd = os.pipe()
     try:
-        line = b"%d %d 1" % (plan.inside_id, plan.base_id)
-        for name in (b"uid_map", b"gid_map"):
-            map_fd = os.open(b"/proc/%d/%s" % (pid, name), os.O_WRONLY | os.O_CLOEXEC)
-            os.write(map_fd, line)
-            os.close(map_fd)
-        channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
+        handed = [*fds, mapped_fd]
+        if handed != [*range(FIRST_FD, FIRST_FD + len(handed))]:
+            raise OSError(9, os.strerror(9))  # EBADF: an fd of ours is where there should be none
+        for fd in handed:
+            os.set_inheritable(fd, True)
+        shift_clocks(plan)
+        pid, pidfd = spawner.spawn(plan.clone_flags)
+        try:
+            line = b"%d %d 1" % (plan.inside_id, plan.base_id)
+            for name in (b"uid_map", b"gid_map"):
+                map_fd = os.open(b"/proc/%d/%s" % (pid, name), os.O_WRONLY | os.O_CLOEXEC)
+                os.write(map_fd, line)
+                os.close(map_fd)
+            os.write(mapping_fd, b"12")
+            channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
+        finally:
+            os.close(pidfd)
     finally:
-        os.close(pidfd)
+        os.close(mapped_fd)
+        os.close(mapping_fd)
 
 
 def shift_clocks(plan: SpawnPlan) -> None:

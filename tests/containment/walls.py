@@ -127,7 +127,8 @@ def planning(**changes: object) -> Iterator[None]:
 def blind() -> Iterator[None]:
     """In here the supervisor does not look at sandboxes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox, "check_sandbox", lambda _, stub, *__: probe.Seen(stub))
+        patch.setattr(sandbox, "check_init", lambda *_: {})
+        patch.setattr(sandbox, "check_stub", lambda _, stub, *__: probe.Seen(stub))
         patch.setattr(sandbox, "check_mounts", lambda *_: None)
         yield
 

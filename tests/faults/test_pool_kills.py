@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +77,21 @@ async def test_jobs_that_are_built_are_built_elsewhere(
         assert {outcome.must_end().exit_code for outcome in outcomes} == {0}
 
 
+def withholding_scripts(send_raw: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def send(link: Link, data: bytes, *fds: tuple[int, ...]) -> None:
+        is_script = int.from_bytes(data[:8], "little") == len(data) - 8
+        if not is_script and data != b"\0":  # nor the fds behind it
+            await send_raw(link, data, *fds)
+
+    return send
+
+
 @trio_test
 async def test_an_init_without_a_script_keeps_nobody_waiting_for_a_dead_zygote(
     monkeypatch: pytest.MonkeyPatch, leftovers: None
 ) -> None:
     monkeypatch.setattr(zygote, "_ANSWER_SECONDS", 2 * PATIENCE_SECONDS)
-    send_raw, withheld, errors = Link.send_raw, trio.Event(), []
-
-    async def withhold(link: Link, data: bytes, *fds: tuple[int, ...]) -> None:
-        if int.from_bytes(data[:8], "little") == len(data) - 8:  # a script
-            withheld.set()
-            await trio.sleep_forever()
-        await send_raw(link, data, *fds)
+    errors: list[ZygoteError] = []
 
     async def ask(asked: Zygote) -> None:
         try:
@@ -98,15 +101,31 @@ async def test_an_init_without_a_script_keeps_nobody_waiting_for_a_dead_zygote(
 
     async with resident(None) as here, trio.open_nursery() as nursery:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Link, "send_raw", withhold)
+            patch.setattr(Link, "send_raw", withholding_scripts(Link.send_raw))
             nursery.start_soon(here.run, TRUE)
-            await withheld.wait()
+            await until(lambda: here.supervisor._templates and here.zygote())
+            await until(lambda: descendants(here.zygote().pid))
             os.kill(here.zygote().pid, signal.SIGSTOP)
             nursery.start_soon(ask, here.supervisor._templates[0]._zygote)
             await wait_all_tasks_blocked()
             kill_zygote(here)
             await until(lambda: errors)
         nursery.cancel_scope.cancel()
+
+
+@trio_test
+async def test_an_init_that_never_answers_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, leftovers: None
+) -> None:
+    monkeypatch.setattr(sandbox, "_BUILD_SECONDS", 0.5)
+    async with resident(None) as here:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Link, "send_raw", withholding_scripts(Link.send_raw))
+            outcome = await here.run(TRUE)
+        assert isinstance(outcome.error, ZygoteError), outcome
+        assert "did not answer" in str(outcome.error)
+        await until(lambda: not here.cgroups())
+        assert (await here.run(TRUE)).must_end().exit_code == 0
 
 
 @trio_test
@@ -321,7 +340,7 @@ async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(leftovers: 
         (await here.run(job)).must_end()
         await until(lambda: not here.cgroups())
         fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-        for step in ("pidfd_getfd", "check_sandbox", "check_mounts"):
+        for step in ("check_init", "pidfd_getfd", "check_stub", "check_mounts"):
             look = getattr(sandbox, step)
 
             def kill_first(*args: Any, look: Any = look, **options: Any) -> Any:

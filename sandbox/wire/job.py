@@ -73,7 +73,7 @@ def job_to_map(job: Job) -> dict[str, Any]:
 def job_from_map(value: Any) -> Job:
     """The job that a map describes, its keys those of job_from_mapping.
 
-    Texts are str, bytes where they are no UTF-8; `command`, `env` and paths are either. `ro`, `copy`
+    Texts are str, bytes where they are no UTF-8; `command`, `env` and paths either. `ro`, `copy`
     and `collect` are arrays of tables. Host paths are absolute, and nobody looks at them: whether
     this caller may name any, and what is there, is the server's to ask. Raises SpecError naming
     the field.

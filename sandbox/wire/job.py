@@ -19,7 +19,7 @@ _ROOT = Path("/")
 _MOST_PATH_BYTES = 4095  # PATH_MAX without its NUL
 _MOST_TEXT_BYTES = 4 << 10
 _MOST_ENTRIES = 256  # of ro, copy and collect each: every one is compared with every other
-_TEXTS = {"policy", "root", "stdin", "disk_counts", "isolation"}
+_TEXTS = ("policy", "root", "stdin", "disk_counts", "isolation")
 # key -> what its entries have, the host's side first
 _SIDES = {
     "ro": ("source", "destination"),
@@ -79,7 +79,7 @@ def job_from_map(value: Any) -> Job:
     the field.
     """
     table = dict(read_table(value, ""))
-    for key in _TEXTS & table.keys():
+    for key in filter(table.__contains__, _TEXTS):
         read_data(table[key], key, 1, _MOST_TEXT_BYTES)
         table[key] = text_from_wire(table[key])
     if isinstance(table.get("env"), Mapping):

@@ -69,8 +69,9 @@ def test_credit_is_spent_to_the_byte() -> None:
     credits.spend(4)
     credits.spend(0)
     assert (credits.left_bytes, credits.spent_bytes) == (6, 4)
-    with pytest.raises(ProtocolError):
-        credits.spend(7)
+    for size_bytes in (7, -1):
+        with pytest.raises(ProtocolError):
+            credits.spend(size_bytes)
     credits.spend(6)
     assert (credits.left_bytes, credits.spent_bytes) == (0, 10)
 

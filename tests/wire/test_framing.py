@@ -231,3 +231,22 @@ def test_messages_that_are_drained_are_not_held() -> None:
     finally:
         tracemalloc.stop()
     assert held_bytes < 3 * len(chunk)
+
+
+def test_a_decoder_that_failed_holds_nothing() -> None:
+    tracemalloc.start()
+    try:
+        decoder = Decoder()
+        decoder.feed(b"\xc1" + bytes(FRAME_BYTES))
+        with pytest.raises(ProtocolError):
+            decoder.next_message()
+        decoder.feed(bytes(FRAME_BYTES))
+        held_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 64 << 10
+
+
+@pytest.mark.parametrize("first", [b"G", b"\x16", b"\x80", b"\xc4"], ids=bytes.hex)
+def test_another_protocol_is_told_at_its_first_byte(first: bytes) -> None:
+    assert "byte 0: no array, so no message of MessagePack-RPC" in refusal(first)

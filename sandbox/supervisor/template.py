@@ -78,7 +78,12 @@ class Template:
             if self._ground.identities is not None:
                 lease = self._ground.identities.lease()
             make_cgroup = functools.partial(self._make_cgroup, limits, disk_apart=disk_apart)
-            sandbox = Sandbox(self.planner, shape, disk_of(limits), lease)
+            try:
+                sandbox = Sandbox(self.planner, shape, disk_of(limits), lease)
+            except BaseException:  # EMFILE
+                if lease is not None:
+                    lease.release()
+                raise
             try:
                 await sandbox.build(zygote, make_cgroup)
             except BaseException:

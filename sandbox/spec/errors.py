@@ -31,7 +31,14 @@ class SpecError(SandboxError):
 
 
 class RefusedError(SandboxError):
-    """The job is understood and not accepted: no room, or a grade that is out of reach."""
+    """The job is understood and not accepted: no room, or a grade that is out of reach.
+
+    `retry_after_seconds`: when to come back; None: not before something has been changed.
+    """
+
+    def __init__(self, problem: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(problem)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class HostError(SandboxError):

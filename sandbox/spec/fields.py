@@ -27,6 +27,7 @@ __all__ = [
 
 _SHOWN_LENGTH = 80
 _BARE_KEY_LENGTH = 64
+_MOST_NAME_LENGTH = 256
 
 
 def read_table(value: Any, field: str, known: Collection[str] = ()) -> Mapping[str, Any]:
@@ -125,7 +126,8 @@ def suggestion(word: Any, known: Collection[str]) -> str:
     """`; did you mean NAME?` for the nearest of `known`, or nothing if none is near."""
     import difflib  # costs milliseconds, and only mistakes need it
 
-    near = difflib.get_close_matches(word, known, 1) if isinstance(word, str) else ()
+    is_name = isinstance(word, str) and len(word) <= _MOST_NAME_LENGTH  # longer ones take seconds
+    near = difflib.get_close_matches(word, known, 1) if is_name else ()
     return f"; did you mean {near[0]}?" if near else ""
 
 

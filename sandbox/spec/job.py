@@ -18,7 +18,7 @@ from sandbox.spec.fields import (
     shown,
 )
 from sandbox.spec.limits import GRADES, LIMIT_NAMES, limits_from_mapping
-from sandbox.spec.paths import host_path, inside_path, is_at_or_below
+from sandbox.spec.paths import host_path, inside_path, places_above
 
 __all__ = ["Artifact", "Input", "Job", "job_from_mapping"]
 
@@ -166,9 +166,9 @@ def _inputs(table: Mapping[str, Any], base: Path, cwd: bytes) -> tuple[Input, ..
                 raise SpecError(field, f"{shown(place)} is also where {fields[place]} goes")
             inputs[place] = Input(path, place, copied=key == "copy")
             fields[place] = field
-    for outer in (place for place, item in inputs.items() if not item.copied):
-        for place, field in fields.items():
-            if place != outer and is_at_or_below(place, outer):
+    for place, field in fields.items():
+        for outer in places_above(place):
+            if outer in inputs and not inputs[outer].copied:
                 raise SpecError(
                     field, f"{shown(place)} lies below {shown(outer)}, which is read-only"
                 )
@@ -176,7 +176,7 @@ def _inputs(table: Mapping[str, Any], base: Path, cwd: bytes) -> tuple[Input, ..
 
 
 def _artifacts(table: Mapping[str, Any], base: Path, cwd: bytes) -> tuple[Artifact, ...]:
-    artifacts: list[Artifact] = []
+    artifacts: dict[Path, Artifact] = {}
     for number, entry in enumerate(read_array(table.get("collect", []), "collect")):
         field = f"collect[{number}]"
         path, destination = _path_and_destination(entry, field)
@@ -184,10 +184,10 @@ def _artifacts(table: Mapping[str, Any], base: Path, cwd: bytes) -> tuple[Artifa
         _, mode = host_path(str(host.parent), field, base)
         if not stat.S_ISDIR(mode):
             raise SpecError(field, f"{host.parent} is no directory")
-        if any(host == artifact.destination for artifact in artifacts):
+        if host in artifacts:
             raise SpecError(field, f"{host} is written twice")
-        artifacts.append(Artifact(inside_path(path, field, cwd), host))
-    return tuple(artifacts)
+        artifacts[host] = Artifact(inside_path(path, field, cwd), host)
+    return tuple(artifacts.values())
 
 
 def _source_and_destination(entry: Any, field: str) -> tuple[Any, Any]:

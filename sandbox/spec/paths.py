@@ -2,13 +2,14 @@
 
 import os
 import posixpath
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import read_bytes, shown
 
-__all__ = ["host_path", "inside_path", "is_at_or_below"]
+__all__ = ["host_path", "inside_path", "places_above"]
 
 # Where the sandbox has mounts of its own; nothing of a job's may cover them.
 _RESERVED = (b"/dev", b"/proc", b"/sys")
@@ -28,13 +29,19 @@ def inside_path(value: Any, field: str, cwd: bytes) -> bytes:
         raise SpecError(field, f"{shown(path)} holds ..; name the place itself")
     # posixpath keeps two leading slashes, which POSIX allows to mean something else.
     whole = b"/" + posixpath.normpath(posixpath.join(cwd, path)).lstrip(b"/")
-    is_reserved = any(is_at_or_below(whole, place) for place in _RESERVED)
-    if whole == b"/" or (is_reserved and not is_at_or_below(whole, _SHARED_MEMORY)):
+    is_reserved = any(_is_at_or_below(whole, place) for place in _RESERVED)
+    if whole == b"/" or (is_reserved and not _is_at_or_below(whole, _SHARED_MEMORY)):
         raise SpecError(field, f"{shown(whole)} is the sandbox's own; write a place like /work/…")
     return whole
 
 
-def is_at_or_below(path: bytes, place: bytes) -> bool:
+def places_above(path: bytes) -> Iterator[bytes]:
+    """The directories that a normalised `path` lies in, nearest first, without the root."""
+    while (path := posixpath.dirname(path)) != b"/":
+        yield path
+
+
+def _is_at_or_below(path: bytes, place: bytes) -> bool:
     """Whether the normalised `path` is `place`, or lies in it."""
     return path == place or path.startswith(place.rstrip(b"/") + b"/")
 

@@ -62,10 +62,7 @@ _MOST_RETRY_SECONDS = 86400.0
 
 
 def error_to_map(error: BaseException) -> dict[str, Any]:
-    """`error` as an error object; what is not ours is "internal", and nothing of it is told.
-
-    A RefusedError's `retry_after_seconds`, if it has one, says when to come back.
-    """
+    """`error` as an error object; what is not ours is "internal", and nothing of it is told."""
     code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), "internal")
     is_ours = isinstance(error, SandboxError)
     text = str(error) if is_ours else "internal error; the supervisor's log tells more"
@@ -73,7 +70,9 @@ def error_to_map(error: BaseException) -> dict[str, Any]:
         "code": code,
         "message": _sendable(text),
         "field": _sendable(error.field) if isinstance(error, SpecError) else None,
-        "retry_after_seconds": getattr(error, "retry_after_seconds", None),
+        "retry_after_seconds": error.retry_after_seconds
+        if isinstance(error, RefusedError)
+        else None,
     }
     if isinstance(error, ExecError):
         document |= {"errno": error.errno, "command": error.command}
@@ -83,8 +82,7 @@ def error_to_map(error: BaseException) -> dict[str, Any]:
 def error_from_map(value: Any) -> SandboxError:
     """The exception that an error object tells of, to be raised. Unknown codes: InternalError.
 
-    A RefusedError has `retry_after_seconds`, None if the server did not say. Raises ProtocolError
-    if `value` is no error object.
+    Raises ProtocolError if `value` is no error object.
     """
     try:
         return _error(Fields(value, _KEYS, "error", ignore_unknown=True))
@@ -106,10 +104,9 @@ def _error(fields: Fields) -> SandboxError:
     if issubclass(kind, SpecError):
         name = field if field is not None else "request"
         return kind(name, message.removeprefix(f"{name}: "))
-    error = kind(message)
-    if isinstance(error, RefusedError):
-        error.retry_after_seconds = retry_after_seconds  # type: ignore[attr-defined]
-    return error
+    if kind is RefusedError:
+        return RefusedError(message, retry_after_seconds)
+    return kind(message)
 
 
 def _sendable(text: str) -> str:

@@ -222,3 +222,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(base: Path) -> None:
 def test_what_is_no_table_is_no_job(base: Path, document: Any) -> None:
     with pytest.raises(SpecError, match=r"^document: "):
         job_from_mapping(document, base)
+
+
+def test_of_many_inputs_the_one_below_a_read_only_one_is_found(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.touch()
+    copies = [{"source": str(source), "destination": f"/work/{n}/a/b"} for n in range(4000)]
+    job = job_from_mapping({"command": ["true"], "copy": copies}, tmp_path)
+    assert len(job.inputs) == 4000
+    shared = {"source": str(tmp_path), "destination": "/work/3999"}
+    with pytest.raises(SpecError, match=r'^copy.3999.: .* lies below "/work/3999", which'):
+        job_from_mapping({"command": ["true"], "ro": [shared], "copy": copies}, tmp_path)

@@ -29,6 +29,7 @@ from sandbox.supervisor.zygote import Zygote
 __all__ = ["Sandbox"]
 
 _BUILD_SECONDS = 60  # for some hundred system calls
+_DYING_MILLISECONDS = 100  # in which a killed process has ended
 _DESTROY_SECONDS = 30  # a task in state D outlives SIGKILL; its cgroup then stays for the sweep
 _INIT_DIED = "the sandbox's init died; the payload was never started"
 _PID = re.compile(rb"^Pid:\t(\d+)$", re.MULTILINE)
@@ -151,7 +152,7 @@ class Sandbox:
         step.
         """
         pid = self._stub_pid
-        try:
+        with self._looking("step rlimits failed"):
             for number, soft, hard in rlimits:
                 resource.prlimit(pid, number, (soft, hard))
             if affinity:
@@ -159,8 +160,6 @@ class Sandbox:
             holds = all(
                 resource.prlimit(pid, number) == (soft, hard) for number, soft, hard in rlimits
             ) and (not affinity or os.sched_getaffinity(pid) == set(affinity))
-        except OSError as error:
-            raise _failure("step rlimits failed", error) from error
         if not holds:
             raise SetupError(
                 "step rlimits failed: the kernel does not show the wall; "
@@ -287,10 +286,8 @@ class Sandbox:
     def _verify(self, binds: tuple[Bind, ...] = ()) -> None:
         """See whether the stub, which says that it is locked, is."""
         if self.blueprint.plan.notifies:
-            try:
+            with self._looking("step filter: its listener could not be taken"):
                 self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
-            except OSError as error:
-                raise _failure("step filter: its listener could not be taken", error) from error
             self.events.register(self.listener_fd, select.EPOLLIN)
         with self._looking():
             self._seen = check_stub(
@@ -330,15 +327,15 @@ class Sandbox:
                 check_mounts(self._stub_pid, self.blueprint.mounts, binds)
 
     @contextlib.contextmanager
-    def _looking(self) -> Iterator[None]:
-        """Of a process that has died meanwhile, /proc may show anything: it is told as dead."""
+    def _looking(self, problem: str = "the sandbox cannot be looked at") -> Iterator[None]:
+        """Of a process that was killed, /proc may show anything: it is told as dead."""
         try:
             yield
         except (OSError, SetupError) as error:
-            if self._ends.poll(0):
+            if self._ends.poll(_DYING_MILLISECONDS):
                 raise self._out_of_memory() or ZygoteError(_INIT_DIED) from error
             if isinstance(error, OSError):
-                raise _failure("the sandbox cannot be looked at", error) from error
+                raise _failure(problem, error) from error
             raise
 
     async def _expect(self, link: Link, kind: int) -> list[int]:

@@ -5,6 +5,7 @@ The process's own side is the room sandbox/zygote.
 
 import collections
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -259,4 +260,6 @@ def _refuse_failure(report: Report, what: str) -> None:
         raise HostError(
             f"this host allows no user namespace ({os.strerror(code)}); see: sandbox doctor"
         )
+    if step == "clone" and code == errno.ESRCH:
+        raise ZygoteError("the sandbox's init was killed before its id was mapped")
     raise SetupError(f"step {step} ({what}) failed: {os.strerror(code)}; no payload was started")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal
 import gc
 import os
+import select
 import sys
 
 from sandbox.boundary.channel import Channel
@@ -36,6 +37,7 @@ from sandbox.zygote.template import HostView, build_template
 __all__ = ["BASE_FD", "CHANNEL_FD", "main"]
 
 CHANNEL_FD, BASE_FD = 3, 4
+_DYING_MILLISECONDS = 100  # in which a killed process has ended
 FIRST_FD = 4  # of what arrives for a sandbox: sandbox/inside/init.py counts on it
 
 
@@ -126,11 +128,7 @@ def _spawn(channel: Channel, spawner: Spawner, plan: SpawnPlan, fds: list[int]) 
         shift_clocks(plan)
         pid, pidfd = spawner.spawn(plan.clone_flags)
         try:
-            line = b"%d %d 1" % (plan.inside_id, plan.base_id)
-            for name in (b"uid_map", b"gid_map"):
-                map_fd = os.open(b"/proc/%d/%s" % (pid, name), os.O_WRONLY | os.O_CLOEXEC)
-                os.write(map_fd, line)
-                os.close(map_fd)
+            _map_id(pid, pidfd, plan)
             os.write(mapping_fd, b"12")
             channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
         finally:
@@ -138,6 +136,24 @@ def _spawn(channel: Channel, spawner: Spawner, plan: SpawnPlan, fds: list[int]) 
     finally:
         os.close(mapped_fd)
         os.close(mapping_fd)
+
+
+def _map_id(pid: int, pidfd: int, plan: SpawnPlan) -> None:
+    """Write both maps. Raises OSError: ESRCH, it was killed, whatever else /proc says of that."""
+    line = b"%d %d 1" % (plan.inside_id, plan.base_id)
+    try:
+        for name in (b"uid_map", b"gid_map"):
+            map_fd = os.open(b"/proc/%d/%s" % (pid, name), os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(map_fd, line)
+            finally:
+                os.close(map_fd)
+    except OSError:
+        ended = select.poll()
+        ended.register(pidfd, select.POLLIN)
+        if ended.poll(_DYING_MILLISECONDS):
+            raise OSError(3, os.strerror(3)) from None  # ESRCH
+        raise
 
 
 def shift_clocks(plan: SpawnPlan) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+from containment.walls import mutated_zygote
 from faults.test_kills import PATIENCE_SECONDS, TESTS, assert_all_end, descendants
 from supervisor.resident import HELD, TRUE, Held, Outcome, Resident, python, resident, until
 from trio.testing import trio_test, wait_all_tasks_blocked
@@ -333,8 +334,11 @@ def test_nothing_outlives_a_supervisor_that_is_interrupted(leftovers: None) -> N
     assert_all_end(pids)
 
 
+@pytest.mark.parametrize("is_dead", [True, False], ids=["dead", "dying"])
 @trio_test
-async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(leftovers: None) -> None:
+async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(
+    is_dead: bool, leftovers: None
+) -> None:
     async with resident(None) as here:
         job = TRUE._replace(inputs=(Input(Path("/usr/share"), b"/shared", copied=False),))
         (await here.run(job)).must_end()
@@ -346,7 +350,8 @@ async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(leftovers: 
             def kill_first(*args: Any, look: Any = look, **options: Any) -> Any:
                 inside = list(descendants(here.zygote().pid))
                 os.kill(min(inside), signal.SIGKILL)  # init, and with it the stub
-                assert_all_end(inside)
+                if is_dead:
+                    assert_all_end(inside)
                 return look(*args, **options)
 
             with pytest.MonkeyPatch.context() as patch:
@@ -355,3 +360,21 @@ async def test_a_sandbox_that_dies_while_it_is_verified_leaves_no_fd(leftovers: 
             assert isinstance(outcome.error, ZygoteError), outcome
             await until(lambda: not here.cgroups())
             assert len(os.listdir("/proc/self/fd")) == fds, step  # noqa: PTH208
+
+
+@trio_test
+async def test_an_init_that_is_killed_before_its_id_is_mapped_is_told_as_killed(
+    leftovers: None,
+) -> None:
+    code = (
+        "import os, select; import sandbox.zygote.main as m; map_id = m._map_id\n"
+        "def kill_first(pid, pidfd, plan):\n"
+        "    os.kill(pid, 9); end = select.poll(); end.register(pidfd, select.POLLIN); end.poll()\n"
+        "    map_id(pid, pidfd, plan)\n"
+        "m._map_id = kill_first"
+    )
+    with mutated_zygote(code):
+        async with resident(None) as here:
+            outcome = await here.run(TRUE)
+    assert isinstance(outcome.error, ZygoteError), outcome
+    assert "killed before its id was mapped" in str(outcome.error)

@@ -11,16 +11,16 @@ from sandbox.wire.framing import FRAME_BYTES, STRANGER_FRAME_BYTES, Decoder
 from sandbox.wire.messages import Message, encode
 from sandbox.wire.scan import Scanner
 
-__all__ = ["target"]
+__all__ = ["decode", "target"]
 
 
 def target(data: bytes) -> None:
     """Decode whole and in pieces; hold each message, and the scanner, to msgpack itself."""
     stream = data[1:]
-    messages, complaint = _decode([stream])
+    messages, complaint = decode([stream])
     size = 1 + (data[0] if data else 0)
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-    chunked, chunked_complaint = _decode(pieces)
+    chunked, chunked_complaint = decode(pieces)
     # Compared as text: NaN is not equal to itself.
     assert (repr(messages), complaint) == (repr(chunked), chunked_complaint)
     for message in messages:
@@ -28,9 +28,10 @@ def target(data: bytes) -> None:
     _compare_end(stream)
 
 
-def _decode(
+def decode(
     chunks: list[bytes], most_bytes: int = STRANGER_FRAME_BYTES
 ) -> tuple[list[Message], str]:
+    """The messages of a stream, and the complaint that ended it."""
     decoder = Decoder(most_bytes)
     messages: list[Message] = []
     try:
@@ -51,7 +52,7 @@ def _compare_encoded(message: Message) -> None:
         encoded = encode(message)
     except UnicodeEncodeError:  # old raw that was no UTF-8
         return
-    ((again,), complaint) = _decode([encoded], FRAME_BYTES)  # a float of 4 bytes has 8 now
+    ((again,), complaint) = decode([encoded], FRAME_BYTES)  # a float of 4 bytes has 8 now
     assert (repr(again), complaint) == (repr(message), "")
 
 

@@ -8,7 +8,7 @@ import struct
 from sandbox.boundary.report import REPORT_BYTES, Kind, Report, Step
 from sandbox.inside.lock import become_job, forbid_new_privileges, load_filter
 from sandbox.inside.plan import SandboxPlan
-from sandbox.inside.script import AT_FDCWD, LATE_AT, Pointer, Script
+from sandbox.inside.script import AT_FDCWD, LATE_AT, SIGSET_BYTES, Pointer, Script
 from sandbox.inside.stub import StubFds, write_stub
 from sandbox.inside.view import build_view
 from sandbox.kernel.processes import (
@@ -33,7 +33,6 @@ _SIGKILL, _SIGPIPE, _SIGCHLD, _SIGXFSZ = 9, 13, 17, 25
 # By the zygote and its interpreter, or by who knows whom: libc resets its own two for nobody.
 _IGNORED = (_SIGPIPE, _SIGCHLD, _SIGXFSZ, 32, 33)
 _SIG_BLOCK = 0
-_SIGSET_BYTES = 8
 _TIOCSPTLCK = 0x40045431  # <asm-generic/ioctls.h>: unlock the slave, as unlockpt(3)
 _SOL_SOCKET = _SCM_RIGHTS = 1
 _POLLIN = 1
@@ -88,12 +87,12 @@ def _begin(script: Script) -> None:
     script.call("umask", 0)
     default = script.data(bytes(32))
     for ignored in _IGNORED:  # execve(2) keeps that
-        script.call("rt_sigaction", ignored, default, 0, _SIGSET_BYTES)
+        script.call("rt_sigaction", ignored, default, 0, SIGSET_BYTES)
     children = script.data(struct.pack("<Q", 1 << _SIGCHLD - 1))
-    script.call("rt_sigprocmask", _SIG_BLOCK, children, 0, _SIGSET_BYTES)
+    script.call("rt_sigprocmask", _SIG_BLOCK, children, 0, SIGSET_BYTES)
     assert script.lowest_fd() == CHILDREN_FD
     flags = os.O_CLOEXEC | os.O_NONBLOCK
-    script.open("signalfd4", -1, children, _SIGSET_BYTES, flags)
+    script.open("signalfd4", -1, children, SIGSET_BYTES, flags)
 
 
 def _receive_fds(script: Script, count: int) -> list[int]:

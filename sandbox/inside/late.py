@@ -9,7 +9,7 @@ from sandbox.boundary.plan import Bind, Disk
 from sandbox.boundary.report import REPORT_BYTES, REPORT_FD, Kind, Report, Step
 from sandbox.inside.init import CHILDREN_FD, CONTROL_FD, LEASE_FD
 from sandbox.inside.script import AT_FDCWD, EEXIST, LATE_AT, Script
-from sandbox.inside.view import SCRATCH, make_directories
+from sandbox.inside.view import SCRATCH, STATX_BYTES, make_directories
 from sandbox.kernel.mounts import (
     AT_EMPTY_PATH,
     MOVE_MOUNT_F_EMPTY_PATH,
@@ -94,7 +94,7 @@ def _make_mount_point(script: Script, root_fd: int, bind: Bind) -> None:
 
 def _check_source(script: Script, root_fd: int, bind: Bind) -> None:
     fd = _open_beneath(script, root_fd, bind.target, os.O_PATH)
-    found = script.space(256)
+    found = script.space(STATX_BYTES)
     script.check("statx", fd, b"", AT_EMPTY_PATH, _STATX_INO, found)
     script.close(fd)
     script.expect(found + _INODE_AT, struct.pack("<Q", bind.inode))

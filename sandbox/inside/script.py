@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ANY", "AT_FDCWD", "EEXIST", "LATE_AT", "SCRIPT_AT", "Pointer", "Script"]
+__all__ = ["ANY", "AT_FDCWD", "EEXIST", "LATE_AT", "SCRIPT_AT", "SIGSET_BYTES", "Pointer", "Script"]
 
 ANY = -(1 << 63)  # the result of a call that may be anything but an error
 # Where the machine loads them; to the second address a job, too.
@@ -24,6 +24,7 @@ SCRIPT_AT, LATE_AT = 0x700000, 0x800000
 _MOST_BYTES = LATE_AT - SCRIPT_AT
 AT_FDCWD = -100
 EEXIST = 17
+SIGSET_BYTES = 8  # of the kernel, not of libc
 
 _ENTRY = struct.Struct("<IBBH6Qq")  # number, step, report fd, tolerated errno, arguments, result
 _MASK = (1 << 64) - 1
@@ -69,10 +70,10 @@ class Script:
         """Make a system call that asks the kernel whether the wall of this step stands."""
         self._add(NUMBERS[name], arguments, result)
 
-    def open(self, name: str, *arguments: int | bytes | Pointer, tolerated: int = 0) -> int:
+    def open(self, name: str, *arguments: int | bytes | Pointer) -> int:
         """Make a system call that opens an fd; its number."""
         fd = self.lowest_fd()
-        self.call(name, *arguments, result=fd, tolerated=tolerated)
+        self.call(name, *arguments, result=fd)
         self._fds.add(fd)
         return fd
 

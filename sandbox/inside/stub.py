@@ -13,7 +13,7 @@ from sandbox.inside.lock import (
     restrict_paths,
 )
 from sandbox.inside.plan import SandboxPlan
-from sandbox.inside.script import AT_FDCWD, Pointer, Script
+from sandbox.inside.script import AT_FDCWD, SIGSET_BYTES, Pointer, Script
 from sandbox.inside.view import make_directories, mount_cgroup_files
 from sandbox.kernel.processes import CLONE_NEWCGROUP, PR_SET_NAME
 
@@ -26,7 +26,7 @@ else:
 __all__ = ["StubFds", "write_stub"]
 
 _F_DUPFD_CLOEXEC, _F_GETFD, _FD_CLOEXEC = 1030, 1, 1
-_SIG_SETMASK, _SIGSET_BYTES = 2, 8
+_SIG_SETMASK = 2
 _OUT_OF_THE_WAY_FD = 64
 _UMASK = 0o022
 
@@ -91,7 +91,7 @@ def _lead_session(script: Script) -> None:
     script.step = Step.SESSION
     script.call("setsid")
     script.check("getsid", 0, result=2)
-    script.call("rt_sigprocmask", _SIG_SETMASK, script.data(bytes(8)), 0, _SIGSET_BYTES)
+    script.call("rt_sigprocmask", _SIG_SETMASK, script.data(bytes(SIGSET_BYTES)), 0, SIGSET_BYTES)
     script.call("umask", _UMASK)
 
 

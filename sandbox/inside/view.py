@@ -24,14 +24,14 @@ from sandbox.kernel.mounts import (
     OPEN_TREE_CLONE,
 )
 
-__all__ = ["SCRATCH", "build_view", "make_directories", "mount_cgroup_files"]
+__all__ = ["SCRATCH", "STATX_BYTES", "build_view", "make_directories", "mount_cgroup_files"]
 
 SCRATCH = MS_NOSUID | MS_NODEV
 _UPPER_PROBE = b".upper"
 _EMPTY_FILE, _EMPTY_DIRECTORY = b"/empty/file", b"/empty/directory"
 _QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _FLAGS_AT, _BLOCKS_AT, _FILES_AT = 80, 16, 40  # in struct statfs, statfs(2)
-_STATFS_BYTES, _STATX_BYTES, _UTSNAME_BYTES = 120, 256, 390
+STATX_BYTES, _STATFS_BYTES, _UTSNAME_BYTES = 256, 120, 390
 _NODENAME_AT = 65
 _ST_VALID = 0x20
 _AT_REMOVEDIR = 0x200
@@ -50,7 +50,7 @@ def build_view(script: Script, plan: SandboxPlan) -> None:
     script.step = Step.DEVICES
     options = b"newinstance,ptmxmode=0666,mode=0620"
     script.call("mount", b"devpts", b"dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, options)
-    found = script.space(_STATX_BYTES)
+    found = script.space(STATX_BYTES)
     script.check("statx", AT_FDCWD, b"dev/pts/ptmx", 0, 0, found)
     script.step = Step.PIVOT
     script.call("pivot_root", b".", b".")  # which stacks the old root on the new one

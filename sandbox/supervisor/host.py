@@ -12,7 +12,14 @@ from sandbox.kernel.confinement import landlock_abi
 from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.cgroup.files import cgroup_mounts, read
 
-__all__ = ["HostFacts", "TimeFacts", "facts", "sysctl_gaps", "time_facts"]
+__all__ = [
+    "HostFacts",
+    "TimeFacts",
+    "facts",
+    "has_time_namespaces",
+    "sysctl_gaps",
+    "time_facts",
+]
 
 _STEAL_SECONDS = 0.1
 _steal = (float("-inf"), 0.0)  # when it was looked up, and what was found
@@ -83,7 +90,7 @@ def facts() -> HostFacts:
         governor=_governor(),
         cgroups=f"v{min(versions)}" if versions else "none",
         landlock_abi=abi,
-        has_time_namespaces=Path("/proc/self/ns/time").exists(),
+        has_time_namespaces=has_time_namespaces(),
         yama_scope=_sysctl("kernel.yama.ptrace_scope"),
         sysctls={name: value for name, value in values.items() if value is not None},
         container=_container(),
@@ -108,6 +115,12 @@ def sysctl_gaps(sysctls: Mapping[str, int]) -> list[tuple[str, str]]:
             )
         found.append((f"{name} is {forbidden}", fix))
     return found
+
+
+@functools.cache
+def has_time_namespaces() -> bool:
+    """Whether this kernel has them; time_namespaces(7), Linux 5.6."""
+    return os.path.exists("/proc/self/ns/time")
 
 
 def _steal_seconds() -> float:

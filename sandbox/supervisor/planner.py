@@ -23,6 +23,7 @@ from sandbox.spec.policy import Policy
 from sandbox.supervisor import landlock, rootfs, seccomp
 from sandbox.supervisor.cgroup import Backend, JobCgroup
 from sandbox.supervisor.cgroup.bandwidth import CORES
+from sandbox.supervisor.host import has_time_namespaces
 from sandbox.supervisor.identity import Lease
 
 __all__ = [
@@ -69,7 +70,7 @@ class Facts(NamedTuple):
 
 def host_facts() -> Facts:
     """Ask the kernel. Once per supervisor: none of it changes while a kernel runs."""
-    has_time = os.path.exists("/proc/self/ns/time")
+    has_time = has_time_namespaces()
     release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
     is_shared = not has_time or release >= _SHARING_SINCE
     return Facts(landlock.handled_accesses(), has_time, _SHARED if is_shared else 0)

@@ -13,6 +13,7 @@ from sandbox.boundary.report import STEPS, Step
 from sandbox.kernel.processes import CAP_SYS_ADMIN
 from sandbox.spec.errors import SetupError
 from sandbox.supervisor.cgroup import JobCgroup
+from sandbox.supervisor.host import has_time_namespaces
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.planner import Blueprint
 
@@ -171,10 +172,8 @@ def _check_rights(stub: int, init: int, status: bytes, blueprint: Blueprint) -> 
 def _missing_in_stub(rights: bytes) -> int:
     """The first step whose wall these lines of its status do not show, or 0."""
     fields = _fields(rights)
-    if fields["Seccomp"] != "2":
-        return Step.FILTER
-    if fields["NoNewPrivs"] != "1":
-        return Step.NO_NEW_PRIVILEGES
+    if step := _missing_confinement(fields, Step.FILTER):
+        return step
     if any(int(fields[name], 16) for name in _EMPTY_SETS):
         return Step.CAPABILITIES
     return Step.SESSION if any(int(fields[name], 16) for name in ("SigIgn", "SigBlk")) else 0
@@ -184,12 +183,16 @@ def _missing_in_stub(rights: bytes) -> int:
 def _missing_in_init(rights: bytes) -> int:
     """The same of init."""
     fields = _fields(rights)
-    if fields["Seccomp"] != "2":
-        return Step.INIT_FILTER
-    if fields["NoNewPrivs"] != "1":
-        return Step.NO_NEW_PRIVILEGES
+    if step := _missing_confinement(fields, Step.INIT_FILTER):
+        return step
     kept = [int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")]
     return 0 if kept == [1 << CAP_SYS_ADMIN, 1 << CAP_SYS_ADMIN, 0, 0] else Step.INIT_CAPABILITIES
+
+
+def _missing_confinement(fields: dict[str, str], filter_step: int) -> int:
+    if fields["Seccomp"] != "2":
+        return filter_step
+    return 0 if fields["NoNewPrivs"] == "1" else Step.NO_NEW_PRIVILEGES
 
 
 @functools.lru_cache(_MOST_KEPT)
@@ -222,17 +225,12 @@ def _is_planned(
 
 def _links(pid: int) -> dict[str, str]:
     """The identity of each namespace by its name; a kernel may be without the last."""
-    names = _NAMESPACES if _has_time_namespaces() else _NAMESPACES[:-1]
+    names = _NAMESPACES if has_time_namespaces() else _NAMESPACES[:-1]
     fd = os.open(f"/proc/{pid}/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return {name: os.readlink(name, dir_fd=fd) for name in names}
     finally:
         os.close(fd)
-
-
-@functools.cache
-def _has_time_namespaces() -> bool:
-    return os.path.exists("/proc/self/ns/time")
 
 
 def _ids(status: bytes) -> tuple[bytes, ...]:

@@ -43,10 +43,10 @@ class Sandbox:
     `build`, and it is locked and parked; then for its one job `fit` and `execute`.
     """
 
-    def __init__(self, planner: Planner, shape: Shape, disk: Disk, lease: Lease | None) -> None:
+    def __init__(self, planner: Planner, shape: Shape, disk: Disk) -> None:
         self._planner, self._shape, self._disk = planner, shape, disk
         self._cgroup: JobCgroup | None = None
-        self.lease = lease
+        self.lease: Lease | None = None  # its own id, to be set before `build`
         self.built_at = time.monotonic()
         self.terminal_fd: int | None = None
         self.listener_fd: int | None = None

@@ -74,17 +74,11 @@ class Template:
         """A new sandbox, parked. Raises SetupError, …; then nothing is left of it."""
 
         async def build_by(zygote: Zygote) -> Sandbox:
-            lease = None
-            if self._ground.identities is not None:
-                lease = self._ground.identities.lease()
+            sandbox = Sandbox(self.planner, shape, disk_of(limits))
             make_cgroup = functools.partial(self._make_cgroup, limits, disk_apart=disk_apart)
             try:
-                sandbox = Sandbox(self.planner, shape, disk_of(limits), lease)
-            except BaseException:  # EMFILE
-                if lease is not None:
-                    lease.release()
-                raise
-            try:
+                if self._ground.identities is not None:
+                    sandbox.lease = self._ground.identities.lease()
                 await sandbox.build(zygote, make_cgroup)
             except BaseException:
                 await sandbox.destroy()

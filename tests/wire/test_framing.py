@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fuzz import frame
 from sandbox.spec.errors import ProtocolError
 from sandbox.wire.framing import FRAME_BYTES, STRANGER_FRAME_BYTES, Decoder
 from sandbox.wire.messages import Message, Notification, Request, Response, encode
@@ -33,17 +34,7 @@ MESSAGES = (
 
 def decode(chunks: list[bytes], most_bytes: int = FRAME_BYTES) -> tuple[list[Message], str]:
     """The messages of a stream, and the complaint that ended it."""
-    decoder = Decoder(most_bytes)
-    messages: list[Message] = []
-    try:
-        for chunk in chunks:
-            decoder.feed(chunk)
-            while (message := decoder.next_message()) is not None:
-                messages.append(message)
-        decoder.end()
-    except ProtocolError as error:
-        return messages, str(error)
-    return messages, ""
+    return frame.decode(chunks, most_bytes)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:

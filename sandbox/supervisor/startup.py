@@ -76,10 +76,13 @@ def start_zygote() -> ZygoteProcess:
     return ZygoteProcess(owner=_plan_base().uid if os.geteuid() == 0 else None)
 
 
-def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
-    """Map the ids, find the cgroups, open the job's files; drop for good where we are root.
+def take_ground(
+    zygote: ZygoteProcess, job: Job | None = None, *, allow_degraded: bool = False
+) -> "tuple[Ground, Files]":
+    """Map the ids, find the cgroups, open the files of `job`; drop for good where we are root.
 
-    Raises HostError, SpecError, SetupError; the caller closes the zygote.
+    `job`: the only one that there will be. `allow_degraded`: do without cgroups where there are
+    none for us. Raises HostError, SpecError, SetupError; the caller closes the zygote.
     """
     from sandbox.supervisor.files import Files
 
@@ -88,14 +91,15 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
     base_fd = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     if is_root:
         cgroup.claim(base.uid, base.gid, zygote.pid)
-    files = Files.open(job)
+    files = Files((), ()) if job is None else Files.open(job)
     try:
         directory = runtime_directory(base.uid) if base.ranges is not None else None
         if is_root:
             from sandbox.supervisor.privileges import drop_for_good
 
             drop_for_good(base.uid, base.gid)
-        backend = _find_backend(base, job)
+        is_degraded = allow_degraded or (job is not None and job.allow_degraded)
+        backend = _find_backend(base, allow_degraded=is_degraded)
         backend.sweep()
         identities = None if directory is None else Identities(base.ranges, directory)
         return Ground(backend, base, identities, zygote, base_fd), files
@@ -104,11 +108,11 @@ def take_ground(zygote: ZygoteProcess, job: Job) -> "tuple[Ground, Files]":
         raise
 
 
-def _find_backend(base: BaseMap, job: Job) -> cgroup.Backend:
+def _find_backend(base: BaseMap, *, allow_degraded: bool) -> cgroup.Backend:
     try:
         return cgroup.find_backend(base.uid)
     except HostError as error:
-        if not job.allow_degraded:
+        if not allow_degraded:
             raise
         return cgroup.AbsentBackend(str(error), own_ids=base.ranges is not None)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sandbox.spec.errors import ProtocolError, RefusedError
 
-__all__ = ["Calls"]
+__all__ = ["MOST_CALLS", "Calls"]
 
+MOST_CALLS = 64  # that a server takes on one connection
 _MSGIDS = 1 << 32
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "CODES",
     "InternalError",
     "InvalidParamsError",
+    "LostError",
     "NotFoundError",
     "UnknownMethodError",
     "error_from_map",
@@ -36,6 +37,10 @@ class NotFoundError(SandboxError):
     """There is no such job, blob or key, or it is another tenant's: the answer is the same."""
 
 
+class LostError(SandboxError):
+    """The supervisor was killed while the job ran; nobody knows what came of it."""
+
+
 class InternalError(SandboxError):
     """The supervisor met what it has no name for; its log tells more."""
 
@@ -52,6 +57,7 @@ CODES: Mapping[str, type[SandboxError]] = {
     "unknown_method": UnknownMethodError,
     "invalid_params": InvalidParamsError,
     "not_found": NotFoundError,
+    "lost": LostError,
     "internal": InternalError,
 }
 _CODE_OF = {kind: code for code, kind in CODES.items()}

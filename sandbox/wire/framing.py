@@ -69,6 +69,11 @@ class Decoder:
         self._scanner = Scanner(self._most_bytes)
         return message
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing of a message is there that is not whole yet."""
+        return not self._received
+
     def end(self) -> None:
         """Note that the stream has ended. Raises ProtocolError if that cuts a message."""
         if self._received and not self._failure:

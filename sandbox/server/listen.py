@@ -1,0 +1,166 @@
+"""Where clients come in: a unix socket, and TCP with TLS; each connection is a Connection."""
+
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import struct
+from pathlib import Path
+
+import trio
+
+from sandbox.server.connection import Connection
+from sandbox.server.service import Service
+from sandbox.server.tenants import Tenant
+from sandbox.spec.errors import HostError, RefusedError
+
+__all__ = ["Doors", "bind_unix", "open_tcp"]
+
+_BACKLOG = 512
+_MOST_CONNECTIONS = 16_384
+_MOST_STRANGERS = 256  # on TCP, before they have said who they are
+_HANDSHAKE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1  # with no fd or memory left: others must end first
+_SHORT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7)
+
+
+def bind_unix(path: Path, mode: int = 0o600) -> socket.socket:
+    """Listen at `path`, for its owner alone by default. A socket that nobody listens at is replaced.
+
+    Raises HostError: another server is there, or something else; or it cannot be made.
+    """
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+            else:
+                raise HostError(f"another server listens at {path}; fix: end it, or --socket PATH")
+        mask = os.umask(0o777 & ~mode)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise HostError(
+            f"cannot listen at {path}: {error.strerror or error}; fix: --socket PATH"
+        ) from error
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        probe.close()
+    return listener
+
+
+async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen at every address of `host`. Raises HostError."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+    except OSError as error:
+        raise HostError(
+            f"cannot listen at {host}:{port}: {error.strerror or error}; fix: --tcp HOST:PORT"
+        ) from error
+
+
+class Doors:
+    """Lets clients in: not too many, and none that may not."""
+
+    def __init__(self, service: Service, nursery: trio.Nursery) -> None:
+        """`nursery`: for the connections, which outlast their listeners."""
+        self._service, self._nursery = service, nursery
+        self.connections = 0
+        self._strangers = 0
+
+    async def unix(self, listener: socket.socket) -> None:
+        """Let in whom the kernel says to be somebody we know."""
+        door = trio.socket.from_stdlib_socket(listener)
+        while True:
+            peer = await self._accept(door)
+            if peer is None:
+                continue
+            try:
+                uid = _uid_of(peer)
+                tenant = self._service.tenants.by_uid(uid)
+            except (RefusedError, OSError) as error:
+                self._service.log.event("stranger_refused", error=str(error))
+                peer.close()
+                continue
+            self._nursery.start_soon(self._serve, trio.SocketStream(peer), tenant, f"uid {uid}")
+
+    async def tcp(self, listener: trio.SocketListener, context: ssl.SSLContext | None) -> None:
+        """Let in who comes over the network; `context`: with TLS, else in clear."""
+        while True:
+            peer = await self._accept(listener.socket)
+            if peer is None:
+                continue
+            if self._strangers >= _MOST_STRANGERS:
+                peer.close()
+                continue
+            self._nursery.start_soon(self._meet, peer, context)
+
+    async def _accept(self, door: trio.socket.SocketType) -> trio.socket.SocketType | None:
+        try:
+            peer, _ = await door.accept()
+        except OSError as error:
+            if error.errno in _SHORT_ERRNOS:
+                self._service.log.event("no_room", level="warning", error=str(error))
+                await trio.sleep(_PAUSE_SECONDS)
+            return None
+        if self.connections >= _MOST_CONNECTIONS:
+            self._service.log.event("too_many_connections", level="warning")
+            peer.close()
+            return None
+        return peer
+
+    async def _meet(self, peer: trio.socket.SocketType, context: ssl.SSLContext | None) -> None:
+        self._strangers += 1
+        where = "tcp"
+        try:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a half-open one ends
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            where = "{}:{}".format(*peer.getpeername()[:2])
+            stream: trio.abc.Stream = trio.SocketStream(peer)
+            tenant: Tenant | None = None
+            if context is not None:
+                tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+                with trio.fail_after(_HANDSHAKE_SECONDS):
+                    await tls.do_handshake()
+                certificate = tls.getpeercert(binary_form=True)
+                if certificate is not None:
+                    tenant = self._service.tenants.by_certificate(certificate)
+                stream = tls
+        except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError) as error:
+            self._service.log.event("handshake_failed", peer=where, error=str(error))
+            peer.close()
+            return
+        except RefusedError as error:
+            self._service.log.event("stranger_refused", peer=where, error=str(error))
+            peer.close()
+            return
+        finally:
+            self._strangers -= 1
+        await self._serve(stream, tenant, where)
+
+    async def _serve(self, stream: trio.abc.Stream, tenant: Tenant | None, where: str) -> None:
+        self.connections += 1
+        try:
+            await Connection(stream, self._service, tenant, where).serve()
+        except Exception as error:  # a bug of ours: it costs this connection, and no other
+            self._service.log.bug(error, peer=where)
+        finally:
+            self.connections -= 1
+
+
+def _uid_of(peer: trio.socket.SocketType) -> int:
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(credentials)[1]
+    return uid

@@ -1,0 +1,65 @@
+"""pipeline.*: jobs whose streams are connected, started together."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import trio
+
+from sandbox.server.method import Param, method
+from sandbox.server.methods.job import SUBMITTING
+from sandbox.server.record import OUTPUTS
+from sandbox.server.service import Peer, Service
+from sandbox.server.submission import Submission
+from sandbox.supervisor.pipeline import Pipe
+from sandbox.wire.errors import InvalidParamsError
+from sandbox.wire.values import Fields
+
+__all__: list[str] = []
+
+_MOST_JOBS = 16
+
+
+@method(
+    "pipeline.submit", "{jobs: statuses}", "spec", "invalid_params", "refused",
+    jobs=Param("array", "the jobs, 2 to 16: see below", bounds={"most_items": _MOST_JOBS}),
+    pipes=Param(
+        "array", "what is connected: [{from: number of a job, stream, to: number of a job}]",
+        bounds={"most_items": 2 * _MOST_JOBS},
+    ),
+    **SUBMITTING,
+)  # fmt: skip
+def submit(
+    service: Service, peer: Peer, jobs: tuple[Any, ...], pipes: tuple[Any, ...],
+    wait_seconds: float, inline_bytes: int, **fields: Any,
+) -> Coroutine[Any, Any, Callable[[], Any]]:  # fmt: skip
+    """Accept jobs that are started together, each reading what another writes. Each is a job like
+    any other then. Where all of them wait for each other, they end, and the evidence says who
+    waits for whom. A pipeline that runs when the supervisor is killed is lost."""
+    if not 2 <= len(jobs) <= _MOST_JOBS:
+        raise InvalidParamsError("jobs", f"{len(jobs)} of them; a pipeline has 2 to {_MOST_JOBS}")
+    key = fields.pop("key")
+    submissions = [
+        Submission(job, peer.tenant.is_local, key and f"{key}#{number}", **fields).check()
+        for number, job in enumerate(jobs)
+    ]
+    connected = [_pipe(pipe, f"pipes[{number}]", len(jobs)) for number, pipe in enumerate(pipes)]
+
+    async def submitted() -> Callable[[], Any]:
+        records = await service.jobs.submit_pipeline(peer.tenant.name, submissions, connected)
+        with trio.move_on_after(wait_seconds):
+            for record in records:
+                if fields["attached"]:
+                    peer.attach(record)
+                await record.ended()
+        return lambda: {"jobs": [service.jobs.tell(record, inline_bytes) for record in records]}
+
+    return submitted()
+
+
+def _pipe(value: Any, field: str, jobs: int) -> Pipe:
+    fields = Fields(value, ("from", "stream", "to"), field)
+    return Pipe(
+        fields.integer("from", most=jobs - 1),
+        fields.choice("stream", OUTPUTS, "stdout"),
+        fields.integer("to", most=jobs - 1),
+    )

@@ -1,0 +1,199 @@
+"""One accepted job, as the service knows it: from its submit until it is forgotten."""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import trio
+
+from sandbox.server.journal import Entry
+from sandbox.server.spool import Input, Spool
+from sandbox.server.submission import Submission
+from sandbox.spec.errors import SandboxError
+from sandbox.spec.result import Result
+from sandbox.supervisor.lifecycle import Cancellation, Live
+from sandbox.wire.errors import error_to_map
+from sandbox.wire.result import result_to_map
+
+__all__ = ["ENDED", "OUTPUTS", "STATES", "Record", "new_id"]
+
+ENDED = ("ended", "failed", "lost")
+STATES = ("queued", "running", *ENDED)
+OUTPUTS = ("stdout", "stderr")
+
+
+def new_id() -> str:
+    """An id that nobody guesses; a later one sorts behind an earlier one."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(5).hex()}"
+
+
+class Record:
+    """A job's state, streams and result."""
+
+    def __init__(self, tenant: str, job: str, submission: Submission, spool: Path) -> None:
+        """`spool`: the directory of this job's files, which exists once there are any."""
+        self.tenant, self.id = tenant, job
+        self.submission = submission
+        self.state = "queued"
+        self.runs = 0
+        self.created_at = time.time()
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
+        self.result: Mapping[str, Any] | None = None  # as it goes over the wire
+        self.error: Mapping[str, Any] | None = None
+        self.directory = spool
+        self.outputs = {name: Spool(spool / name) for name in OUTPUTS}
+        self.artifacts: dict[bytes, str] = {}  # kept here: path in the job -> name of its file
+        self.input = Input()
+        self.cancellation = Cancellation()
+        self.live: Live | None = None
+        self.is_published = False  # its end may be told
+        self._changed = trio.lowlevel.ParkingLot()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is a result, or an error in its place."""
+        return self.state in ENDED
+
+    def begin(self) -> None:
+        """A run of it begins; what an earlier one wrote is dropped."""
+        self.state = "running"
+        self.runs += 1
+        self.started_at = time.time()
+
+    def prepare(self) -> Path:
+        """The directory of its files, made. Raises OSError."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        return self.directory
+
+    def finish(self, outcome: Result | SandboxError | BaseException, state: str = "") -> None:
+        """It has come to its end. Whoever waits is told by `publish`."""
+        if isinstance(outcome, Result):
+            self.result = result_to_map(outcome)
+            self.state = state or "ended"
+        else:
+            self.error = error_to_map(outcome)
+            self.state = state or "failed"
+        self.ended_at = time.time()
+        self.live = None
+        self.input.close()
+
+    def publish(self) -> None:
+        """Let everybody see the end: it is as durable as was asked for."""
+        for spool in self.outputs.values():
+            spool.finish()
+        self.is_published = True
+        self._changed.unpark_all()
+
+    async def ended(self) -> None:
+        """Wait until its end may be told."""
+        while not self.is_published:
+            await self._changed.park()
+
+    def status(self, inline_bytes: int = 0) -> dict[str, Any]:
+        """What is known of it, with up to `inline_bytes` of each output once that is complete."""
+        is_told = self.is_published
+        submission = self.submission
+        return {
+            "job": self.id,
+            "state": self.state if is_told or not self.is_over else "running",
+            "label": submission.label,
+            "key": submission.key,
+            "priority": submission.priority,
+            "created_at": self.created_at,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at if is_told else None,
+            "runs": self.runs,
+            "result": self.result if is_told else None,
+            "error": self.error if is_told else None,
+            "artifacts": self._artifacts() if is_told else {},
+            **{name: _output(spool, inline_bytes) for name, spool in self.outputs.items()},
+        }
+
+    def entry(self) -> Entry:
+        """This as the journal keeps it."""
+        submission = self.submission
+        return Entry(
+            tenant=self.tenant,
+            job=self.id,
+            key=submission.key,
+            state=self.state,
+            label=submission.label,
+            priority=submission.priority,
+            runs=self.runs,
+            most_runs=submission.most_runs,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            request=submission.pack(),
+            outcome=self.outcome() if self.is_over else None,
+        )
+
+    def outcome(self) -> bytes:
+        """The end of it, for the journal; outputs that are in files stay there."""
+        return msgpack.packb(
+            {
+                "result": self.result,
+                "error": self.error,
+                "artifacts": self.artifacts,
+                **{name: spool.data for name, spool in self.outputs.items()},
+            },
+            default=dict,
+        )
+
+    @classmethod
+    def from_entry(cls, entry: Entry, spool: Path) -> "Record":
+        """The job that the journal has kept."""
+        record = cls(entry.tenant, entry.job, Submission.unpack(entry.request), spool)
+        record.state, record.runs = entry.state, entry.runs
+        record.created_at, record.started_at = entry.created_at, entry.started_at
+        record.ended_at = entry.ended_at
+        if entry.outcome is not None:
+            outcome = msgpack.unpackb(entry.outcome, use_list=False, strict_map_key=False)
+            record.result, record.error = outcome["result"], outcome["error"]
+            record.artifacts = dict(outcome["artifacts"])
+            record.outputs = {name: Spool.kept(spool / name, outcome[name]) for name in OUTPUTS}
+            record.input.close()
+            record.is_published = True
+        return record
+
+    def recover_outputs(self) -> None:
+        """Take up what a run had written to its files before its supervisor was killed."""
+        for name in OUTPUTS:
+            if (self.directory / name).exists():
+                self.outputs[name] = Spool.kept(self.directory / name, None)
+
+    def kept_bytes(self) -> int:
+        """What its files hold on the disk."""
+        try:
+            return sum(entry.stat().st_size for entry in os.scandir(self.directory))
+        except FileNotFoundError:
+            return 0
+
+    def remove_files(self) -> None:
+        """Remove what it has on the disk."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _artifacts(self) -> dict[bytes, Any]:
+        found = {}
+        for path, name in self.artifacts.items():
+            try:
+                status = (self.directory / name).stat()
+            except OSError:  # removed with its job
+                continue
+            found[path] = {
+                "bytes": status.st_size,
+                "is_executable": bool(status.st_mode & 0o100),
+            }
+        return found
+
+
+def _output(spool: Spool, inline_bytes: int) -> dict[str, Any]:
+    document: dict[str, Any] = {"bytes": spool.size_bytes, "is_complete": spool.is_complete}
+    if spool.is_complete and spool.size_bytes <= inline_bytes:
+        document["data"] = spool.read(0, inline_bytes)
+    return document

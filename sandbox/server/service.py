@@ -1,0 +1,55 @@
+"""What the methods work on: the service's parts, and the peer that calls."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from sandbox.server.admission import Admission
+from sandbox.server.blobs import BlobStore
+from sandbox.server.jobs import Jobs
+from sandbox.server.log import Log
+from sandbox.server.metrics import Metrics
+from sandbox.server.policies import Policies
+from sandbox.server.record import Record
+from sandbox.server.tenants import Tenant, Tenants
+
+__all__ = ["Peer", "Service"]
+
+
+class Service(NamedTuple):
+    """The parts of a running service."""
+
+    jobs: Jobs
+    blobs: BlobStore
+    admission: Admission
+    policies: Policies
+    tenants: Tenants
+    log: Log
+    metrics: Metrics
+    drain: Callable[[float], None]  # begin to, with a deadline in seconds
+    reload: Callable[[], None]
+
+
+class Peer(Protocol):
+    """One connection, as the methods see it."""
+
+    tenant: Tenant
+
+    def attach(self, record: Record) -> None:
+        """Cancel that job when this connection is lost."""
+        ...
+
+    def identify(self, token: str) -> None:
+        """Become the tenant of this token. Raises RefusedError."""
+        ...
+
+    def open_stream(self, record: Record, stream: str, offset: int, credit_bytes: int) -> int:
+        """Begin to push; the subscription's number. Raises RefusedError: there are too many."""
+        ...
+
+    def grant(self, subscription: int, credit_bytes: int) -> None:
+        """Let more be pushed. Raises NotFoundError."""
+        ...
+
+    def close_stream(self, subscription: int) -> None:
+        """Push no more. Raises NotFoundError."""
+        ...

@@ -1,0 +1,186 @@
+"""The numbered bytes of one stream: of what a job writes, and of what it is to read.
+
+An output is kept whole, in memory while it is small and then in a file, so that nobody who reads
+it slowly, late or twice slows the job or us. An input is a window: it waits for the job.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import trio
+
+from sandbox.spec.errors import HostError
+from sandbox.wire.errors import InvalidParamsError
+
+__all__ = ["MEMORY_BYTES", "Input", "Spool"]
+
+MEMORY_BYTES = 16 << 10  # of an output; more goes to its file
+_WINDOW_BYTES = 256 << 10
+_PIECE_BYTES = 64 << 10
+
+
+class Spool:
+    """One output stream of one job."""
+
+    def __init__(self, path: Path, data: bytes = b"") -> None:
+        """`path`: its file, made when it is needed. `data`: all of it, if that has none."""
+        self._path = path
+        self._memory = bytearray(data)
+        self._fd = -1
+        self._is_in_file = False
+        self.size_bytes = len(data)
+        self.is_complete = False
+        self._readers = trio.lowlevel.ParkingLot()
+
+    @classmethod
+    def kept(cls, path: Path, data: bytes | None) -> "Spool":
+        """The complete stream of a job that has ended; None: it is in the file."""
+        spool = cls(path, data or b"")
+        if data is None:
+            spool._is_in_file = True
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile, with its job
+                spool.size_bytes = path.stat().st_size
+        spool.is_complete = True
+        return spool
+
+    @property
+    def data(self) -> bytes | None:
+        """All of it, or None where it is in the file."""
+        return None if self._is_in_file else bytes(self._memory)
+
+    def append(self, data: bytes) -> None:
+        """Keep what the job has written. Raises HostError: there is no room for it."""
+        if not self._is_in_file and self.size_bytes + len(data) <= MEMORY_BYTES:
+            self._memory += data
+        else:
+            try:
+                self.spill()
+                self._write(data)
+            except OSError as error:
+                raise HostError(
+                    f"output cannot be spooled to {self._path.parent}: {error.strerror};"
+                    " fix: free some of that disk"
+                ) from error
+        self.size_bytes += len(data)
+        self._readers.unpark_all()
+
+    def spill(self) -> None:
+        """Have it in the file, which outlives us, from here on. Raises OSError."""
+        if self._is_in_file:
+            return
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._fd = os.open(self._path, flags, 0o600)
+        self._write(self._memory)
+        self._memory = bytearray()
+        self._is_in_file = True
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self.is_complete = True
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._readers.unpark_all()
+
+    def sync(self) -> None:
+        """Have it on the disk, fsync(2). Raises OSError."""
+        if self._is_in_file:
+            with self._opened() as fd:
+                os.fsync(fd)
+
+    def read(self, offset: int, most_bytes: int) -> bytes:
+        """What is there from `offset` on; nothing beyond the end."""
+        if not self._is_in_file:
+            return bytes(memoryview(self._memory)[offset : offset + most_bytes])
+        try:
+            with self._opened() as fd:
+                return os.pread(fd, most_bytes, offset)
+        except FileNotFoundError as error:
+            raise HostError(f"{self._path} was removed; the output is lost") from error
+
+    def is_end(self, offset: int) -> bool:
+        """Whether nothing is and nothing will be there from `offset` on."""
+        return self.is_complete and offset >= self.size_bytes
+
+    async def readable(self, offset: int) -> None:
+        """Wait until there is a byte at `offset`, or it is the end."""
+        while offset >= self.size_bytes and not self.is_complete:
+            await self._readers.park()
+
+    def _write(self, data: bytes | bytearray) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    @contextlib.contextmanager
+    def _opened(self):  # type: ignore[no-untyped-def]
+        if self._fd >= 0:
+            yield self._fd
+            return
+        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+class Input:
+    """What clients write to the stdin of one job; each byte has its number."""
+
+    def __init__(self) -> None:
+        self.offset = 0  # of the byte that is expected next
+        self._waiting = bytearray()
+        self._is_ended = False
+        self._is_unread = False
+        self._moved = trio.lowlevel.ParkingLot()
+
+    def write(self, offset: int, data: bytes, *, end: bool) -> None:
+        """Take of `data`, which begins at `offset`, what is new and what there is room for.
+
+        `self.offset` tells what was taken; `end` counts only if that is all. Raises
+        InvalidParamsError: a gap, or something beyond the end.
+        """
+        if offset > self.offset:
+            raise InvalidParamsError(
+                "offset", f"{offset} leaves a gap; the next byte of stdin is {self.offset}"
+            )
+        fresh = memoryview(data)[self.offset - offset :]
+        if self._is_ended:
+            if fresh:
+                raise InvalidParamsError("offset", f"stdin has ended at byte {self.offset}")
+            return
+        if self._is_unread:  # as /dev/null: the job has closed it, or is over
+            taken = len(fresh)
+        else:
+            taken = min(len(fresh), _WINDOW_BYTES - len(self._waiting))
+            self._waiting += fresh[:taken]
+        self.offset += taken
+        if end and taken == len(fresh):
+            self._is_ended = True
+        self._moved.unpark_all()
+
+    async def writable(self) -> None:
+        """Wait until there is room for something, or no need of it."""
+        while len(self._waiting) >= _WINDOW_BYTES and not self._is_unread:
+            await self._moved.park()
+
+    def close(self) -> None:
+        """The job reads no more: whatever comes is taken, and dropped."""
+        self._is_unread = True
+        self._waiting.clear()
+        self._moved.unpark_all()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What the job is to read."""
+        while True:
+            while not self._waiting and not self._is_ended:
+                await self._moved.park()
+            if not self._waiting:
+                return
+            piece = bytes(self._waiting[:_PIECE_BYTES])
+            del self._waiting[:_PIECE_BYTES]
+            self._moved.unpark_all()
+            yield piece

@@ -12,6 +12,7 @@ import os
 import signal
 import stat
 
+from sandbox.spec.errors import RefusedError
 from sandbox.spec.policy import limits_for
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sandbox.spec.policy import Policy
     from sandbox.spec.result import Result
     from sandbox.supervisor.lifecycle import Cancellation
+    from sandbox.supervisor.live import Live
 
 __all__ = ["check_policy", "doctor", "parse_kept", "run_job", "setup"]
 
@@ -62,12 +64,12 @@ def run_job(
 
         async def main() -> Result:
             cancellation = Cancellation()
-            with _raw_terminal(job.tty, stdin_fd) as terminal_started:
+            with _raw_terminal(job.tty, stdin_fd) as started:
                 caller = Caller(
                     sink=lambda stream, data: _write(fds[stream], data),
                     stdin=None if stdin_fd is None else _pieces(stdin_fd),
                     cancellation=cancellation,
-                    terminal_started=terminal_started,
+                    started=started,
                 )
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_cancel_on_signals, cancellation)
@@ -158,21 +160,20 @@ def _raw_terminal(wanted: bool, stdin_fd: int | None):
     if not wanted or stdin_fd is None or not os.isatty(stdin_fd):
         yield None
         return
-    import fcntl
     import termios
     import tty
 
     before = termios.tcgetattr(stdin_fd)
-    masters: list[int] = []
+    running: list[Live] = []
 
     def resize(*_: object) -> None:
-        for master_fd in masters:
-            size = fcntl.ioctl(stdin_fd, termios.TIOCGWINSZ, bytes(8))
-            with contextlib.suppress(OSError):  # the job is over
-                fcntl.ioctl(master_fd, termios.TIOCSWINSZ, size)
+        for live in running:
+            columns, rows = os.get_terminal_size(stdin_fd)
+            with contextlib.suppress(RefusedError):  # the job is over
+                live.resize(rows, columns)
 
-    def started(master_fd: int) -> None:
-        masters.append(master_fd)
+    def started(live: Live) -> None:
+        running.append(live)
         resize()
 
     handler = signal.signal(signal.SIGWINCH, resize)

@@ -11,13 +11,14 @@ from typing import Any
 import trio
 
 from sandbox.boundary.plan import CollectPlan
-from sandbox.boundary.report import Kind
+from sandbox.boundary.report import Kind, Report
 from sandbox.spec.errors import ZygoteError
 from sandbox.spec.limits import Limits
 from sandbox.spec.result import Result
 from sandbox.supervisor import artifacts, seccomp
 from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.ending import Ending
+from sandbox.supervisor.live import Live
 from sandbox.supervisor.planner import last_capability
 from sandbox.supervisor.rootfs import INSIDE_ID
 from sandbox.supervisor.sandbox import Sandbox
@@ -68,7 +69,7 @@ class Caller:
     sink: Sink  # called with "stdout" or "stderr", and bytes
     stdin: AsyncIterator[bytes] | None
     cancellation: Cancellation
-    terminal_started: Callable[[int], None] | None = None  # with the pty's master fd
+    started: Callable[[Live], None] | None = None  # called as soon as the payload runs
 
 
 def not_started(**context: Any) -> Result:
@@ -125,13 +126,16 @@ class Run:
         self._started_at = self._seen_at = trio.current_time()
         self._plan_next_look(0.0)
         self._unread = sandbox.outputs()
+        if self._caller.started is not None:
+            self._caller.started(Live(sandbox, self._ending, self._started_at))
         if self._caller.stdin is None and sandbox.terminal_fd is None:
             sandbox.close_stdin()
             await self._serve(None)  # as far as nobody writes: a nursery is dear for that
         if not self._is_done():
             async with trio.open_nursery() as streams:
                 stdin_scope = trio.CancelScope()
-                self._serve_stdin(streams, stdin_scope)
+                if self._caller.stdin is not None:
+                    streams.start_soon(self._feed_stdin, self._caller.stdin, stdin_scope)
                 await self._serve(streams)
                 sandbox.close_outputs()  # the writers are dead, so the streams end
                 stdin_scope.cancel()
@@ -175,6 +179,9 @@ class Run:
             # v1 kills one process and leaves the rest (no memory.oom.group): end the whole job.
             sandbox.events.unregister(fd)  # it stays readable
             self._ending.limit("memory")
+        elif fd == sandbox.report_fd:
+            sandbox.events.unregister(fd)
+            sandbox.send_kept_signals()
         elif happened & select.EPOLLIN:
             self._hear_filter(fd)
         else:  # nobody has the filter any more
@@ -261,13 +268,6 @@ class Run:
             **context,  # type: ignore[arg-type]
         )
 
-    def _serve_stdin(self, streams: trio.Nursery, scope: trio.CancelScope) -> None:
-        terminal_fd = self._sandbox.terminal_fd
-        if terminal_fd is not None and self._caller.terminal_started is not None:
-            self._caller.terminal_started(terminal_fd)
-        if self._caller.stdin is not None:
-            streams.start_soon(self._feed_stdin, self._caller.stdin, scope)
-
     async def _feed_stdin(self, stdin: AsyncIterator[bytes], scope: trio.CancelScope) -> None:
         terminal_fd = self._sandbox.terminal_fd
         fd = self._sandbox.stdin_fd if terminal_fd is None else terminal_fd
@@ -290,7 +290,7 @@ class Run:
                 )
             elif report.kind == Kind.EMPTY:
                 self._is_empty = True
-            elif report.kind == Kind.EXITED and report.third:
+            elif report.kind == Kind.EXITED and (report.third or self._was_ended_early(report)):
                 self._ending.exited(signaled=bool(report.first), status=report.second)
                 has_exited = True
             elif report.kind == Kind.EXITED:
@@ -300,6 +300,10 @@ class Run:
         if has_exited and not self._is_empty:
             # What it left behind may hold its streams open, and must not outlive it.
             self._sandbox.kill_payload()
+
+    def _was_ended_early(self, report: Report) -> bool:
+        """Whether it was we who killed a stub that was about to execute its job."""
+        return self._ending.verdict is not None and bool(report.first)
 
     def _hear_filter(self, listener_fd: int) -> None:
         violation = seccomp.receive(listener_fd)

@@ -61,6 +61,8 @@ class Sandbox:
         self._namespaces: dict[str, str] = {}  # of init, and to be of the stub
         self._seen: Seen | None = None
         self._ends = select.poll()  # of init and stub
+        self._signals: list[int] = []  # for the payload, once there is one
+        self.is_destroyed = False  # or soon will be
         self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
 
     @property
@@ -172,6 +174,35 @@ class Sandbox:
         with contextlib.suppress(BrokenPipeError):  # it is dead, as init will report
             await self._report.send_raw(job)
 
+    def send_signal(self, number: int) -> None:
+        """Signal the payload's own process; a stub, which it would end, is let execute before.
+
+        Raises ProcessLookupError: it is gone.
+        """
+        if self._has_executed():
+            pidfd_send_signal(self._stub_pidfd, number)
+        else:
+            if not self._signals:
+                self.events.register(self.report_fd, 0)  # its hang-up is always told, epoll_ctl(2)
+            self._signals.append(number)
+
+    def send_kept_signals(self) -> None:
+        """The stub's end of the report is closed: send what was to wait for its exec."""
+        for number in self._signals:
+            with contextlib.suppress(ProcessLookupError):
+                pidfd_send_signal(self._stub_pidfd, number)
+        self._signals = []
+
+    def _has_executed(self) -> bool:
+        looking = select.poll()
+        looking.register(self.report_fd, 0)
+        return bool(looking.poll(0))
+
+    @property
+    def report_fd(self) -> int:
+        """Hung up once the stub has executed its job, or is dead."""
+        return self._report.fileno()
+
     @property
     def control_fd(self) -> int:
         """Readable when init has a report."""
@@ -237,6 +268,7 @@ class Sandbox:
 
         Whether or not somebody cancels: it holds processes, mounts and a uid.
         """
+        self.is_destroyed = True
         self._control.close()
         self._report.close()
         for end in (self._init_end, self._stub_end):

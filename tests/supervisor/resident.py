@@ -16,6 +16,7 @@ from sandbox.spec.policy import Policy, limits_for, load_policy
 from sandbox.spec.result import Result
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
+from sandbox.supervisor.live import Live
 from sandbox.supervisor.planner import Shape
 from sandbox.supervisor.pool import Budget, Line, Pool
 from sandbox.supervisor.sandbox import Sandbox
@@ -144,6 +145,7 @@ class Resident:
         stdin: AsyncIterator[bytes] | None = None,
         sink: Sink | None = None,
         cancellation: Cancellation | None = None,
+        started: Callable[[Live], None] | None = None,
     ) -> Outcome:
         """Run one job of its own policy, or of this one, to its end."""
         streams = {"stdout": bytearray(), "stderr": bytearray()}
@@ -152,7 +154,7 @@ class Resident:
             streams[stream] += data
 
         policy = policy or load_policy(job.policy)
-        caller = Caller(sink or keep, stdin, cancellation or Cancellation())
+        caller = Caller(sink or keep, stdin, cancellation or Cancellation(), started)
         result = error = None
         files = Files.open(job)
         try:

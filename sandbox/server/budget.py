@@ -1,0 +1,35 @@
+"""What all jobs together may take, where the configuration does not say: shares of this host."""
+
+import os
+from pathlib import Path
+
+from sandbox.server.admission import Demand
+from sandbox.supervisor.cgroup.bandwidth import CORES
+from sandbox.supervisor.startup import Ground
+
+__all__ = ["host_budget"]
+
+_JOBS = 1000
+_MEMORY_SHARE = 0.75  # the rest is the host's, ours, and the page cache's
+_CPUS_A_CORE = 2.0  # a job is built up, waits and is taken down half of its time
+_PROCESS_SHARE = 0.5
+_DISK_SHARE = 0.5
+
+
+def host_budget(ground: Ground, state: Path) -> Demand:
+    """What jobs may take of this host. `state`: where outputs and artifacts are spooled."""
+    ranges = ground.base.ranges
+    disk = os.statvfs(state)
+    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
+    return Demand(
+        jobs=_JOBS,
+        memory_bytes=int(_memory_bytes() * _MEMORY_SHARE),
+        cpus=CORES * _CPUS_A_CORE,
+        processes=int(pid_max * _PROCESS_SHARE),
+        uids=_JOBS if ranges is None else ranges.count,
+        disk_bytes=int(disk.f_bavail * disk.f_frsize * _DISK_SHARE),
+    )
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,265 @@
+"""The daemon: everything brought up in order, served until told to end, and brought down again."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from sandbox.server import methods
+from sandbox.server.admission import Admission, Demand, Share
+from sandbox.server.blobs import BlobStore
+from sandbox.server.budget import host_budget
+from sandbox.server.config import Config
+from sandbox.server.http import MetricsPort, open_port
+from sandbox.server.jobs import Jobs, Retention
+from sandbox.server.journal import open_journal
+from sandbox.server.listen import Doors, bind_unix, open_tcp
+from sandbox.server.log import Log
+from sandbox.server.metrics import Metrics
+from sandbox.server.notify import Notifier
+from sandbox.server.places import socket_path, state_directory
+from sandbox.server.policies import Policies
+from sandbox.server.service import Service
+from sandbox.server.tenant_config import Caps
+from sandbox.server.tenants import Tenants
+from sandbox.server.tls import server_context
+from sandbox.spec.errors import HostError, SandboxError
+from sandbox.supervisor.host import usable_cores
+from sandbox.supervisor.pool import Budget
+from sandbox.supervisor.startup import Ground, runner_ids, start_zygote, take_ground
+from sandbox.supervisor.supervisor import open_supervisor
+
+__all__ = ["serve"]
+
+_MOST_QUEUED = 10_000
+_MOST_RESULTS = 100_000
+_LAST_SECONDS = 5.0  # for clients to take their answers, when all jobs are over
+
+assert methods  # importing it declares them
+
+
+def serve(config: Config, reload: "Reload | None" = None) -> None:
+    """Serve until SIGTERM or SIGINT, or server.drain; then every job is over, or left to the next.
+
+    `reload`: reads the configuration again, for SIGHUP and server.reload. Raises SandboxError: it
+    could not begin.
+    """
+    notifier = Notifier.from_environment()
+    log = Log(config.log_format)
+    with contextlib.ExitStack() as held:
+        held.callback(notifier.close)
+        held.callback(log.close)
+        process = start_zygote()
+        held.callback(process.close)
+        state = held.enter_context(_owned(state_directory(config)))
+        listener = held.enter_context(_bound(config))
+        ground, _ = take_ground(process, allow_degraded=config.allow_degraded)
+        held.callback(ground.close)
+        daemon = _Daemon(config, reload, ground, state, listener, notifier, log)
+        trio.run(daemon.run)
+
+
+class _Daemon:
+    """The parts, and the order in which they come and go."""
+
+    def __init__(
+        self,
+        config: Config,
+        reload: "Reload | None",
+        ground: Ground,
+        state: Path,
+        listener: socket.socket,
+        notifier: Notifier,
+        log: Log,
+    ) -> None:
+        self._config, self._read_config, self._ground = config, reload, ground
+        self._state, self._listener = state, listener
+        self._notifier, self._log = notifier, log
+        self._drain_scope = trio.CancelScope()  # cancelled: it is time to end
+        self._drain_seconds = config.drain_seconds
+        self._is_ending = False
+
+    async def run(self) -> None:
+        """Serve until it is time to end."""
+        config, state = self._config, self._state
+        for name in ("spool", "blobs"):
+            (state / name).mkdir(mode=0o700, exist_ok=True)
+        tls = None
+        if config.listen.tls_certificate is not None and config.listen.tls_key is not None:
+            tls = server_context(
+                config.listen.tls_certificate, config.listen.tls_key, config.listen.tls_client_ca
+            )
+        async with (
+            open_journal(state / "journal.sqlite") as journal,
+            open_supervisor(self._ground, Budget()) as supervisor,
+            trio.open_nursery() as runs,
+        ):
+            metrics = Metrics()
+            tenants = Tenants(config.tenants, config.listen.allowed_uids)
+            self._budget = _merged(config.budget.caps, host_budget(self._ground, state))
+            admission = Admission(
+                self._budget,
+                self._share_of,
+                most_queued=config.budget.most_queued or _MOST_QUEUED,
+                cores=usable_cores() if config.budget.own_cores is None else config.budget.own_cores,
+            )
+            blobs = BlobStore(
+                state / "blobs",
+                lambda name: service.tenants.config_of(name).blob_bytes,
+                config.state.blob_seconds,
+            )
+            retention = Retention(
+                config.state.results_seconds,
+                config.state.spool_bytes,
+                config.state.results_bytes,
+                _MOST_RESULTS,
+            )
+            policies = Policies(config.policies)
+            jobs = Jobs(
+                supervisor, admission, journal, blobs, policies, state / "spool", retention,
+                self._log, metrics, runs,
+            )  # fmt: skip
+            service = self._service = Service(
+                jobs, blobs, admission, policies, tenants, self._log, metrics, self._budget,
+                self._drain, self._reload,
+            )  # fmt: skip
+            await jobs.recover()
+            runs.start_soon(jobs.keep_tidy)
+            async with trio.open_nursery() as clients:
+                doors = Doors(service, clients)
+                _watch(metrics, service, doors, supervisor, self._log)
+                await self._serve(doors, tls, metrics)
+                self._notifier.stopping(self._drain_seconds + _LAST_SECONDS, "draining")
+                self._log.event("draining", seconds=self._drain_seconds)
+                await jobs.drain(self._drain_seconds)
+                clients.cancel_scope.deadline = trio.current_time() + _LAST_SECONDS
+                clients.start_soon(doors.wait_until_answered)
+            blobs.close()
+            runs.cancel_scope.cancel()
+        self._log.event("ended")
+
+    async def _serve(self, doors: Doors, tls: object, metrics: Metrics) -> None:
+        """Let clients in until it is time to end; those that are in stay."""
+        config = self._config
+        with self._drain_scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._heed_signals)
+                nursery.start_soon(self._notifier.keep_alive)
+                nursery.start_soon(doors.unix, self._listener)
+                where = [f"unix:{self._listener.getsockname()}"]
+                if (tcp := config.listen.tcp) is not None:
+                    for listener in await open_tcp(tcp.host, tcp.port):
+                        host, port = listener.socket.getsockname()[:2]
+                        where.append(f"{'tls' if tls else 'tcp'}:{host}:{port}")
+                        nursery.start_soon(doors.tcp, listener, tls)
+                if (port_at := config.listen.metrics) is not None:
+                    listeners = await open_port(port_at.host, port_at.port)
+                    for one in listeners:
+                        where.append("metrics:{}:{}".format(*one.socket.getsockname()[:2]))
+                    port = MetricsPort(metrics.text, self._problem)
+                    nursery.start_soon(port.serve, listeners)
+                self._log.event("listening", where=" ".join(where))
+                self._notifier.ready(" ".join(where))
+
+    async def _heed_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    try:
+                        self._reload()
+                    except SandboxError as error:
+                        self._log.event("reload_refused", level="warning", error=str(error))
+                else:
+                    self._drain(self._config.drain_seconds)
+
+    def _drain(self, deadline_seconds: float) -> None:
+        self._drain_seconds = deadline_seconds
+        self._drain_scope.cancel()
+
+    def _reload(self) -> None:
+        """Raises SpecError, and changes nothing."""
+        self._notifier.reloading()
+        try:
+            config = self._config if self._read_config is None else self._read_config()
+            tenants = Tenants(config.tenants, config.listen.allowed_uids)
+            self._service.policies.reload()
+            self._service.tenants = tenants
+            self._service.admission.reload_shares()
+            self._log.event("reloaded")
+        finally:
+            self._notifier.ready()
+
+    def _problem(self) -> str | None:
+        return "draining" if self._drain_scope.cancel_called else None
+
+    def _share_of(self, name: str) -> Share:
+        config = self._service.tenants.config_of(name)
+        return Share(config.weight, _merged(config.caps, self._budget), config.most_queued)
+
+
+Reload = "Callable[[], Config]"
+
+
+def _merged(caps: Caps, whole: Demand) -> Demand:
+    said = {name: value for name, value in caps._asdict().items() if value is not None}
+    return whole._replace(**said)
+
+
+def _watch(metrics, service, doors, supervisor, log) -> None:
+    metrics.jobs_queued.read = lambda: service.admission.queued
+    metrics.jobs_running.read = lambda: service.admission.used.jobs
+    metrics.connections.read = lambda: doors.connections
+    metrics.blob_bytes.read = lambda: service.blobs.total_bytes
+    metrics.pool_idle.read = lambda: supervisor.pool.idle
+    metrics.log_dropped.read = lambda: log.dropped_lines
+
+
+@contextlib.contextmanager
+def _owned(directory: Path) -> Iterator[Path]:
+    """The state directory, ours alone for as long as this lasts."""
+    uid, gid = runner_ids()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(directory, uid, gid)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(
+            f"the state directory {directory} cannot be used: {error.strerror}; fix: --state DIR"
+        ) from error
+    try:
+        found = os.fstat(fd)
+        if found.st_uid != uid or found.st_mode & 0o077:
+            raise HostError(f"{directory} is not ours alone; fix: chown, and chmod 700 {directory}")
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HostError(
+                f"another server keeps its state in {directory}; fix: end it, or --state DIR"
+            ) from None
+        yield directory
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _bound(config: Config) -> Iterator[socket.socket]:
+    """The unix socket, which goes with us."""
+    path = socket_path(config)
+    is_shared = bool(config.listen.allowed_uids) or any(t.uids for t in config.tenants)
+    listener = bind_unix(path, 0o666 if is_shared else 0o600)
+    inode = path.stat().st_ino
+    if os.geteuid() == 0:
+        os.chown(path, *runner_ids())
+    try:
+        yield listener
+    finally:
+        listener.close()
+        with contextlib.suppress(OSError):  # of a root that has dropped
+            if path.stat().st_ino == inode:
+                path.unlink()

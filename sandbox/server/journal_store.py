@@ -1,0 +1,184 @@
+"""What the journal knows of each job, in SQL. Of the journal's thread, within its transactions."""
+
+import heapq
+import itertools
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["STATES", "Entry", "Lost", "Store"]
+
+_UNFINISHED = ("queued", "running")
+_OVER = ("ended", "failed", "lost")
+STATES = (*_UNFINISHED, *_OVER)
+
+_COLUMNS = (
+    "jobs.tenant, jobs.job, key, state, label, priority, runs, most_runs, "
+    "created_at, started_at, ended_at"
+)
+_WHOLE = (
+    f"SELECT {_COLUMNS}, request, outcome FROM jobs "
+    "JOIN requests USING (job) LEFT JOIN outcomes USING (job)"
+)
+_BRIEF = f"SELECT {_COLUMNS}, x'', NULL FROM jobs"
+
+
+class Entry(NamedTuple):
+    """A job as the journal has it; times are unix seconds."""
+
+    tenant: str
+    job: str
+    key: str | None
+    state: str
+    label: str | None
+    priority: int
+    runs: int
+    most_runs: int
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    request: bytes
+    outcome: bytes | None
+
+
+class Lost(NamedTuple):
+    """A job that ran when the server was killed, and what is to be told of it."""
+
+    job: str
+    outcome: bytes
+
+
+class Store:
+    """The tables. Every method raises sqlite3.Error, and is then to be rolled back."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def accept(self, entry: Entry) -> Entry | None:
+        """Note a job; else the entry that has its (tenant, key), which the unique index tells."""
+        added = self._connection.execute(
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (tenant, key) WHERE key IS NOT NULL DO NOTHING",
+            (
+                *(entry.job, entry.tenant, entry.key, entry.state, entry.label, entry.priority),
+                *(entry.runs, entry.most_runs, entry.created_at, entry.started_at),
+                *(entry.ended_at, len(entry.request) + len(entry.outcome or b"")),
+            ),
+        )
+        if added.rowcount == 0:
+            assert entry.key is not None
+            return self.find_key(entry.tenant, entry.key)
+        self._connection.execute("INSERT INTO requests VALUES (?, ?)", (entry.job, entry.request))
+        if entry.outcome is not None:
+            self._connection.execute(
+                "INSERT INTO outcomes VALUES (?, ?)", (entry.job, entry.outcome)
+            )
+        return None
+
+    def forget(self, job: str) -> None:
+        """Undo an accept that was not acknowledged."""
+        self._remove([job])
+
+    def start(self, job: str, runs: int, started_at: float) -> None:
+        """Note that a queued job runs; one that is over already stays so."""
+        self._connection.execute(
+            "UPDATE jobs SET state = 'running', runs = ?, started_at = ? "
+            "WHERE job = ? AND state = 'queued'",
+            (runs, started_at, job),
+        )
+
+    def finish(self, job: str, state: str, ended_at: float, outcome: bytes) -> bool:
+        """Note how a job ended, unless that is noted already. False: there is no such job."""
+        changed = self._connection.execute(
+            "UPDATE jobs SET state = ?, ended_at = ?, bytes = bytes + ? "
+            "WHERE job = ? AND state IN ('queued', 'running')",
+            (state, ended_at, len(outcome), job),
+        )
+        if changed.rowcount == 0:
+            return self._first("SELECT 1 FROM jobs WHERE job = ?", job) is not None
+        self._connection.execute("INSERT INTO outcomes VALUES (?, ?)", (job, outcome))
+        return True
+
+    def find(self, tenant: str, job: str) -> Entry | None:
+        """The tenant's job of that id."""
+        return self._entry(f"{_WHOLE} WHERE jobs.job = ? AND tenant = ?", job, tenant)
+
+    def find_key(self, tenant: str, key: str) -> Entry | None:
+        """The tenant's job of that idempotency key."""
+        return self._entry(f"{_WHOLE} WHERE tenant = ? AND key = ?", tenant, key)
+
+    def page(self, tenant: str, state: str | None, after: str | None, most: int) -> list[Entry]:
+        """The tenant's jobs in the order of their ids, without request and outcome."""
+        # A range of the index for each state: no number of jobs of another state slows it.
+        ranges = [
+            self._connection.execute(
+                f"{_BRIEF} WHERE tenant = ? AND state = ? AND job > ? ORDER BY job LIMIT ?",
+                (tenant, each, after or "", max(most, 0)),  # a negative LIMIT is none
+            ).fetchall()  # a cursor left open would hold the WAL against its restart
+            for each in (STATES if state is None else (state,))
+        ]
+        merged = heapq.merge(*ranges, key=lambda row: row[1])
+        return [Entry(*row) for row in itertools.islice(merged, max(most, 0))]
+
+    def delete(self, tenant: str, job: str) -> bool:
+        """Remove a job that is over; False: the tenant has none such."""
+        row = self._first("SELECT tenant, state FROM jobs WHERE job = ?", job)
+        if row is None or row[0] != tenant or row[1] not in _OVER:
+            return False
+        self._remove([job])
+        return True
+
+    def unfinished(self) -> list[Entry]:
+        """Every job that is queued or running, in the order of their ids."""
+        rows = self._connection.execute(
+            f"{_WHOLE} WHERE state IN ('queued', 'running') ORDER BY jobs.job"
+        )
+        return [Entry(*row) for row in rows]
+
+    def recover(self, requeued: Sequence[str], lost: Sequence[Lost], ended_at: float) -> None:
+        """Note what becomes of jobs that ran when the server was killed."""
+        for job in requeued:
+            self._connection.execute(
+                "UPDATE jobs SET state = 'queued', started_at = NULL "
+                "WHERE job = ? AND state = 'running'",
+                (job,),
+            )
+        for job, outcome in lost:
+            self.finish(job, "lost", ended_at, outcome)
+
+    def expire(
+        self, ended_before: float, most_bytes: int, most_entries: int, most_removed: int
+    ) -> list[str]:
+        """Remove the oldest of the jobs that are over: too old, or too many; their ids."""
+        over = "FROM jobs WHERE ended_at IS NOT NULL"  # the index alone answers
+        kept_entries, kept_bytes = self._first(f"SELECT count(*), total(bytes) {over}") or (0, 0)
+        removed = []
+        for job, ended_at, size in self._connection.execute(
+            f"SELECT job, ended_at, bytes {over} ORDER BY ended_at LIMIT ?", (most_removed,)
+        ).fetchall():
+            is_due = ended_at < ended_before
+            if not (is_due or kept_entries > most_entries or kept_bytes > most_bytes):
+                break
+            removed.append(job)
+            kept_entries -= 1
+            kept_bytes -= size
+        self._remove(removed)
+        return removed
+
+    def holds(self, jobs: Iterable[str]) -> set[str]:
+        """Which of these ids are known, whosesoever."""
+        return {job for job in jobs if self._first("SELECT 1 FROM jobs WHERE job = ?", job)}
+
+    def _remove(self, jobs: Sequence[str]) -> None:
+        for table in ("jobs", "requests", "outcomes"):
+            self._connection.executemany(
+                f"DELETE FROM {table} WHERE job = ?", ((job,) for job in jobs)
+            )
+
+    def _entry(self, question: str, *values: str) -> Entry | None:
+        row = self._first(question, *values)
+        return None if row is None else Entry(*row)
+
+    def _first(self, question: str, *values: str) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._connection.execute(question, values).fetchone()
+        return row

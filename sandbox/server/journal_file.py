@@ -9,7 +9,7 @@ What SQLite does about the disk, by `PRAGMA synchronous` (pragma.html, wal.html,
             frame could reach the disk before the header that says that the old frames are void.
     FULL    as NORMAL, and each commit syncs the WAL.
 
-The journal runs at NORMAL, so a commit has reached the kernel and waits for no disk. Checkpoints are
+The journal runs at NORMAL: a commit has reached the kernel and waits for no disk. Checkpoints are
 a second connection's, in a thread of its own, and so is the first commit of each new WAL. Commits
 wait for it only while the WAL begins anew, once in some 16 MiB: for the few pages that were written
 during the copy, and four syncs. A commit that must outlive a power failure is followed by an

@@ -1,7 +1,13 @@
 """Result: what a caller gets for a job; one verdict, the evidence that decided it, measurements."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, NamedTuple
+else:
+    from sandbox.spec.named_tuple import NamedTuple
 
 __all__ = ["VERDICTS", "Result"]
 

@@ -6,12 +6,14 @@ mean nothing. For "exec" it has two keys more: errno, and the command as bin.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from sandbox.spec import errors
 from sandbox.spec.errors import ExecError, ProtocolError, RefusedError, SandboxError, SpecError
 from sandbox.wire.values import Fields
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 __all__ = [
     "CODES",

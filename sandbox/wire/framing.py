@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgpack
 
 from sandbox.spec.errors import ProtocolError
 from sandbox.spec.fields import shown
 from sandbox.wire.messages import Message, message_from, text_from_wire
 from sandbox.wire.scan import Scanner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["FRAME_BYTES", "STRANGER_FRAME_BYTES", "Decoder"]
 

@@ -6,12 +6,17 @@ https://github.com/msgpack-rpc/msgpack-rpc/blob/master/spec.md
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import msgpack
 
 from sandbox.spec.errors import ProtocolError
 from sandbox.spec.fields import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from sandbox.spec.named_tuple import NamedTuple
 
 __all__ = [
     "Message",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import types
-from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from collections.abc import Mapping
 
 from sandbox.spec.errors import ProtocolError, SpecError
 from sandbox.spec.fields import dotted, read_array, read_choice, read_table, shown
@@ -13,9 +11,14 @@ from sandbox.spec.result import VERDICTS, Result
 from sandbox.wire.messages import text_for_wire, text_from_wire
 from sandbox.wire.values import MOST_INTEGER, read_integer, read_number
 
-__all__ = ["result_from_map", "result_to_map"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
-_Read = Callable[[Any, str], Any]
+    _Read = Callable[[Any, str], Any]
+
+__all__ = ["result_from_map", "result_to_map"]
 
 
 def result_to_map(result: Result) -> dict[str, Any]:
@@ -83,22 +86,24 @@ def _mapping(read: _Read) -> _Read:
     return read_mapping
 
 
-_READER_OF: Mapping[Any, _Read] = {
-    str: _text,
-    int: _integer,
-    float: _number,
-    tuple[str, ...]: _texts,
-    Mapping[str, int]: _mapping(_integer),
-    Mapping[str, float]: _mapping(_number),
-    Mapping[str, str]: _mapping(_text),
-    Mapping[str, Any]: _mapping(_received),
+# As Result's source says it: annotations are text there.
+_READER_OF: Mapping[str, _Read] = {
+    "str": _text,
+    "int": _integer,
+    "float": _number,
+    "tuple[str, ...]": _texts,
+    "Mapping[str, int]": _mapping(_integer),
+    "Mapping[str, float]": _mapping(_number),
+    "Mapping[str, str]": _mapping(_text),
+    "Mapping[str, Any]": _mapping(_received),
 }
 
 
-def _reader(declared: Any) -> _Read:
-    if not isinstance(declared, types.UnionType):
-        return _READER_OF[declared]
-    read = _READER_OF[get_args(declared)[0]]  # the other is None
+def _reader(declared: str) -> _Read:
+    required = declared.removesuffix(" | None")
+    read = _READER_OF[required]
+    if required == declared:
+        return read
     return lambda value, field: None if value is None else read(value, field)
 
 

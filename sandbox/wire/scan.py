@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sandbox.spec.errors import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from sandbox.spec.named_tuple import NamedTuple
 
 __all__ = ["MOST_DEPTH", "MOST_OBJECTS", "Scanner"]
 

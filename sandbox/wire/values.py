@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from typing import Any
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import dotted, read_array, read_choice, read_flag, read_table, shown
 from sandbox.wire.messages import text_for_wire, text_from_wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from typing import Any
 
 __all__ = [
     "MOST_INTEGER", "REQUIRED", "Fields", "read_data", "read_integer", "read_items", "read_number",

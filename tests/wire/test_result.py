@@ -1,6 +1,5 @@
 """A Result over the wire: exactly what was sent, and nothing that a server says raises but ours."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgpack
@@ -23,17 +22,17 @@ DATA = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
-OF_TYPE: dict[Any, st.SearchStrategy] = {
-    str: TEXTS,
-    int: INTEGERS,
-    float: NUMBERS,
-    int | None: st.none() | INTEGERS,
-    float | None: st.none() | NUMBERS,
-    tuple[str, ...]: st.lists(TEXTS, max_size=3).map(tuple),
-    Mapping[str, int]: st.dictionaries(TEXTS, INTEGERS, max_size=3),
-    Mapping[str, float]: st.dictionaries(TEXTS, NUMBERS, max_size=3),
-    Mapping[str, str]: st.dictionaries(TEXTS, TEXTS, max_size=3),
-    Mapping[str, Any]: st.dictionaries(TEXTS, DATA, max_size=3),
+OF_TYPE: dict[str, st.SearchStrategy] = {
+    "str": TEXTS,
+    "int": INTEGERS,
+    "float": NUMBERS,
+    "int | None": st.none() | INTEGERS,
+    "float | None": st.none() | NUMBERS,
+    "tuple[str, ...]": st.lists(TEXTS, max_size=3).map(tuple),
+    "Mapping[str, int]": st.dictionaries(TEXTS, INTEGERS, max_size=3),
+    "Mapping[str, float]": st.dictionaries(TEXTS, NUMBERS, max_size=3),
+    "Mapping[str, str]": st.dictionaries(TEXTS, TEXTS, max_size=3),
+    "Mapping[str, Any]": st.dictionaries(TEXTS, DATA, max_size=3),
 }
 FIELDS = {name: OF_TYPE[declared] for name, declared in Result.__annotations__.items()}
 RESULTS = st.builds(Result, **{**FIELDS, "verdict": st.sampled_from(VERDICTS)})

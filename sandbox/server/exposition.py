@@ -33,7 +33,7 @@ class Instrument:
     def _bounded(self, values: tuple[str, ...]) -> tuple[str, ...]:
         bounded = []
         for known, value in zip(self._values, values, strict=True):
-            value = value[:_MOST_LABEL_LENGTH]
+            value = value[:_MOST_LABEL_LENGTH].encode("utf-8", "backslashreplace").decode()
             if value not in known and len(known) >= self._most_values:
                 value = OTHER
             else:
@@ -156,5 +156,4 @@ def _number(value: float) -> str:
 
 
 def _escaped(value: str) -> str:
-    text = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return text.encode("utf-8", "backslashreplace").decode()
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -73,7 +73,9 @@ class MetricsPort:
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:
         if len(self._talking) >= _MOST_CONNECTIONS:
-            next(iter(self._talking)).cancel()
+            oldest = next(iter(self._talking))
+            del self._talking[oldest]
+            oldest.cancel()
         with trio.move_on_after(_SECONDS) as scope:
             self._talking[scope] = None
             try:
@@ -81,7 +83,7 @@ class MetricsPort:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # it is gone, and so is whom it could matter to
             finally:
-                del self._talking[scope]
+                self._talking.pop(scope, None)
                 await trio.aclose_forcefully(stream)
 
     async def _converse(self, stream: trio.SocketStream) -> None:
@@ -113,11 +115,6 @@ class MetricsPort:
             return method, _WRONG_METHOD
         if path == "/metrics":
             return method, _Answer("200 OK", self._metrics(), _EXPOSITION)
-        problem = self._problem()
-        return method, _Answer(
-            *(
-                ("200 OK", "ok\n")
-                if problem is None
-                else ("503 Service Unavailable", f"{problem}\n")
-            )
-        )
+        if problem := self._problem():
+            return method, _Answer("503 Service Unavailable", f"{problem}\n")
+        return method, _Answer("200 OK", "ok\n")

@@ -1,4 +1,4 @@
-"""The command line: `sandbox run | policy | doctor | setup`.
+"""The command line: `sandbox run | serve | policy | doctor | setup`.
 
 Each command is imported when it is asked for; tests/cli/test_imports.py says what may be loaded.
 """
@@ -27,6 +27,7 @@ _HELP = f"""\
 {sandbox.__doc__}
 
 Usage: sandbox run [OPTIONS] [--] COMMAND [ARGUMENT…]   run one command in a sandbox
+       sandbox serve [OPTIONS]                          run jobs for clients, as a daemon
        sandbox policy list|show NAME|check FILE         what a job may do
        sandbox doctor [--json]                          what this host can do
        sandbox setup --user NAME [--undo]               prepare this host, as root
@@ -86,6 +87,7 @@ def _run_command(words: Sequence[str]) -> int:
 def _dispatch(words: Sequence[str]) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "run": _run,
+        "serve": _serve,
         "policy": _policy,
         "doctor": _doctor,
         "setup": _setup,
@@ -105,6 +107,12 @@ def _dispatch(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     from sandbox.cli.run import run
+
+    return run(words)
+
+
+def _serve(words: Sequence[str]) -> int:
+    from sandbox.cli.serve import run
 
     return run(words)
 

@@ -88,7 +88,7 @@ class Connection:
     def identify(self, token: str) -> None:
         """Become the tenant of this token. Raises RefusedError: it is nobody's."""
         if self._tenant is None:
-            self._tenant = self._service.tenants.by_token(token)
+            self._tenant = self._service.tenants.of_token(token)
             self._decoder.accept(FRAME_BYTES)
 
     def open_stream(self, record: Record, stream: str, offset: int, credit_bytes: int) -> int:
@@ -129,7 +129,7 @@ class Connection:
             if not data:
                 self._decoder.end()
                 return
-            self._service.metrics.received(len(data))
+            self._service.metrics.bytes.add("received", count=len(data))
             self._decoder.feed(data)
             if await self._take_all():
                 frame_ends_at = float("inf")
@@ -179,7 +179,7 @@ class Connection:
         if method is None:
             raise UnknownMethodError(f"no method {shown(name)}{suggestion(name, METHODS)}")
         self._allow(method)
-        self._service.metrics.called(name)
+        self._service.metrics.calls.add(name)
         return method.run(self._service, self, **method.read(params))
 
     def _allow(self, method: Method) -> None:
@@ -227,7 +227,7 @@ class Connection:
             await self._send_all(data)
 
     async def _send_all(self, data: bytes) -> None:
-        self._service.metrics.sent(len(data))
+        self._service.metrics.bytes.add("sent", count=len(data))
         view = memoryview(data)
         while view:
             with trio.move_on_after(_SEND_SECONDS) as patience:

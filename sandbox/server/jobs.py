@@ -15,12 +15,14 @@ from sandbox.server.log import Log
 from sandbox.server.metrics import Metrics
 from sandbox.server.policies import Policies
 from sandbox.server.preparation import Prepared, prepare, stdin_of
-from sandbox.server.record import Record, new_id
+from sandbox.server.record import Record, brief_of, new_id
 from sandbox.server.submission import Submission
+from sandbox.server.ticket import State
 from sandbox.spec.errors import RefusedError, SandboxError
 from sandbox.spec.result import Result
 from sandbox.supervisor.files import Files
-from sandbox.supervisor.lifecycle import Caller, Live, not_started
+from sandbox.supervisor.lifecycle import Caller, not_started
+from sandbox.supervisor.live import Live
 from sandbox.supervisor.supervisor import Supervisor
 from sandbox.wire.errors import InternalError, InvalidParamsError, LostError, NotFoundError
 
@@ -71,7 +73,7 @@ class Jobs:
         self._claims: dict[Name, trio.Event] = {}  # keys that are being looked up
         self._spooled: OrderedDict[str, int] = OrderedDict()  # job -> bytes of its files
         self._moved = trio.lowlevel.ParkingLot()
-        self._is_draining = False
+        self.is_draining = False
 
     # Looking up
 
@@ -91,22 +93,18 @@ class Jobs:
             raise NotFoundError(f"no job {job}")
         return record
 
-    async def list(
+    async def page(
         self, tenant: str, state: str | None, after: str, most: int
     ) -> list[dict[str, Any]]:
-        """The statuses of up to `most` jobs whose id sorts behind `after`, oldest first."""
+        """In brief, up to `most` jobs whose id sorts behind `after`, oldest first."""
         entries = await self._journal.list(tenant, state, after, most)
-        found = {
-            entry.job: Record.from_entry(entry, self._spool / entry.job).status()
-            for entry in entries
-        }
+        found = {entry.job: brief_of(entry) for entry in entries}
         for records in (self._live, self._ended):
             for (owner, job), record in records.items():
                 if owner == tenant and job > after:
                     found.pop(job, None)  # the journal's may be older than ours
-                    status = record.status()
-                    if state in (None, status["state"]):
-                        found[job] = status
+                    if state in (None, record.state):
+                        found[job] = brief_of(record.entry())
         return [found[job] for job in sorted(found)[:most]]
 
     def live(self, tenant: str | None = None) -> list[Record]:
@@ -145,6 +143,8 @@ class Jobs:
         except BaseException:
             prepared.release()
             raise
+        if ticket.state is State.ADMITTED:
+            record.begin()  # so that the journal need not be told again
         if not submission.is_durable:
             self._start(record, prepared, ticket)
         elif submission.key is None:
@@ -153,6 +153,7 @@ class Jobs:
             try:
                 await self._journal.accept(record.entry(), power=submission.is_power)
             except BaseException:
+                record.is_accepted = False
                 record.cancellation.set()
                 raise
         else:
@@ -190,7 +191,7 @@ class Jobs:
                 queue_seconds=submission.queue_seconds,
             )
         except RefusedError as error:
-            self._metrics.refused(error)
+            self._metrics.refused.add("never" if error.retry_after_seconds is None else "busy")
             raise
 
     def _start(self, record: Record, prepared: Prepared, ticket: Ticket) -> None:
@@ -215,27 +216,27 @@ class Jobs:
     async def _outcome(
         self, record: Record, prepared: Prepared, ticket: Ticket
     ) -> Result | BaseException | None:
-        """What came of it; None: it was left to the next supervisor, which this one makes way for."""
+        """What came of it; None: it is left to the supervisor that comes after this one."""
         is_left = record.submission.is_durable and not record.submission.stdin_open
         try:
             with record.cancellation.interrupts():
                 await ticket.admitted()
             if record.cancellation.is_set:
                 return _cancelled()
-            record.begin()
-            if record.submission.is_durable:
-                assert record.started_at is not None
-                self._journal.start(record.id, record.runs, record.started_at)
+            if record.state == "queued":
+                record.begin()
+                if record.submission.is_durable:
+                    self._journal.start(record.id, record.runs, record.started_at)
             result = await self._execute(record, prepared, ticket)
         except RefusedError as error:
-            return None if self._is_draining and is_left and not record.runs else error
+            return None if self.is_draining and is_left and not record.runs else error
         except SandboxError as error:
             return error
         except Exception as error:
             self._log.bug(error, tenant=record.tenant, job=record.id)
             return InternalError(str(error))
         may_run_again = is_left and record.runs < record.submission.most_runs
-        is_ended_by_us = self._is_draining and result.verdict == "cancelled"
+        is_ended_by_us = self.is_draining and result.verdict == "cancelled"
         return None if is_ended_by_us and may_run_again else result
 
     async def _execute(self, record: Record, prepared: Prepared, ticket: Ticket) -> Result:
@@ -251,6 +252,7 @@ class Jobs:
 
         def started(live: Live) -> None:
             record.live = live
+            record.start_seconds = time.time() - record.started_at
 
         caller = Caller(sink, stdin_of(record, job), record.cancellation, started)
         try:
@@ -262,7 +264,7 @@ class Jobs:
     async def _keep(self, record: Record) -> None:
         """Journal the end of a job, then tell it."""
         submission = record.submission
-        while submission.is_durable:
+        while submission.is_durable and record.is_accepted:
             try:
                 if submission.is_power:
                     for spool in record.outputs.values():
@@ -270,7 +272,7 @@ class Jobs:
                 await self._journal.finish(
                     record.id,
                     record.state,
-                    record.ended_at or 0.0,
+                    record.ended_at,
                     record.outcome(),
                     power=submission.is_power,
                 )
@@ -279,14 +281,42 @@ class Jobs:
                 self._log.event("journal_failed", job=record.id, error=str(error))
                 await trio.sleep(_RETRY_SECONDS)
         record.publish()
-        self._log.job(record)
-        self._metrics.job(record)
+        self._tell(record)
         name = (record.tenant, record.id)
         self._live.pop(name, None)
         self._ended[name] = record
         if size := record.kept_bytes():
             self._spooled[record.id] = size
         self._moved.unpark_all()
+
+    def _tell(self, record: Record) -> None:
+        code = None if record.error is None else record.error["code"]
+        started_at = record.ended_at if record.started_at is None else record.started_at
+        queued_seconds = max(0.0, started_at - record.created_at)
+        self._log.job(
+            tenant=record.tenant,
+            job=record.id,
+            label=record.submission.label,
+            policy=str(record.submission.job.get("policy", "default")),
+            runs=record.runs,
+            queued_seconds=queued_seconds,
+            result=record.told,
+            error=record.error,
+        )
+        self._metrics.job_ended(
+            record.tenant,
+            record.told,
+            code,
+            queued_seconds=queued_seconds,
+            start_seconds=record.start_seconds,
+        )
+
+    def tell(self, record: Record, inline_bytes: int) -> dict[str, Any]:
+        """Its status. One that is not to be kept is forgotten once that has told all of it."""
+        status = record.status(inline_bytes)
+        if not record.submission.keep and record.is_published and record.is_told_by(inline_bytes):
+            self._nursery.start_soon(self.delete, record)
+        return status
 
     # Forgetting
 
@@ -351,7 +381,7 @@ class Jobs:
         for number, record in enumerate(journalled):
             if record.id in gone or number < len(journalled) - _MOST_REMEMBERED:
                 self._forget(record)
-        self._blobs.sweep(now)
+        await self._blobs.sweep(now)
 
     def _remove_files(self, job: str) -> None:
         self._spooled.pop(job, None)
@@ -378,9 +408,12 @@ class Jobs:
                 self._spooled[job] = record.kept_bytes()
             else:
                 record.remove_files()  # of a job that was not to outlive us
-        for entry in await self._journal.unfinished():
+        unfinished = await self._journal.unfinished()
+        again = [entry.job for entry in unfinished if entry.state == "running"]
+        for entry in unfinished:
             record = Record.from_entry(entry, self._spool / entry.job)
             if (reason := _loss(entry, record)) is not None:
+                again = [job for job in again if job != entry.job]
                 record.recover_outputs()
                 record.finish(LostError(reason), "lost")
                 await self._keep(record)
@@ -391,6 +424,8 @@ class Jobs:
                 if entry.key is not None:
                     self._keys[record.tenant, entry.key] = record
                 self._nursery.start_soon(self._run_again, record)
+        if again:
+            await self._journal.recover(again, (), time.time(), power=False)
 
     async def _run_again(self, record: Record) -> None:
         while True:
@@ -418,7 +453,7 @@ class Jobs:
         Queued jobs that are durable are left to the next supervisor; so are cancelled ones that
         may run again.
         """
-        self._is_draining = True
+        self.is_draining = True
         self._admission.drain()
         with trio.move_on_after(deadline_seconds):
             await self._wait_until_idle()

@@ -5,14 +5,13 @@ import errno
 import os
 import socket
 import ssl
-import struct
 from pathlib import Path
 
 import trio
 
 from sandbox.server.connection import Connection
 from sandbox.server.service import Service
-from sandbox.server.tenants import Tenant
+from sandbox.server.tenants import Tenant, peer_uid
 from sandbox.spec.errors import HostError, RefusedError
 
 __all__ = ["Doors", "bind_unix", "open_tcp"]
@@ -23,11 +22,10 @@ _MOST_STRANGERS = 256  # on TCP, before they have said who they are
 _HANDSHAKE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1  # with no fd or memory left: others must end first
 _SHORT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7)
 
 
 def bind_unix(path: Path, mode: int = 0o600) -> socket.socket:
-    """Listen at `path`, for its owner alone by default. A socket that nobody listens at is replaced.
+    """Listen at `path`, for its owner alone by default; what nobody listens at is replaced.
 
     Raises HostError: another server is there, or something else; or it cannot be made.
     """
@@ -78,6 +76,7 @@ class Doors:
         """`nursery`: for the connections, which outlast their listeners."""
         self._service, self._nursery = service, nursery
         self.connections = 0
+        self._left = trio.lowlevel.ParkingLot()
         self._strangers = 0
 
     async def unix(self, listener: socket.socket) -> None:
@@ -88,8 +87,8 @@ class Doors:
             if peer is None:
                 continue
             try:
-                uid = _uid_of(peer)
-                tenant = self._service.tenants.by_uid(uid)
+                uid = peer_uid(peer)  # type: ignore[arg-type]
+                tenant = self._service.tenants.of_uid(uid)
             except (RefusedError, OSError) as error:
                 self._service.log.event("stranger_refused", error=str(error))
                 peer.close()
@@ -106,6 +105,11 @@ class Doors:
                 peer.close()
                 continue
             self._nursery.start_soon(self._meet, peer, context)
+
+    async def wait_until_answered(self) -> None:
+        """Wait until every client has gone, as one does that has its last answer."""
+        while self.connections:
+            await self._left.park()
 
     async def _accept(self, door: trio.socket.SocketType) -> trio.socket.SocketType | None:
         try:
@@ -136,7 +140,7 @@ class Doors:
                     await tls.do_handshake()
                 certificate = tls.getpeercert(binary_form=True)
                 if certificate is not None:
-                    tenant = self._service.tenants.by_certificate(certificate)
+                    tenant = self._service.tenants.of_certificate(certificate)
                 stream = tls
         except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._service.log.event("handshake_failed", peer=where, error=str(error))
@@ -158,9 +162,4 @@ class Doors:
             self._service.log.bug(error, peer=where)
         finally:
             self.connections -= 1
-
-
-def _uid_of(peer: trio.socket.SocketType) -> int:
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    uid: int = _CREDENTIALS.unpack(credentials)[1]
-    return uid
+            self._left.unpark_all()

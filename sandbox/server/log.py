@@ -5,6 +5,7 @@ It never stops the server: what stderr does not take at once is dropped, and cou
 
 import os
 import time
+import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -84,6 +85,11 @@ class Log:
         fields["error"] = error and error["message"]
         level = "info" if error is None else "warning"
         self._write("job", LEVELS[level], self._now(), fields)
+
+    def bug(self, error: BaseException, **fields: Any) -> None:
+        """Note a failure that has no name: a mistake of ours, with all that helps to find it."""
+        lines = traceback.format_exception(error)
+        self.event("bug", level="error", **fields, error=repr(error), traceback="".join(lines))
 
     def close(self) -> None:
         """Say what was left out, and write no more. Idempotent."""

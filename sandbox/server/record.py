@@ -15,11 +15,12 @@ from sandbox.server.spool import Input, Spool
 from sandbox.server.submission import Submission
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Result
-from sandbox.supervisor.lifecycle import Cancellation, Live
+from sandbox.supervisor.lifecycle import Cancellation
+from sandbox.supervisor.live import Live
 from sandbox.wire.errors import error_to_map
 from sandbox.wire.result import result_to_map
 
-__all__ = ["ENDED", "OUTPUTS", "STATES", "Record", "new_id"]
+__all__ = ["ENDED", "OUTPUTS", "STATES", "Record", "brief_of", "new_id"]
 
 ENDED = ("ended", "failed", "lost")
 STATES = ("queued", "running", *ENDED)
@@ -42,7 +43,10 @@ class Record:
         self.runs = 0
         self.created_at = time.time()
         self.started_at: float | None = None
+        self.start_seconds: float | None = None  # from there until its payload ran
         self.ended_at: float | None = None
+        self.told: Result | None = None  # what came of it in this process
+        self.is_accepted = True  # False: nobody was told of it, and it is nobody's
         self.result: Mapping[str, Any] | None = None  # as it goes over the wire
         self.error: Mapping[str, Any] | None = None
         self.directory = spool
@@ -73,7 +77,7 @@ class Record:
     def finish(self, outcome: Result | SandboxError | BaseException, state: str = "") -> None:
         """It has come to its end. Whoever waits is told by `publish`."""
         if isinstance(outcome, Result):
-            self.result = result_to_map(outcome)
+            self.told, self.result = outcome, result_to_map(outcome)
             self.state = state or "ended"
         else:
             self.error = error_to_map(outcome)
@@ -93,6 +97,31 @@ class Record:
         """Wait until its end may be told."""
         while not self.is_published:
             await self._changed.park()
+
+    def is_told_by(self, inline_bytes: int) -> bool:
+        """Whether a status with so much of the outputs leaves nothing to ask for."""
+        sizes = [spool.size_bytes for spool in self.outputs.values()]
+        return max(sizes) <= inline_bytes and not self.artifacts
+
+    def usage(self) -> dict[str, Any]:
+        """What it uses now."""
+        try:
+            used = None if self.live is None else self.live.usage()
+        except (SandboxError, OSError):  # it has just ended
+            used = None
+        found = {"job": self.id, "label": self.submission.label, "state": self.state}
+        names = ("cpu_seconds", "memory_bytes", "processes", "wall_seconds")
+        return {**found, **{name: used and getattr(used, name) for name in names}}
+
+    def read_artifact(self, path: bytes, offset: int, most_bytes: int) -> bytes | None:
+        """Bytes of an artifact that is kept here; None: there is none such."""
+        if path not in self.artifacts:
+            return None
+        try:
+            with (self.directory / self.artifacts[path]).open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), most_bytes, offset)
+        except FileNotFoundError:  # it was not collected, or is gone with its job
+            return None
 
     def status(self, inline_bytes: int = 0) -> dict[str, Any]:
         """What is known of it, with up to `inline_bytes` of each output once that is complete."""
@@ -190,6 +219,12 @@ class Record:
                 "is_executable": bool(status.st_mode & 0o100),
             }
         return found
+
+
+def brief_of(entry: Entry) -> dict[str, Any]:
+    """A job as a list shows it."""
+    names = ("job", "state", "label", "key", "priority", "created_at", "started_at", "ended_at")
+    return {name: getattr(entry, name) for name in (*names, "runs")}
 
 
 def _output(spool: Spool, inline_bytes: int) -> dict[str, Any]:

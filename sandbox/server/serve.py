@@ -29,7 +29,6 @@ from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
 from sandbox.server.tls import server_context
 from sandbox.spec.errors import HostError, SandboxError
-from sandbox.supervisor.host import usable_cores
 from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.startup import Ground, runner_ids, start_zygote, take_ground
 from sandbox.supervisor.supervisor import open_supervisor
@@ -106,7 +105,7 @@ class _Daemon:
                 self._budget,
                 self._share_of,
                 most_queued=config.budget.most_queued or _MOST_QUEUED,
-                cores=usable_cores() if config.budget.own_cores is None else config.budget.own_cores,
+                cores=_cores(config),
             )
             blobs = BlobStore(
                 state / "blobs",
@@ -203,6 +202,11 @@ class _Daemon:
 
 
 Reload = "Callable[[], Config]"
+
+
+def _cores(config: Config) -> tuple[int, ...]:
+    own = config.budget.own_cores
+    return tuple(sorted(os.sched_getaffinity(0))) if own is None else own
 
 
 def _merged(caps: Caps, whole: Demand) -> Demand:

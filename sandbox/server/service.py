@@ -1,9 +1,10 @@
 """What the methods work on: the service's parts, and the peer that calls."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-from sandbox.server.admission import Admission
+from sandbox.server.admission import Admission, Demand
 from sandbox.server.blobs import BlobStore
 from sandbox.server.jobs import Jobs
 from sandbox.server.log import Log
@@ -15,18 +16,20 @@ from sandbox.server.tenants import Tenant, Tenants
 __all__ = ["Peer", "Service"]
 
 
-class Service(NamedTuple):
+@dataclass
+class Service:
     """The parts of a running service."""
 
     jobs: Jobs
     blobs: BlobStore
     admission: Admission
     policies: Policies
-    tenants: Tenants
+    tenants: Tenants  # another one after a reload
     log: Log
     metrics: Metrics
+    budget: Demand  # of all jobs
     drain: Callable[[float], None]  # begin to, with a deadline in seconds
-    reload: Callable[[], None]
+    reload: Callable[[], None]  # SpecError: a file is wrong, and nothing has changed
 
 
 class Peer(Protocol):

@@ -25,10 +25,10 @@ class Supervisor:
 
     >>> async def main():
     ...     async with Supervisor() as supervisor:
-    ...         done = await supervisor.run(["sh", "-c", "read name; echo hello $name"], stdin=b"you")
+    ...         done = await supervisor.run(["tr", "a-z", "A-Z"], stdin=b"hello")
     ...         print(done.result.verdict, done.stdout)
     >>> trio.run(main)
-    exited b'hello you\\n'
+    exited b'HELLO'
 
     It takes what the host gives to this user (see `sandbox doctor`) and gives it back at the end.
     Not for root, which must drop its privileges for good before anything runs.

@@ -107,6 +107,11 @@ class Pool:
         self._wake = trio.Event()
         self._filled = trio.Event()
 
+    @property
+    def idle(self) -> int:
+        """How many are parked now."""
+        return sum(len(line.idle) for line in self._lines.values())
+
     def line(self, template: Template, shape: Shape) -> Line:
         """The line for such jobs."""
         key = (template, shape)

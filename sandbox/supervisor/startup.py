@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sandbox.supervisor.files import Files
     from sandbox.supervisor.planner import Planner, TemplateKey
 
-__all__ = ["Ground", "start_zygote", "take_ground"]
+__all__ = ["Ground", "runner_ids", "start_zygote", "take_ground"]
 
 
 class Ground:
@@ -66,6 +66,12 @@ class Ground:
         self._zygote.close()
         self.backend.close()
         os.close(self.base_fd)
+
+
+def runner_ids() -> tuple[int, int]:
+    """The uid and gid that jobs will be run by: ours, or what root is about to become."""
+    base = _plan_base()
+    return base.uid, base.gid
 
 
 def start_zygote() -> ZygoteProcess:

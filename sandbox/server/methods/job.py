@@ -56,7 +56,7 @@ SUBMITTING = {
     "label": Param("text", "whatever helps you to know it again", None, bounds={"most_bytes": 256}),
     "attached": Param("flag", "cancel it when this connection is lost", False),
     "keep": Param(
-        "flag", "false: forget it as soon as an answer has told its end, and its outputs whole", True
+        "flag", "false: forget it once an answer has told its end, and its outputs whole", True
     ),
 }  # fmt: skip
 
@@ -262,7 +262,7 @@ def cancel(_service: Service, _peer: Peer, record: Record) -> Any:
 
 
 @method(
-    "job.list", "{jobs: statuses}",
+    "job.list", "{jobs: [{job, state, label, key, priority, created_at, started_at, ended_at, runs}]}",
     state=Param("choice", "only those", None, {"choices": STATES}),
     after=Param("text", "only those whose id sorts behind this one", "", {"most_bytes": 64}),
     most=Param("integer", "up to so many", 100, {"least": 1, "most": _MOST_LISTED}),
@@ -270,10 +270,10 @@ def cancel(_service: Service, _peer: Peer, record: Record) -> Any:
 def list_jobs(
     service: Service, peer: Peer, state: str | None, after: str, most: int
 ) -> Coroutine[Any, Any, Answer]:
-    """Your jobs, oldest first, without their outputs."""
+    """Your jobs, in brief, oldest first."""
 
     async def listed() -> Answer:
-        found = await service.jobs.list(peer.tenant.name, state, after, most)
+        found = await service.jobs.page(peer.tenant.name, state, after, most)
         return lambda: {"jobs": found}
 
     return listed()

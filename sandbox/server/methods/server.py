@@ -52,7 +52,7 @@ def info(service: Service, _peer: Peer) -> dict[str, Any]:
         "protocol": _PROTOCOL,
         "isolation": "container",
         "policies": service.policies.names(),
-        "budget": admission.budget._asdict(),
+        "budget": service.budget._asdict(),
         "used": admission.used._asdict(),
         "queued": admission.queued,
         "is_draining": service.jobs.is_draining,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 else:
     from sandbox.spec.named_tuple import NamedTuple
 
-__all__ = ["VERDICTS", "Result"]
+__all__ = ["VERDICTS", "Completed", "Result"]
 
 VERDICTS = (
     "exited", "signaled", "cpu_time", "wall_time", "idle", "memory",
@@ -47,3 +47,12 @@ class Result(NamedTuple):
     def to_mapping(self) -> dict[str, Any]:
         """This result as plain dicts, lists, numbers and strings: the JSON form."""
         return self._asdict()
+
+
+class Completed(NamedTuple):
+    """What a caller who waited for a job's end has of it."""
+
+    result: Result
+    stdout: bytes
+    stderr: bytes
+    artifacts: Mapping[str, bytes]  # path in the job -> content, for those nobody else was to get

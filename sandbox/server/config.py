@@ -83,6 +83,7 @@ class Config(NamedTuple):
     policies: Path | None = None  # a directory with more of them than the package has
     log_format: str = "human"  # or "json"
     drain_seconds: float = 30.0
+    allow_degraded: bool = False  # serve where the kernel enforces no memory or process limit
     tenants: tuple[TenantConfig, ...] = ()
 
 
@@ -108,7 +109,7 @@ def config_from_mapping(document: Any, base: Path) -> Config:
     Tables: listen, state, budget, policies, log, tenants; and drain_seconds. Raises SpecError.
     """
     table = read_table(document, "", ("listen", "state", "budget", "policies", "log", "tenants",
-                                      "drain_seconds"))  # fmt: skip
+                                      "drain_seconds", "allow_degraded"))  # fmt: skip
     policies = read_table(table.get("policies", {}), "policies", ("directory",))
     log = read_table(table.get("log", {}), "log", ("format",))
     config = Config(
@@ -118,6 +119,7 @@ def config_from_mapping(document: Any, base: Path) -> Config:
         _path(policies, "directory", "policies", base),
         read_choice(log.get("format", "human"), "log.format", ("human", "json")),
         _seconds(table.get("drain_seconds", Config().drain_seconds), "drain_seconds"),
+        read_flag(table.get("allow_degraded", False), "allow_degraded"),
         read_tenants(table.get("tenants", {})),
     )
     require_safe(config)

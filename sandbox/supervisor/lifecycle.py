@@ -104,8 +104,9 @@ class Run:
         self._sandbox = sandbox
         self._limits = limits
         self._caller = caller
-        self._ending = Ending(sandbox.kill_payload)
-        self._output = Output(limits, caller.sink, self._ending)
+        self.ending = Ending(sandbox.kill_payload)
+        self.output = Output(limits, caller.sink, self.ending)
+        self.drains: list[Callable[[], Awaitable[None]]] = []  # of outputs that were taken
         self._scratch = Scratch()
         self._split: dict[str, int] = {}
         self._stdin_bytes = 0
@@ -127,7 +128,7 @@ class Run:
         self._plan_next_look(0.0)
         self._unread = sandbox.outputs()
         if self._caller.started is not None:
-            self._caller.started(Live(sandbox, self._ending, self._started_at))
+            self._caller.started(Live(sandbox, self.ending, self._started_at))
         if self._caller.stdin is None and sandbox.terminal_fd is None:
             sandbox.close_stdin()
             await self._serve(None)  # as far as nobody writes: a nursery is dear for that
@@ -145,7 +146,29 @@ class Run:
         if self._failure is not None:
             raise self._failure
         for fd, stream in self._unread.items():
-            await self._output.pump(stream, fd)
+            await self.output.pump(stream, fd)
+        for drain in self.drains:
+            await drain()
+
+    def take_output(self, stream: str) -> int:
+        """An output's end, before `watch`: somebody else is to pump it, and to close it."""
+        return self._sandbox.take_output(stream)
+
+    def take_stdin(self) -> int:
+        """The same of the stdin's end; who takes it calls `count_stdin`."""
+        return self._sandbox.take_stdin()
+
+    def count_stdin(self, count: int) -> None:
+        """So many bytes were written to the payload's stdin."""
+        self._stdin_bytes += count
+
+    def pids(self) -> list[int]:
+        """The payload's processes, but for zombies."""
+        return self._sandbox.cgroup.pids()
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the payload so far."""
+        return self._sandbox.cgroup.cpu_seconds()
 
     async def _serve(self, streams: trio.Nursery | None) -> None:
         """Until no process of the payload is left; or, without a nursery, until one writes."""
@@ -164,11 +187,11 @@ class Run:
                         return
                     for fd in writing:
                         events.unregister(fd)
-                        streams.start_soon(self._output.pump, self._unread.pop(fd), fd)
+                        streams.start_soon(self.output.pump, self._unread.pop(fd), fd)
             self._keep_time()
 
     def _is_done(self) -> bool:
-        return self._failure is not None or (self._ending.over.is_set() and self._is_empty)
+        return self._failure is not None or (self.ending.over.is_set() and self._is_empty)
 
     def _hear(self, fd: int, happened: int) -> None:
         """Something has happened in the sandbox."""
@@ -178,7 +201,7 @@ class Run:
         elif fd == sandbox.cgroup.oom_fd:
             # v1 kills one process and leaves the rest (no memory.oom.group): end the whole job.
             sandbox.events.unregister(fd)  # it stays readable
-            self._ending.limit("memory")
+            self.ending.limit("memory")
         elif fd == sandbox.report_fd:
             sandbox.events.unregister(fd)
             sandbox.send_kept_signals()
@@ -230,7 +253,7 @@ class Run:
         """Read the counters, which stand still now, and decide. `context`: walls, grades, …"""
         usage = self._sandbox.cgroup.sample()
         self._sample_scratch()
-        ending, limits = self._ending, self._limits
+        ending, limits = self.ending, self._limits
         wall_seconds = ending.ended_at - self._started_at
         verdict, evidence = decide(
             ending.verdict,
@@ -240,7 +263,7 @@ class Run:
             wall_seconds=wall_seconds,
             usage=usage,
             scratch=self._scratch,
-            is_output_over=self._output.is_over,
+            is_output_over=self.output.is_over,
             limits=limits,
         )
         overshoot = {"wall": max(0.0, wall_seconds - limits.wall_seconds)}
@@ -261,8 +284,8 @@ class Run:
             throttled_seconds=usage.throttled_seconds,
             disk_peak_bytes=self._scratch.peak_bytes,
             disk_peak_inodes=self._scratch.peak_inodes,
-            stdout_bytes=self._output.bytes["stdout"],
-            stderr_bytes=self._output.bytes["stderr"],
+            stdout_bytes=self.output.bytes["stdout"],
+            stderr_bytes=self.output.bytes["stderr"],
             stdin_bytes=self._stdin_bytes,
             overshoot=overshoot,
             **context,  # type: ignore[arg-type]
@@ -272,14 +295,11 @@ class Run:
         terminal_fd = self._sandbox.terminal_fd
         fd = self._sandbox.stdin_fd if terminal_fd is None else terminal_fd
         with scope, contextlib.suppress(OSError):  # the reader is gone
-            await feed(stdin, fd, self._count_stdin)
+            await feed(stdin, fd, self.count_stdin)
             if terminal_fd is not None:  # it has no end; this is how its user tells one
                 os.write(fd, _END_OF_FILE)
         if terminal_fd is None:
             self._sandbox.close_stdin()  # EOF for the job
-
-    def _count_stdin(self, count: int) -> None:
-        self._stdin_bytes += count
 
     def _hear_init(self) -> None:
         has_exited = False
@@ -291,11 +311,11 @@ class Run:
             elif report.kind == Kind.EMPTY:
                 self._is_empty = True
             elif report.kind == Kind.EXITED and (report.third or self._was_ended_early(report)):
-                self._ending.exited(signaled=bool(report.first), status=report.second)
+                self.ending.exited(signaled=bool(report.first), status=report.second)
                 has_exited = True
             elif report.kind == Kind.EXITED:
                 self._failure = self._sandbox.never_executed()
-        if self._is_empty and not self._ending.over.is_set() and self._failure is None:
+        if self._is_empty and not self.ending.over.is_set() and self._failure is None:
             self._failure = ZygoteError("the payload's end was not told; its result is lost")
         if has_exited and not self._is_empty:
             # What it left behind may hold its streams open, and must not outlive it.
@@ -303,14 +323,14 @@ class Run:
 
     def _was_ended_early(self, report: Report) -> bool:
         """Whether it was we who killed a stub that was about to execute its job."""
-        return self._ending.verdict is not None and bool(report.first)
+        return self.ending.verdict is not None and bool(report.first)
 
     def _hear_filter(self, listener_fd: int) -> None:
         violation = seccomp.receive(listener_fd)
         if violation is not None:  # else its caller was killed first
             # Never answered: the caller stays in the call until the kill.
             evidence = f"seccomp: {violation.text} by pid {_pid_inside(violation.pid)}"
-            self._ending.limit("violation", evidence)
+            self.ending.limit("violation", evidence)
 
     def _patience(self) -> contextlib.AbstractContextManager[trio.CancelScope]:
         """Bounds the wait for anything to happen."""
@@ -326,7 +346,7 @@ class Run:
         now = trio.current_time()
         if self._drain_at is None:
             self._keep_limits(now)
-            if self._ending.over.is_set() or self._ending.verdict is not None:
+            if self.ending.over.is_set() or self.ending.verdict is not None:
                 self._drain_at = now + _DRAIN_SECONDS
         elif now >= self._drain_at:
             self._sandbox.kill_init()
@@ -334,10 +354,10 @@ class Run:
 
     def _keep_limits(self, now: float) -> None:
         if self._caller.cancellation.is_set:
-            self._ending.limit("cancelled", "the caller cancelled the job")
+            self.ending.limit("cancelled", "the caller cancelled the job")
         if now >= self._wall_ends_at:
             used = now - self._started_at
-            self._ending.limit("wall_time", wall_evidence(used, self._limits.wall_seconds))
+            self.ending.limit("wall_time", wall_evidence(used, self._limits.wall_seconds))
         if now >= self._look_at:
             self._look(now)
 
@@ -345,13 +365,13 @@ class Run:
         """CPU time and idleness, which only looking tells; and samples for the Result."""
         limits, cgroup = self._limits, self._sandbox.cgroup
         used = cgroup.cpu_seconds()
-        moved = self._output.total_bytes + self._stdin_bytes
+        moved = self.output.total_bytes + self._stdin_bytes
         if used > self._seen[0] + _IDLE_CPU_SECONDS or moved != self._seen[1]:
             self._seen, self._seen_at = (used, moved), now
         elif limits.idle_seconds is not None and now - self._seen_at >= limits.idle_seconds:
-            self._ending.limit("idle", f"no CPU time and no I/O for {limits.idle_seconds:g} s")
+            self.ending.limit("idle", f"no CPU time and no I/O for {limits.idle_seconds:g} s")
         if limits.cpu_seconds is not None and used >= limits.cpu_seconds + limits.extra_seconds:
-            self._ending.limit("cpu_time", cpu_evidence(used, limits.cpu_seconds))
+            self.ending.limit("cpu_time", cpu_evidence(used, limits.cpu_seconds))
         self._sample_scratch()
         self._sample_memory(cgroup.memory_split())
         self._plan_next_look(used)

@@ -33,6 +33,7 @@ _DYING_MILLISECONDS = 100  # in which a killed process has ended
 _DESTROY_SECONDS = 30  # a task in state D outlives SIGKILL; its cgroup then stays for the sweep
 _INIT_DIED = "the sandbox's init died; the payload was never started"
 _PID = re.compile(rb"^Pid:\t(\d+)$", re.MULTILINE)
+_OUTPUTS = ("stdout", "stderr")
 _KILL = bytes(8)  # an order to init without a script
 _BINDS_A_MESSAGE = 200  # of SCM_MAX_FD, unix(7)
 
@@ -231,7 +232,22 @@ class Sandbox:
         """Our ends of the payload's output streams, and their names."""
         if self.terminal_fd is not None:
             return {self.terminal_fd: "stdout"}
-        return {self._ours[1]: "stdout", self._ours[2]: "stderr"}
+        ours = zip(self._ours[1:], _OUTPUTS, strict=True)
+        return {fd: stream for fd, stream in ours if fd >= 0}
+
+    def take_output(self, stream: str) -> int:
+        """Our end of an output, which is the caller's from here on: it tells its writers' end."""
+        number = _OUTPUTS.index(stream)
+        os.close(self._theirs[number])
+        self._theirs[number] = -1
+        fd, self._ours[1 + number] = self._ours[1 + number], -1
+        self.events.unregister(fd)
+        return fd
+
+    def take_stdin(self) -> int:
+        """Our end of stdin, which is the caller's from here on."""
+        fd, self._ours[0] = self._ours[0], -1
+        return fd
 
     def close_stdin(self) -> None:
         """EOF for the payload."""
@@ -245,7 +261,8 @@ class Sandbox:
         Kept until then, for each stream that a job closes would wake us, just before its exit does.
         """
         while self._theirs:
-            os.close(self._theirs.pop())
+            if (fd := self._theirs.pop()) >= 0:
+                os.close(fd)
 
     def reports(self) -> list[Report | None]:
         """Init's reports so far: EXITED and EMPTY. None: it is dead, and so is all inside."""
@@ -279,7 +296,8 @@ class Sandbox:
         self.close_stdin()
         self.close_outputs()
         for fd in self._ours[1:]:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
         self._ours = []
         for name in ("listener_fd", "terminal_fd", "scratch_fd"):
             fd = getattr(self, name)

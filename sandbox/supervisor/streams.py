@@ -10,9 +10,9 @@ import trio
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.ending import Ending
 
-__all__ = ["Output", "feed", "open_pipes", "read", "write"]
+__all__ = ["PIECE_BYTES", "Output", "feed", "open_pipes", "read", "write"]
 
-_PIECE_BYTES = 65536
+PIECE_BYTES = 65536
 _GATHER_SECONDS = 0.002
 
 Sink = Callable[[str, bytes], Awaitable[None]]
@@ -35,21 +35,33 @@ class Output:
         gathers what it writes meanwhile, so that a million small writes are not a million frames.
         """
         while piece := await read(fd):
-            allowed = piece[: self._left]
-            self._left -= len(allowed)
-            self.bytes[stream] += len(allowed)
-            try:
-                if allowed:
-                    await self._sink(stream, allowed)
-            except BrokenPipeError:
-                self._ending.limit("cancelled", f"nobody reads {stream} any more")
+            allowed = self.count(stream, piece)
+            await self.hand_on(stream, allowed)
             if len(allowed) < len(piece):
-                # Read on, so that the writer can be seen to end.
-                self.is_over = True
-                self._ending.limit("output")
-            if len(piece) < _PIECE_BYTES // 2:
+                self.exceed()  # and read on, so that the writer can be seen to end
+            if len(piece) < PIECE_BYTES // 2:
                 with trio.move_on_after(_GATHER_SECONDS):
                     await self._ending.over.wait()
+
+    def count(self, stream: str, piece: bytes) -> bytes:
+        """As much of a piece as the limit allows, which is then used up by it."""
+        allowed = piece[: self._left]
+        self._left -= len(allowed)
+        self.bytes[stream] += len(allowed)
+        return allowed
+
+    async def hand_on(self, stream: str, allowed: bytes) -> None:
+        """Give the caller what was counted. A caller that has hung up has enough of the job."""
+        try:
+            if allowed:
+                await self._sink(stream, allowed)
+        except BrokenPipeError:
+            self._ending.limit("cancelled", f"nobody reads {stream} any more")
+
+    def exceed(self) -> None:
+        """More was written than is allowed."""
+        self.is_over = True
+        self._ending.limit("output")
 
     @property
     def total_bytes(self) -> int:
@@ -78,7 +90,7 @@ async def write(fd: int, data: bytes, counter: Callable[[int], None] | None = No
         view = view[written:]
 
 
-async def read(fd: int, most: int = _PIECE_BYTES) -> bytes:
+async def read(fd: int, most: int = PIECE_BYTES) -> bytes:
     """The next bytes of an fd that does not block, at most so many; none at its end."""
     while True:
         try:

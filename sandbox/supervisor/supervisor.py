@@ -1,13 +1,15 @@
 """The supervisor: takes what a job needs, runs it, and gives everything back."""
 
 import contextlib
+import functools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import trio
 
 from sandbox.boundary.plan import Bind
+from sandbox.spec.errors import SandboxError
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
@@ -16,6 +18,7 @@ from sandbox.supervisor import rootfs
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.host import time_facts
 from sandbox.supervisor.lifecycle import Caller, Run, not_started
+from sandbox.supervisor.pipeline import Member, Pipe, Pipeline, check_pipes
 from sandbox.supervisor.planner import (
     affinity_of,
     check_core,
@@ -32,6 +35,8 @@ from sandbox.supervisor.startup import Ground
 from sandbox.supervisor.template import Template
 
 __all__ = ["Supervisor", "first_failure", "open_supervisor"]
+
+_Start = Callable[[Run], Awaitable[None]]  # waits until a job that is ready to execute may
 
 _MOST_TEMPLATES = 8  # a zygote each, of some 10 MiB
 _STALE_SECONDS = 1.0  # for so long a template may be used after its root has changed
@@ -74,12 +79,44 @@ class Supervisor:
         """Run one job to its end. Raises only for our failures; nothing is left in any case: what
         is not gone when this returns goes soon after.
         """
+        return await self._run(Member(job, policy, limits, files, caller), None)
+
+    async def run_pipeline(
+        self,
+        members: Sequence[Member],
+        pipes: Sequence[Pipe],
+        ended: Callable[[int, Result | SandboxError], None] | None = None,
+    ) -> list[Result | SandboxError]:
+        """Run jobs connected by pipes, each to its own end: what came of each, in their order.
+
+        All sandboxes stand before the first payload executes; where one cannot be built, none does,
+        and the others' RefusedError says why. `ended` is told of each member when it has ended.
+        Raises SpecError: they cannot be connected so.
+        """
+        check_pipes(members, pipes)
+        outcomes: dict[int, Result | SandboxError] = {}
+
+        async def run(index: int) -> None:
+            failure = None
+            try:
+                outcomes[index] = await self._run(
+                    members[index], functools.partial(pipeline.start, index)
+                )
+            except SandboxError as error:
+                outcomes[index] = failure = error
+            pipeline.leave(index, failure)
+            if ended is not None:
+                ended(index, outcomes[index])
+
         try:
-            return await self._run(job, policy, limits, files, caller)
+            async with trio.open_nursery() as carrying:
+                pipeline = Pipeline(members, pipes, carrying)
+                async with trio.open_nursery() as running:
+                    for index in range(len(members)):
+                        running.start_soon(run, index)
         except BaseExceptionGroup as group:
             raise first_failure(group) from group
-        finally:
-            self._close_retired()  # when the job uses its template no more
+        return [outcomes[index] for index in range(len(members))]
 
     def close(self) -> None:
         """Drop what is parked and end the zygotes, some time later."""
@@ -87,9 +124,16 @@ class Supervisor:
             template.close()
         self.pool.drop()
 
-    async def _run(
-        self, job: Job, policy: Policy, limits: Limits, files: Files, caller: Caller
-    ) -> Result:
+    async def _run(self, member: Member, start: _Start | None) -> Result:
+        try:
+            return await self._run_one(member, start)
+        except BaseExceptionGroup as group:
+            raise first_failure(group) from group
+        finally:
+            self._close_retired()  # when the job uses its template no more
+
+    async def _run_one(self, member: Member, start: _Start | None) -> Result:
+        job, policy, limits, files, caller = member
         ground = self._ground
         check_core(limits)
         grades = grades_of(limits, ground.backend)
@@ -111,10 +155,12 @@ class Supervisor:
                         sandbox = await template.build(line.shape, limits, disk_apart=is_apart)
                     await sandbox.fit(binds, disk_of(limits), files.sources, template.open_binds)
                     sandbox.limit(rlimits_of(limits, grades), affinity_of(limits, grades))
+                    run = Run(sandbox, limits, caller)
+                    if start is not None:
+                        await start(run)
                 context["identity"] = self._identity(sandbox)
                 if sandbox is None or caller.cancellation.is_set:
                     return not_started(artifacts={}, host=noise.since(), **context)
-                run = Run(sandbox, limits, caller)
                 await run.watch(job.command[0], template.planner.job(job, limits))
                 collected = await run.collect(files.destinations, template.collect)
                 return run.result(artifacts=collected, host=noise.since(), **context)

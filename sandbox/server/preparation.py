@@ -1,7 +1,7 @@
 """What a submission comes to on this host: the job, its policy and limits, and its files."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from sandbox.spec.policy import Policy, limits_for
 from sandbox.wire.errors import NotFoundError
 from sandbox.wire.job import Places, job_from_map
 
-__all__ = ["Prepared", "prepare", "stdin_of"]
+__all__ = ["Prepared", "prepare", "release", "stdin_of"]
 
 _PIECE_BYTES = 64 << 10
 
@@ -108,6 +108,12 @@ def _placed(job: Job, holds: dict[Path, Hold]) -> Job:
             item._replace(source=paths.get(item.source, item.source)) for item in job.inputs
         ),
     )
+
+
+def release(prepared: Iterable[Prepared]) -> None:
+    """Let go of the blobs of all of these."""
+    for one in prepared:
+        one.release()
 
 
 def stdin_of(record: Record, job: Job) -> AsyncIterator[bytes] | None:

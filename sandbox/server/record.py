@@ -1,7 +1,6 @@
 """One accepted job, as the service knows it: from its submit until it is forgotten."""
 
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import trio
 
 from sandbox.server.journal import Entry
 from sandbox.server.spool import Input, Spool
+from sandbox.server.spooled import remove_spooled
 from sandbox.server.submission import Submission
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Result
@@ -64,7 +64,7 @@ class Record:
         return self.state in ENDED
 
     def begin(self) -> None:
-        """A run of it begins; what an earlier one wrote is dropped."""
+        """A run of it begins."""
         self.state = "running"
         self.runs += 1
         self.started_at = time.time()
@@ -196,16 +196,10 @@ class Record:
             if (self.directory / name).exists():
                 self.outputs[name] = Spool.kept(self.directory / name, None)
 
-    def kept_bytes(self) -> int:
-        """What its files hold on the disk."""
-        try:
-            return sum(entry.stat().st_size for entry in os.scandir(self.directory))
-        except FileNotFoundError:
-            return 0
-
-    def remove_files(self) -> None:
-        """Remove what it has on the disk."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def requeue(self) -> None:
+        """It is to be run again; what an earlier run has left is dropped."""
+        remove_spooled(self.directory)
+        self.state, self.started_at = "queued", None
 
     def _artifacts(self) -> dict[bytes, Any]:
         found = {}

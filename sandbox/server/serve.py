@@ -16,7 +16,7 @@ from sandbox.server.blobs import BlobStore
 from sandbox.server.budget import host_budget
 from sandbox.server.config import Config
 from sandbox.server.http import MetricsPort, open_port
-from sandbox.server.jobs import Jobs, Retention
+from sandbox.server.jobs import Jobs
 from sandbox.server.journal import open_journal
 from sandbox.server.listen import Doors, bind_unix, open_tcp
 from sandbox.server.log import Log
@@ -24,7 +24,9 @@ from sandbox.server.metrics import Metrics
 from sandbox.server.notify import Notifier
 from sandbox.server.places import socket_path, state_directory
 from sandbox.server.policies import Policies
+from sandbox.server.runner import Runner
 from sandbox.server.service import Service
+from sandbox.server.shelf import Retention, Shelf
 from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
 from sandbox.server.tls import server_context
@@ -119,9 +121,10 @@ class _Daemon:
                 _MOST_RESULTS,
             )
             policies = Policies(config.policies)
+            spool = state / "spool"
             jobs = Jobs(
-                supervisor, admission, journal, blobs, policies, state / "spool", retention,
-                self._log, metrics, runs,
+                Runner(supervisor, self._log), admission, journal, blobs, policies,
+                Shelf(journal, spool, retention), spool, self._log, metrics, runs,
             )  # fmt: skip
             service = self._service = Service(
                 jobs, blobs, admission, policies, tenants, self._log, metrics, self._budget,

@@ -28,6 +28,7 @@ class Submission(NamedTuple):
     label: str | None = None
     attached: bool = False
     keep: bool = True
+    is_piped: bool = False  # one of a pipeline
 
     def check(self) -> "Submission":
         """This one. Raises InvalidParamsError where two fields contradict each other."""

@@ -1,5 +1,5 @@
 """Every method of the protocol. Importing this fills METHODS."""
 
-from sandbox.server.methods import blob, job, server, stream
+from sandbox.server.methods import blob, job, pipeline, server, stream
 
-__all__ = ["blob", "job", "server", "stream"]
+__all__ = ["blob", "job", "pipeline", "server", "stream"]

@@ -109,7 +109,7 @@ def submit(
 async def _submit(
     service: Service, peer: Peer, submission: Submission, wait_seconds: float, inline_bytes: int
 ) -> Answer:
-    record = await service.jobs.submit(peer.tenant.name, submission)
+    (record,) = await service.jobs.submit(peer.tenant.name, [submission])
     if submission.attached:
         peer.attach(record)
     return await _waited(service, record, wait_seconds, inline_bytes)
@@ -262,7 +262,8 @@ def cancel(_service: Service, _peer: Peer, record: Record) -> Any:
 
 
 @method(
-    "job.list", "{jobs: [{job, state, label, key, priority, created_at, started_at, ended_at, runs}]}",
+    "job.list",
+    "{jobs: [{job, state, label, key, priority, created_at, started_at, ended_at, runs}]}",
     state=Param("choice", "only those", None, {"choices": STATES}),
     after=Param("text", "only those whose id sorts behind this one", "", {"most_bytes": 64}),
     most=Param("integer", "up to so many", 100, {"least": 1, "most": _MOST_LISTED}),

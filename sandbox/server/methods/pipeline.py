@@ -39,13 +39,15 @@ def submit(
         raise InvalidParamsError("jobs", f"{len(jobs)} of them; a pipeline has 2 to {_MOST_JOBS}")
     key = fields.pop("key")
     submissions = [
-        Submission(job, peer.tenant.is_local, key and f"{key}#{number}", **fields).check()
+        Submission(
+            job, peer.tenant.is_local, key and f"{key}#{number}", is_piped=True, **fields
+        ).check()
         for number, job in enumerate(jobs)
     ]
     connected = [_pipe(pipe, f"pipes[{number}]", len(jobs)) for number, pipe in enumerate(pipes)]
 
     async def submitted() -> Callable[[], Any]:
-        records = await service.jobs.submit_pipeline(peer.tenant.name, submissions, connected)
+        records = await service.jobs.submit(peer.tenant.name, submissions, connected)
         with trio.move_on_after(wait_seconds):
             for record in records:
                 if fields["attached"]:

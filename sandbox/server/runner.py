@@ -1,0 +1,78 @@
+"""How an admitted job runs: its streams to and from the record, and what came of it."""
+
+import time
+from collections.abc import Sequence
+
+from sandbox.server.log import Log
+from sandbox.server.preparation import Prepared, stdin_of
+from sandbox.server.record import Record
+from sandbox.spec.errors import SandboxError
+from sandbox.spec.result import Result
+from sandbox.supervisor.files import Files
+from sandbox.supervisor.lifecycle import Caller
+from sandbox.supervisor.live import Live
+from sandbox.supervisor.pipeline import Member, Pipe
+from sandbox.supervisor.supervisor import Supervisor
+from sandbox.wire.errors import InternalError
+
+__all__ = ["Outcome", "Runner"]
+
+Outcome = Result | SandboxError
+
+
+class Runner:
+    """Has the supervisor run the jobs of records."""
+
+    def __init__(self, supervisor: Supervisor, log: Log) -> None:
+        self._supervisor, self._log = supervisor, log
+
+    async def run(
+        self,
+        records: Sequence[Record],
+        prepared: Sequence[Prepared],
+        pipes: Sequence[Pipe],
+        cores: Sequence[int],
+    ) -> list[Outcome]:
+        """Run a job, or the members of a pipeline, to the end; one outcome each.
+
+        `cores`: leased, one each, or none.
+        """
+        opened: list[Files] = []
+        try:
+            members = []
+            targets = {pipe.target for pipe in pipes}
+            for number, (record, one) in enumerate(zip(records, prepared, strict=True)):
+                if one.kept:
+                    record.prepare()
+                opened.append(Files.open(one.job))
+                limits = one.limits
+                if number < len(cores):
+                    limits = limits._replace(core=cores[number])
+                caller = _caller(record, one, is_piped=number in targets)
+                members.append(Member(one.job, one.policy, limits, opened[-1], caller))
+            if len(members) > 1:
+                return await self._supervisor.run_pipeline(members, pipes)
+            return [await self._supervisor.run(*members[0])]
+        except SandboxError as error:
+            return [error] * len(records)
+        except Exception as error:  # a mistake of ours: it costs this job, and no other
+            self._log.bug(error, job=records[0].id, tenant=records[0].tenant)
+            return [InternalError(str(error))] * len(records)
+        finally:
+            for record in records:
+                record.live = None
+            for files in opened:
+                files.close()
+
+
+def _caller(record: Record, prepared: Prepared, *, is_piped: bool) -> Caller:
+    async def sink(stream: str, data: bytes) -> None:
+        record.outputs[stream].append(data)
+
+    def started(live: Live) -> None:
+        record.live = live
+        if record.started_at is not None:
+            record.start_seconds = time.time() - record.started_at
+
+    stdin = None if is_piped else stdin_of(record, prepared.job)
+    return Caller(sink, stdin, record.cancellation, started)

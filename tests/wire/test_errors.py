@@ -14,6 +14,7 @@ from sandbox.wire.errors import (
     CODES,
     InternalError,
     InvalidParamsError,
+    LostError,
     NotFoundError,
     UnknownMethodError,
     error_from_map,
@@ -31,6 +32,7 @@ EXAMPLES = [
     ("unknown_method", UnknownMethodError("job.raed; did you mean job.read?")),
     ("invalid_params", InvalidParamsError("offset", "is missing")),
     ("not_found", NotFoundError("no job 17")),
+    ("lost", LostError("the supervisor was killed while it ran")),
     ("internal", InternalError("see the log")),
 ]
 

@@ -136,7 +136,7 @@ class BlobStore:
             self._spaces[space.path.name] = space  # only now: who only asks takes no memory
         async with upload.lock:
             if space.uploads.get(sha256) is not upload:  # it ended while we waited
-                is_complete = upload.is_published and sha256 in space.kept
+                is_complete = sha256 in space.kept
                 return Progress(size_bytes if is_complete else 0, is_complete)
             _require_size(upload.size_bytes, size_bytes)
             if offset == upload.offset:

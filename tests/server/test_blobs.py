@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from sandbox.server import blob_space, upload
+from sandbox.server import blob_file, blob_space, upload
 from sandbox.server.blobs import BlobStore, Progress
 from sandbox.spec.errors import HostError, RefusedError
 from sandbox.wire.errors import InvalidParamsError, NotFoundError
@@ -283,31 +284,93 @@ def test_a_cancelled_upload_can_be_gone_on_with(store: BlobStore) -> None:
     assert run(store.put, "a", sha256, 6, 3, b"def") == Progress(6, True)
 
 
-def test_a_delete_waits_for_the_chunk_that_is_being_written(
-    store: BlobStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sha256 = name_of(b"ab")
-    calls = []
+@contextmanager
+def slow_writes() -> Iterator[list[bytes]]:
+    """Each chunk is written, and noted, once all else has come as far as it can without.
+
+    All else: what waits for that too, but for a shorter time, goes first.
+    """
+    written = []
     take = upload.Upload.take
 
     def slow_take(self: upload.Upload, data: bytes) -> None:
-        trio.from_thread.run(trio.testing.wait_all_tasks_blocked)
+        trio.from_thread.run(trio.testing.wait_all_tasks_blocked, 0.01)
         take(self, data)
-        calls.append("written")
+        written.append(data)
 
-    async def remove() -> None:
-        await trio.testing.wait_all_tasks_blocked()
-        await store.delete("a", sha256)
-        calls.append("deleted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upload.Upload, "take", slow_take)
+        yield written
+
+
+def test_a_client_that_waits_for_an_upload_which_fails_is_told_to_begin(store: BlobStore) -> None:
+    sha256 = name_of(b"abcdef")
+    answers = []
+
+    async def spoil() -> None:
+        with pytest.raises(InvalidParamsError):
+            await store.put("a", sha256, 6, 3, b"xyz")
+
+    async def wait() -> None:
+        answers.append(await store.put("a", sha256, 6, 3, b"def"))
 
     async def both() -> None:
+        await store.put("a", sha256, 6, 0, b"abc")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(remove)
-            await store.put("a", sha256, 2, 0, b"a")
+            nursery.start_soon(spoil)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(wait)
 
-    monkeypatch.setattr(upload.Upload, "take", slow_take)
-    trio.run(both)
-    assert calls == ["written", "deleted"]
+    with slow_writes():
+        trio.run(both)
+    assert answers == [Progress(0, False)]
+
+
+def test_an_upload_that_waited_in_vain_for_a_thread_can_be_gone_on_with(store: BlobStore) -> None:
+    waiting, running = name_of(b"waiting"), name_of(b"running")
+    store._threads.total_tokens = 1
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.put, "a", running, 7, 0, b"r")
+            await trio.testing.wait_all_tasks_blocked()
+            async with trio.open_nursery() as lost:
+                lost.start_soon(store.put, "a", waiting, 7, 0, b"wai")
+                await trio.testing.wait_all_tasks_blocked()
+                lost.cancel_scope.cancel()
+
+    with slow_writes():
+        trio.run(main)
+    assert store.stat("a", waiting).is_complete is False
+    assert run(store.put, "a", waiting, 7, 0, b"waiting") == Progress(7, True)
+
+
+def test_an_upload_that_the_disk_keeps_waiting_is_not_idle(store: BlobStore, clock: Clock) -> None:
+    sha256 = name_of(b"ab")
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.put, "a", sha256, 2, 0, b"a")
+            await trio.testing.wait_all_tasks_blocked()
+            await store.sweep(clock.now + blob_space.IDLE_SECONDS)
+
+    with slow_writes():
+        trio.run(main)
+    assert run(store.put, "a", sha256, 2, 1, b"b") == Progress(2, True)
+
+
+def test_a_delete_waits_for_the_chunk_that_is_being_written(store: BlobStore) -> None:
+    sha256 = name_of(b"ab")
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.put, "a", sha256, 2, 0, b"a")
+            await trio.testing.wait_all_tasks_blocked()
+            await store.delete("a", sha256)
+
+    with slow_writes() as written:
+        trio.run(main)
+    assert written == [b"a"]
     assert store.used_bytes("a") == 0
 
 
@@ -410,6 +473,37 @@ def test_a_blob_that_the_power_cut_in_half_is_found_out_before_its_first_use(
         put(store, b"abcdef")
 
 
+def test_two_that_find_a_blob_broken_at_once_both_learn_it(
+    new_store: Callable[..., BlobStore],
+) -> None:
+    sha256 = put(new_store(), b"abc")
+    path_of(new_store(), sha256).write_bytes(b"xyz")
+    store = new_store()
+
+    async def hold_in_vain() -> None:
+        with pytest.raises(NotFoundError):
+            await store.hold("a", sha256)
+
+    async def both() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hold_in_vain)
+            nursery.start_soon(hold_in_vain)
+
+    trio.run(both)
+    assert store.used_bytes("a") == 0
+
+
+def test_the_last_hold_of_a_blob_that_was_lost_leaves_its_successor(store: BlobStore) -> None:
+    sha256 = put(store, b"abc")
+    hold = run(store.hold, "a", sha256)
+    run(store.delete, "a", sha256)
+    hold.path.unlink()
+    put(store, b"abc")
+    hold.release()
+    assert path_of(store, sha256).read_bytes() == b"abc"
+    assert store.used_bytes("a") == BLOCK
+
+
 def test_a_blob_is_hashed_again_once_and_not_after_each_use(
     new_store: Callable[..., BlobStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,6 +540,14 @@ def test_a_file_that_somebody_took_away_is_a_blob_no_more(store: BlobStore) -> N
     with pytest.raises(NotFoundError):
         run(store.hold, "a", sha256)
     assert store.used_bytes("a") == 0
+
+
+def test_a_link_has_no_hash_whatever_it_points_to(tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    path.write_bytes(b"abc")
+    link.symlink_to(path)
+    assert blob_file.has_hash(path, name_of(b"abc"))
+    assert not blob_file.has_hash(link, name_of(b"abc"))
 
 
 def test_a_link_in_the_place_of_a_blob_is_not_followed(

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.server.config import (
     Address,
@@ -191,6 +193,47 @@ def test_a_mistake_is_told_by_its_field(field: str, document: Any, problem: str)
     with pytest.raises(SpecError, match=problem) as caught:
         config_from_mapping(document, BASE)
     assert caught.value.field == field
+
+
+SCALARS = st.none() | st.booleans() | st.floats() | st.dates() | st.text(max_size=20)
+SCALARS |= st.integers() | st.integers(-(10**400), 10**400)
+SCALARS |= st.sampled_from(
+    ["\udcff", "\ud800", "\0", HASH, "1MiB", "127.0.0.1:0", "root", "json", "2s"]
+)
+VALUES = SCALARS | st.lists(SCALARS, max_size=3)
+NAMED = {
+    "listen": ["socket", "tcp", "tls_certificate", "clear", "metrics", "allow_users"],
+    "state": list(State._fields),
+    "budget": ["jobs", "memory", "cpus", "processes", "disk", "own_cores", "most_queued"],
+    "policies": ["directory"],
+    "log": ["format"],
+}
+TENANT = ["weight", "most_priority", "memory", "most_queued", "blob_bytes", "tokens", "users"]
+
+
+def tables(keys: list[str]) -> st.SearchStrategy[Any]:
+    return st.dictionaries(st.sampled_from(keys) | st.text(max_size=5), VALUES, max_size=3) | VALUES
+
+
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={name: tables(keys) for name, keys in NAMED.items()}
+    | {
+        "drain_seconds": VALUES,
+        "tenants": st.dictionaries(st.text("ab-.", max_size=3), tables(TENANT), max_size=2),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(DOCUMENTS)
+def test_any_document_is_a_configuration_or_our_error(document: Any) -> None:
+    try:
+        config = config_from_mapping(document, BASE)
+    except SpecError as error:
+        assert error.field and str(error).isprintable()
+    else:
+        require_safe(config)
 
 
 def test_a_token_that_stands_where_its_hash_belongs_is_not_repeated() -> None:

@@ -29,6 +29,7 @@ TLS = {"tls_certificate": "server.pem", "tls_key": "server.key"}
 
 WHOLE = f"""
 drain_seconds = "2m"
+allow_degraded = true
 
 [listen]
 socket = "/run/sandbox/sandbox.sock"
@@ -100,7 +101,7 @@ def test_every_key_gets_where_it_belongs(tmp_path: Path) -> None:
         ),
         State(Path("/var/lib/sandbox"), 48 * 3600.0, 2 * GIB, 8 * GIB, 3600.0),
         Budget(Caps(64, 32 * GIB, 7.5, 4096, 100 * GIB), (2, 3), 500),
-        tmp_path / "policies", "json", 120.0, (judge, TenantConfig("ci.main")),
+        tmp_path / "policies", "json", 120.0, True, (judge, TenantConfig("ci.main")),
     )  # fmt: skip
 
 
@@ -159,6 +160,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("policies.dir", {"policies": {"dir": "x"}}, "no such key"),
     ("policies.directory", {"policies": {"directory": 1}}, "no text"),
     ("log.format", {"log": {"format": "jsn"}}, "did you mean json"),
+    ("allow_degraded", {"allow_degraded": "yes"}, "neither true nor false"),
     ("drain_seconds", {"drain_seconds": "soon"}, "no time"),
     ("tenants", {"tenants": 1}, "no table"),
     ("tenants.judge", {"tenants": {"judge": 1}}, "no table"),

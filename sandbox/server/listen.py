@@ -140,14 +140,11 @@ class Doors:
                     await tls.do_handshake()
                 certificate = tls.getpeercert(binary_form=True)
                 if certificate is not None:
-                    tenant = self._service.tenants.of_certificate(certificate)
+                    with contextlib.suppress(RefusedError):  # nobody's: then a token may tell
+                        tenant = self._service.tenants.of_certificate(certificate)
                 stream = tls
         except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._service.log.event("handshake_failed", peer=where, error=str(error))
-            peer.close()
-            return
-        except RefusedError as error:
-            self._service.log.event("stranger_refused", peer=where, error=str(error))
             peer.close()
             return
         finally:

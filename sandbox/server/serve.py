@@ -103,10 +103,11 @@ class _Daemon:
             metrics = Metrics()
             tenants = Tenants(config.tenants, config.listen.allowed_uids)
             self._budget = _merged(config.budget.caps, host_budget(self._ground, state))
+            queued = config.budget.most_queued
             admission = Admission(
                 self._budget,
                 self._share_of,
-                most_queued=config.budget.most_queued or _MOST_QUEUED,
+                most_queued=_MOST_QUEUED if queued is None else queued,
                 cores=_cores(config),
             )
             blobs = BlobStore(

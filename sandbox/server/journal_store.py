@@ -110,15 +110,16 @@ class Store:
     def page(self, tenant: str, state: str | None, after: str | None, most: int) -> list[Entry]:
         """The tenant's jobs in the order of their ids, without request and outcome."""
         # A range of the index for each state: no number of jobs of another state slows it.
+        most = max(most, 0)  # a negative LIMIT is none
         ranges = [
             self._connection.execute(
                 f"{_BRIEF} WHERE tenant = ? AND state = ? AND job > ? ORDER BY job LIMIT ?",
-                (tenant, each, after or "", max(most, 0)),  # a negative LIMIT is none
+                (tenant, each, after or "", most),
             ).fetchall()  # a cursor left open would hold the WAL against its restart
             for each in (STATES if state is None else (state,))
         ]
         merged = heapq.merge(*ranges, key=lambda row: row[1])
-        return [Entry(*row) for row in itertools.islice(merged, max(most, 0))]
+        return [Entry(*row) for row in itertools.islice(merged, most)]
 
     def delete(self, tenant: str, job: str) -> bool:
         """Remove a job that is over; False: the tenant has none such."""

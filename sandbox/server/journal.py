@@ -166,13 +166,11 @@ class Journal:
         `holds` tells which.
         """
         removed: list[str] = []
-        while True:
-            some: list[str] = await self._result(
-                Order(lambda store: store.expire(ended_before, most_bytes, most_entries, _CHUNK))
-            )
+        while some := await self._result(
+            Order(lambda store: store.expire(ended_before, most_bytes, most_entries))
+        ):
             removed += some
-            if len(some) < _CHUNK:
-                return removed
+        return removed
 
     async def holds(self, jobs: Iterable[str]) -> set[str]:
         """Which of these ids are known, whosesoever: files of any other are nobody's."""

@@ -12,6 +12,10 @@ _UNFINISHED = ("queued", "running")
 _OVER = ("ended", "failed", "lost")
 STATES = (*_UNFINISHED, *_OVER)
 
+# At once: each page of what is removed is read and noted as free, and the others wait for that.
+_MOST_REMOVED = 256
+_MOST_REMOVED_BYTES = 4 << 20
+
 _COLUMNS = (
     "jobs.tenant, jobs.job, key, state, label, priority, runs, most_runs, "
     "created_at, started_at, ended_at"
@@ -147,22 +151,27 @@ class Store:
         for job, outcome in lost:
             self.finish(job, "lost", ended_at, outcome)
 
-    def expire(
-        self, ended_before: float, most_bytes: int, most_entries: int, most_removed: int
-    ) -> list[str]:
-        """Remove the oldest of the jobs that are over: too old, or too many; their ids."""
+    def expire(self, ended_before: float, most_bytes: int, most_entries: int) -> list[str]:
+        """Remove some of the oldest jobs that are over, where they are too old or too many.
+
+        Their ids; to be repeated until there are none.
+        """
         over = "FROM jobs WHERE ended_at IS NOT NULL"  # the index alone answers
         kept_entries, kept_bytes = self._first(f"SELECT count(*), total(bytes) {over}") or (0, 0)
-        removed = []
+        removed: list[str] = []
+        removed_bytes = 0
         for job, ended_at, size in self._connection.execute(
-            f"SELECT job, ended_at, bytes {over} ORDER BY ended_at LIMIT ?", (most_removed,)
+            f"SELECT job, ended_at, bytes {over} ORDER BY ended_at LIMIT ?", (_MOST_REMOVED,)
         ).fetchall():
             is_due = ended_at < ended_before
             if not (is_due or kept_entries > most_entries or kept_bytes > most_bytes):
                 break
             removed.append(job)
+            removed_bytes += size
             kept_entries -= 1
             kept_bytes -= size
+            if removed_bytes >= _MOST_REMOVED_BYTES:
+                break
         self._remove(removed)
         return removed
 

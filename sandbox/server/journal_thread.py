@@ -22,6 +22,10 @@ __all__ = ["JournalThreads", "Order"]
 _MOST_BATCH_ORDERS = 256  # the last of a batch waits for the first
 _ORDER_BYTES = 12 << 10  # about what an order adds to the WAL: three pages
 _CHECKPOINT_BYTES = 16 << 20
+# What was written during a copy is copied while nobody may commit: so that it is little, it is
+# copied again, unless commits come as fast as the disk takes them.
+_SHORT_COPY_BYTES = 1 << 20
+_MOST_COPIES = 4
 
 
 class Order:
@@ -164,7 +168,11 @@ class JournalThreads:
     def _checkpoint(self) -> None:
         # Where it fails, the WAL grows; it is tried again when as much again was written.
         with contextlib.suppress(sqlite3.Error):
-            self._file.disk.copy()
+            for _ in range(_MOST_COPIES):
+                copied_bytes = self._wal_bytes
+                self._file.disk.copy()
+                if self._wal_bytes - copied_bytes < _SHORT_COPY_BYTES:
+                    break
         with self._commits:
             self._wal_bytes = 0
             with contextlib.suppress(sqlite3.Error):

@@ -255,23 +255,22 @@ class Jobs:
 
     async def _keep(self, record: Record) -> None:
         """Journal the end of a job, then tell it."""
-        submission = record.submission
-        while submission.is_durable and record.is_accepted:
+        power = record.submission.is_power
+        while record.submission.is_durable and record.is_accepted:
             try:
-                if submission.is_power:
+                if power:
                     for spool in record.outputs.values():
                         spool.sync()
                 await self._journal.finish(
-                    record.id,
-                    record.state,
-                    record.ended_at,
-                    record.outcome(),
-                    power=submission.is_power,
+                    record.id, record.state, record.ended_at, record.outcome(), power=power
                 )
                 break
             except (SandboxError, OSError) as error:  # no room: it is not lost while we live
                 self._log.event("journal_failed", level="error", job=record.id, error=str(error))
-                await trio.sleep(_RETRY_SECONDS)
+                if power and getattr(error, "retry_after_seconds", 0.0) is None:
+                    power = False  # the disk is broken, and nobody is to wait for another one
+                else:
+                    await trio.sleep(_RETRY_SECONDS)
         record.publish()
         self._report(record)
         self._live.pop((record.tenant, record.id), None)

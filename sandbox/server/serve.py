@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,9 @@ def serve(config: Config, reload: "Reload | None" = None) -> None:
     `reload`: reads the configuration again, for SIGHUP and server.reload. Raises SandboxError: it
     could not begin.
     """
+    # A loop that is busy lets go of the interpreter for moments only; with the usual 5 ms the
+    # journal's and the blobs' threads would starve for seconds.
+    sys.setswitchinterval(50e-6)
     notifier = Notifier.from_environment()
     log = Log(config.log_format)
     with contextlib.ExitStack() as held:
@@ -233,6 +237,7 @@ def _owned(directory: Path) -> Iterator[Path]:
     uid, gid = runner_ids()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync(directory.parent)  # "power" is to find it there again
         if os.geteuid() == 0:
             os.chown(directory, uid, gid)
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -251,6 +256,14 @@ def _owned(directory: Path) -> Iterator[Path]:
                 f"another server keeps its state in {directory}; fix: end it, or --state DIR"
             ) from None
         yield directory
+    finally:
+        os.close(fd)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -45,8 +45,8 @@ class Admission:
 
     Of the tenants with something queued, the one goes next that had least for its weight (see
     shares.py); within a tenant the highest priority, then the oldest. Where that job finds too
-    little room, smaller ones pass it for 5 s; from then on the room is kept for it. A tenant at
-    its own cap holds up nobody but itself.
+    little room, smaller ones pass it for a few seconds; from then on the room is kept for it. A
+    tenant at its own cap holds up nobody but itself.
     """
 
     def __init__(
@@ -108,13 +108,13 @@ class Admission:
             demand = demand._replace(cpus=own_cores)
         amount = Amount.of(demand, own_cores)
         account = self._account(tenant)
-        if (problem := self._impossible(account, amount)) is not None:
-            raise RefusedError(problem)
         now = trio.current_time()
         ticket = Ticket(account, amount, priority, now + queue_seconds, self._leave, self._expire)
         if not self._queued and self._room.fits(ticket):
             self._admit(ticket, now)
             return ticket
+        if (problem := self._impossible(account, amount)) is not None:
+            raise RefusedError(problem)
         self._refuse_if_full(account, now)
         account.waiting.add(ticket, priority)
         self._waiting[tenant] = account
@@ -137,7 +137,7 @@ class Admission:
         self._room.kept_for = None
         for account in self._accounts.values():
             self._ledger.settle(account, now)
-            account.set_share(self._share_of(account.name), self._room.budget)
+            account.set_share(self._share_of(account.name))
             for ticket in list(account.waiting):
                 if (problem := self._impossible(account, ticket.amount)) is not None:
                     self._unqueue(ticket)
@@ -149,7 +149,7 @@ class Admission:
         if account is None:
             if len(self._accounts) >= self._sweep_at:
                 self._sweep()
-            account = Account(tenant, self._share_of(tenant), self._room.budget)
+            account = Account(tenant, self._share_of(tenant))
             self._accounts[tenant] = account
         return account
 
@@ -211,9 +211,11 @@ class Admission:
             return None
         if room.kept_for is not None and room.fits(room.kept_for):
             return room.kept_for
+        turns = self._ledger.in_turn(ready)
         looks = _LOOKAHEAD
-        is_first = True
-        for account in self._ledger.in_turn(ready):
+        for account in turns:
+            if account is not turns[0] and self._ledger.has_far_more(account, turns[0]):
+                room.keep(turns[0].waiting.head())
             for place, ticket in enumerate(account.waiting):
                 if place:
                     looks -= 1
@@ -221,8 +223,7 @@ class Admission:
                         break
                 if room.kept_for is not ticket and room.fits(ticket):
                     return ticket
-                if is_first:
-                    is_first = False
+                if not place and account is turns[0]:
                     room.keep_if_due(ticket, now)
         return None
 

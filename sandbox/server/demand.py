@@ -12,6 +12,7 @@ __all__ = [
     "JOBS",
     "NOTHING",
     "OWN_CORES",
+    "UNLIMITED",
     "Amount",
     "Demand",
     "Share",
@@ -71,6 +72,7 @@ _CPUS = _KINDS.index("cpus")
 JOBS = _KINDS.index("jobs")
 OWN_CORES = _KINDS.index("own cores")
 NOTHING = Amount([0] * len(_KINDS))
+UNLIMITED = Amount([1 << 80] * len(_KINDS))
 
 
 def plus(one: Amount, other: Amount) -> Amount:

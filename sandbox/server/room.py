@@ -43,10 +43,13 @@ class Room:
 
     def keep_if_due(self, ticket: Ticket, now: float) -> None:
         """It is the turn of `ticket`, and it does not fit: keep what it needs once it is time."""
-        if self.kept_for is None:
-            ticket.blocked_at = min(ticket.blocked_at, now)
-            if now - ticket.blocked_at >= _PATIENCE_SECONDS:
-                self.kept_for = ticket
+        ticket.blocked_at = min(ticket.blocked_at, now)
+        if now - ticket.blocked_at >= _PATIENCE_SECONDS:
+            self.keep(ticket)
+
+    def keep(self, ticket: Ticket) -> None:
+        """Keep what `ticket` needs, unless another's is kept: one at a time."""
+        self.kept_for = self.kept_for or ticket
 
     def forget(self, ticket: Ticket) -> None:
         """It waits no more: nothing is kept for it."""

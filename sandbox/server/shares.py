@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from sandbox.server.demand import NOTHING, OWN_CORES, Amount, Share, minus, part, plus
+from sandbox.server.demand import NOTHING, OWN_CORES, UNLIMITED, Amount, Share, minus, part, plus
 from sandbox.server.pace import Pace
 from sandbox.server.waiting import Waiting
 
@@ -25,6 +25,9 @@ __all__ = ["Account", "Ledger"]
 # A tenant with one job at a time is not there while it sends the next one. For so long it is still
 # owed what it waited for.
 _OWED_FOR_SECONDS = 1.0
+# Of the whole budget, for a weight of 1. Without a bound, who has small jobs would pass who has big
+# ones for some seconds again and again, and get more than its share.
+_MOST_LEAD_SECONDS = 1.0
 _FIRST_HELD_SECONDS = 1.0
 _HELD_SMOOTHING = 1 / 16
 
@@ -34,7 +37,7 @@ T = TypeVar("T")
 class Account(Generic[T]):
     """One tenant: what it waits for, what it has, and what it has used."""
 
-    def __init__(self, name: str, share: Share, budget: Amount) -> None:
+    def __init__(self, name: str, share: Share) -> None:
         self.name = name
         self.waiting: Waiting[T] = Waiting()
         self.taken = NOTHING
@@ -46,13 +49,14 @@ class Account(Generic[T]):
         self.is_contending = False
         self.left_at = 0.0
         self.owed_seconds = 0.0
-        self.set_share(share, budget)
+        self.set_share(share)
 
-    def set_share(self, share: Share, budget: Amount) -> None:
+    def set_share(self, share: Share) -> None:
         """What is counted from now on is counted by this share."""
         self.weight, self.most_queued = share.weight, share.most_queued
-        # A cap does not speak of whole cores.
-        self.most = budget if share.most is None else Amount.of(share.most, budget[OWN_CORES])
+        # A cap does not speak of whole cores; they count as CPUs in it.
+        most = share.most
+        self.most = UNLIMITED if most is None else Amount.of(most, UNLIMITED[OWN_CORES])
 
     def is_idle(self) -> bool:
         """Whether nothing of it is queued or running."""
@@ -103,6 +107,10 @@ class Ledger(Generic[T]):
         return sorted(
             accounts, key=lambda it: (it.used_seconds + it.part / it.weight * ahead, it.turn)
         )
+
+    def has_far_more(self, account: Account[T], other: Account[T]) -> bool:
+        """Whether `account` has had so much more than `other` that it must not pass it."""
+        return account.used_seconds - other.used_seconds >= _MOST_LEAD_SECONDS
 
     def take(self, account: Account[T], amount: Amount, now: float) -> None:
         """A job of `account` starts."""

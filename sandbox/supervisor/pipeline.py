@@ -5,6 +5,7 @@ that a parked sandbox can be used, whose own pipes were made long before.
 """
 
 import os
+import select
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
 from sandbox.supervisor.files import Files
-from sandbox.supervisor.joint import Joint
+from sandbox.supervisor.joint import Joint, carry
 from sandbox.supervisor.lifecycle import Caller, Run
 
 __all__ = ["Member", "Pipe", "Pipeline", "check_pipes"]
@@ -112,16 +113,18 @@ class Pipeline:
     def _start_if_all(self) -> None:
         is_all = len(self.runs) + len(self._absent) == len(self.members)
         if is_all and not self.started.is_set():  # else they are refused
+            events = select.epoll()
             for pipe in self._pipes:
-                self._connect(pipe)
+                self._connect(pipe, events)
+            self._nursery.start_soon(carry, list(self.joints.values()), events)
             self.started.set()
 
-    def _connect(self, pipe: Pipe) -> None:
+    def _connect(self, pipe: Pipe, events: select.epoll) -> None:
         source, target = self.runs.get(pipe.source), self.runs.get(pipe.target)
         if source is not None and target is not None:
-            joint = Joint(source, pipe.stream, target, is_recorded=pipe.is_recorded)
-            self.joints[pipe] = joint
-            self._nursery.start_soon(joint.carry)
+            self.joints[pipe] = Joint(
+                source, pipe.stream, target, events, is_recorded=pipe.is_recorded
+            )
         elif source is not None:  # as of a job that has ended at once
             os.close(source.take_output(pipe.stream))
         elif target is not None:

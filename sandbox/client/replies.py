@@ -1,0 +1,267 @@
+"""What the server answers, as typed values. What a newer server says beside is ignored.
+
+Every reader raises ProtocolError naming the field that is not as it should be.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sandbox.spec.errors import ProtocolError, SpecError
+from sandbox.spec.fields import read_table
+from sandbox.wire.errors import error_from_map
+from sandbox.wire.framing import FRAME_BYTES
+from sandbox.wire.result import result_from_map
+from sandbox.wire.values import Fields
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, NamedTuple
+
+    from sandbox.spec.errors import SandboxError
+    from sandbox.spec.result import Result
+else:
+    from sandbox.spec.named_tuple import NamedTuple
+
+__all__ = [
+    "STATES", "ArtifactInfo", "Blob", "JobStats", "Output", "Piece", "Status", "Upload",
+    "read_blob", "read_blobs", "read_job_stats", "read_mapping", "read_metrics", "read_nothing",
+    "read_offset", "read_piece", "read_result", "read_status", "read_statuses", "read_upload",
+]  # fmt: skip
+
+STATES = ("queued", "running", "ended", "failed", "lost")
+_OVER = ("ended", "failed", "lost")
+_MOST_SECONDS = math.inf
+
+
+class Output(NamedTuple):
+    """One output stream of a job: how much there is, and all of it where that is little."""
+
+    size_bytes: int
+    is_complete: bool
+    data: bytes | None = None
+
+
+class ArtifactInfo(NamedTuple):
+    """One file that a job has left and the server keeps."""
+
+    size_bytes: int
+    is_executable: bool
+
+
+class Status(NamedTuple):
+    """What a server knows of a job. Moments are unix time in seconds."""
+
+    job: str
+    state: str  # one of STATES
+    label: str | None
+    key: str | None
+    priority: int
+    created_at: float | None
+    started_at: float | None
+    ended_at: float | None
+    runs: int  # how often it was begun
+    result: Result | None  # of an ended one
+    error: SandboxError | None  # why it failed or was lost: to be raised
+    stdout: Output
+    stderr: Output
+    artifacts: Mapping[str, ArtifactInfo]  # path in the job -> what is kept here
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it will change any more."""
+        return self.state in _OVER
+
+
+class Piece(NamedTuple):
+    """Bytes of a stream or file, from `offset` on; `is_end`: nothing comes behind them."""
+
+    offset: int
+    data: bytes
+    is_end: bool
+
+
+class Upload(NamedTuple):
+    """How far a blob has come: the offset that is expected next."""
+
+    offset: int
+    is_complete: bool
+
+
+class Blob(NamedTuple):
+    """One blob that the server holds for us, until `expires_at` (unix time) unless it is used."""
+
+    sha256: str
+    size_bytes: int
+    is_complete: bool
+    expires_at: float | None
+
+
+class JobStats(NamedTuple):
+    """What a running job uses now."""
+
+    job: str
+    label: str | None
+    cpu_seconds: float | None
+    memory_bytes: int | None
+    processes: int | None
+    wall_seconds: float | None
+
+
+def _reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def guarded(value: Any) -> Any:
+        try:
+            return read(value)
+        except SpecError as error:
+            raise ProtocolError(f"in a reply, {error}") from error
+
+    return guarded
+
+
+def _fields(value: Any, *known: str, field: str = "") -> Fields:
+    return Fields(value, known, field, ignore_unknown=True)
+
+
+def _moment(fields: Fields, key: str) -> float | None:
+    return fields.number(key, None, least=0, most=_MOST_SECONDS)
+
+
+def _text(fields: Fields, key: str) -> str | None:
+    # A label may be empty, which Fields.text takes for a mistake.
+    return fields.data(key, b"", most_bytes=FRAME_BYTES).decode("utf-8", "replace") or None
+
+
+def _output(value: Any, field: str) -> Output:
+    fields = _fields(value, "bytes", "is_complete", "data", field=field)
+    return Output(
+        fields.integer("bytes"),
+        fields.flag("is_complete"),
+        fields.data("data", None, most_bytes=FRAME_BYTES),
+    )
+
+
+def _artifact(value: Any, field: str) -> ArtifactInfo:
+    fields = _fields(value, "bytes", "is_executable", field=field)
+    return ArtifactInfo(fields.integer("bytes"), fields.flag("is_executable", False))
+
+
+_NO_OUTPUT = {"bytes": 0, "is_complete": False}
+
+
+def _status(value: Any) -> Status:
+    fields = _fields(value, *Status._fields)
+    result, error = (fields.table(key, default=None) for key in ("result", "error"))
+    state = fields.choice("state", STATES)
+    if state == "ended" and result is None:
+        raise SpecError("result", "is missing, and the job has ended")
+    if state in ("failed", "lost") and error is None:
+        raise SpecError("error", f"is missing, and the job is {state}")
+    return Status(
+        job=fields.text("job"),
+        state=state,
+        label=_text(fields, "label"),
+        key=_text(fields, "key"),
+        priority=fields.integer("priority", 0, least=-1000),
+        created_at=_moment(fields, "created_at"),
+        started_at=_moment(fields, "started_at"),
+        ended_at=_moment(fields, "ended_at"),
+        runs=fields.integer("runs", 0),
+        result=None if result is None else result_from_map(result),
+        error=None if error is None else error_from_map(error),
+        stdout=_output(fields.table("stdout", default=_NO_OUTPUT), "stdout"),
+        stderr=_output(fields.table("stderr", default=_NO_OUTPUT), "stderr"),
+        artifacts={
+            path: _artifact(item, f"artifacts.{path}")
+            for path, item in fields.table("artifacts", default={}).items()
+        },
+    )
+
+
+read_status = _reader(_status)
+read_result = result_from_map
+
+
+@_reader
+def read_statuses(value: Any) -> tuple[Status, ...]:
+    """The `jobs` of a reply."""
+    return tuple(_status(item) for item in _fields(value, "jobs").array("jobs"))
+
+
+@_reader
+def read_piece(value: Any) -> Piece:
+    """{offset, data, is_end}."""
+    fields = _fields(value, *Piece._fields)
+    return Piece(
+        fields.integer("offset"),
+        fields.data("data", b"", most_bytes=FRAME_BYTES),
+        fields.flag("is_end"),
+    )
+
+
+@_reader
+def read_offset(value: Any) -> int:
+    """{offset}: what is expected next."""
+    return _fields(value, "offset").integer("offset")
+
+
+@_reader
+def read_upload(value: Any) -> Upload:
+    """{offset, is_complete}."""
+    fields = _fields(value, *Upload._fields)
+    return Upload(fields.integer("offset"), fields.flag("is_complete"))
+
+
+def _blob(value: Any, sha256: str | None = None) -> Blob:
+    fields = _fields(value, "sha256", "bytes", "is_complete", "expires_at")
+    return Blob(
+        sha256 or fields.text("sha256"),
+        fields.integer("bytes"),
+        fields.flag("is_complete", True),
+        _moment(fields, "expires_at"),
+    )
+
+
+def read_blob(sha256: str) -> Callable[[Any], Blob]:
+    """A reader of what is known of this blob."""
+    return _reader(lambda value: _blob(value, sha256))
+
+
+@_reader
+def read_blobs(value: Any) -> tuple[Blob, ...]:
+    """The `blobs` of a reply."""
+    return tuple(_blob(item) for item in _fields(value, "blobs").array("blobs"))
+
+
+@_reader
+def read_job_stats(value: Any) -> tuple[JobStats, ...]:
+    """The `jobs` of a reply to job.stats."""
+    return tuple(_job_stats(item) for item in _fields(value, "jobs").array("jobs"))
+
+
+def _job_stats(value: Any) -> JobStats:
+    fields = _fields(value, *JobStats._fields)
+    return JobStats(
+        fields.text("job"),
+        _text(fields, "label"),
+        _moment(fields, "cpu_seconds"),
+        fields.integer("memory_bytes", None),
+        fields.integer("processes", None),
+        _moment(fields, "wall_seconds"),
+    )
+
+
+@_reader
+def read_metrics(value: Any) -> str:
+    """{text}."""
+    return _fields(value, "text").data("text", most_bytes=FRAME_BYTES).decode("utf-8", "replace")
+
+
+@_reader
+def read_mapping(value: Any) -> dict[str, Any]:
+    """A map, as it came."""
+    return dict(read_table(value, "reply"))
+
+
+def read_nothing(value: Any) -> None:
+    """Whatever it is: the call has succeeded."""

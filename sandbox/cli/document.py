@@ -1,17 +1,25 @@
-"""The options of `sandbox run` and its spec file, made into one job."""
+"""The options of `sandbox run` and its spec file, made into one document that describes a job.
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+Paths of this host in it are absolute. What else it may say is judged by whoever reads it: this
+process, or a server.
+"""
+
+from __future__ import annotations
+
+import os
 
 from sandbox.cli.job_options import LIMITS, SETTINGS
-from sandbox.cli.options import Given
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import dotted, read_array, read_table, shown
-from sandbox.spec.job import Job, job_from_mapping
-from sandbox.spec.toml_file import read_toml
 
-__all__ = ["Origins", "read_job"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from sandbox.cli.options import Given
+
+__all__ = ["Origins", "read_document"]
 
 _ARRAYS = ("ro", "copy", "collect")
 _TABLES = ("env", "require_grade")
@@ -38,19 +46,17 @@ class Origins:
         return error
 
 
-def read_job(
-    given: Sequence[Given], command: Sequence[str], spec: str | None, directory: Path
-) -> tuple[Job, Origins]:
-    """The job of a spec file and the options that override it; arrays and tables are added to.
+def read_document(
+    given: Sequence[Given], command: Sequence[str], spec: str | None, directory: str
+) -> tuple[dict[str, Any], Origins]:
+    """The spec file, and the options that override it; arrays and tables are added to.
 
     Paths in options are relative to `directory`, those in the file to where the file is. Raises
     SpecError naming the option, or the file and the field.
     """
     document: dict[str, Any] = {}
-    base = directory
     if spec is not None:
-        document = read_toml(directory / spec, "--spec")
-        base = (directory / spec).resolve().parent
+        document = _read_file(os.path.join(directory, spec))
     origins = Origins(spec, tuple(document))
     if command or spec is None:
         document["command"] = list(command)
@@ -59,12 +65,36 @@ def read_job(
         for option in given:
             for field in _put(document, option, directory):
                 origins.add(field, option[0])
-        return job_from_mapping(document, base), origins
     except SpecError as error:
         raise origins.explain(error) from error
+    return document, origins
 
 
-def _put(document: dict[str, Any], option: Given, directory: Path) -> tuple[str, ...]:
+def _read_file(path: str) -> dict[str, Any]:
+    from pathlib import Path
+
+    from sandbox.spec.toml_file import read_toml
+
+    document = read_toml(Path(path), "--spec")
+    base = str(Path(path).resolve().parent)
+    for key, value in document.items():
+        if isinstance(value, str):
+            document[key] = _anchored(key, value, base)
+        elif isinstance(value, list) and key in _ARRAYS:
+            document[key] = [_anchored_entry(key, entry, base) for entry in value]
+    return document
+
+
+def _anchored_entry(key: str, entry: Any, base: str) -> Any:
+    if isinstance(entry, str):
+        return _anchored(key, entry, base)
+    side = "destination" if key == "collect" else "source"
+    if isinstance(entry, dict) and isinstance(entry.get(side), str):
+        return {**entry, side: os.path.join(base, entry[side])}
+    return entry
+
+
+def _put(document: dict[str, Any], option: Given, directory: str) -> tuple[str, ...]:
     """Write one option into the document; the fields that complaints about it will name."""
     name, value = option
     key = name.removeprefix("--").replace("-", "_")
@@ -94,15 +124,16 @@ def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
     return table
 
 
-def _anchored(key: str, value: str, directory: Path) -> str:
-    """The value, its host path no longer relative: the file's own are relative to the file."""
+def _anchored(key: str, value: str, directory: str) -> str:
+    """The value, its host path no longer relative."""
     if key == "collect":
         path, equals, destination = value.partition("=")
-        return f"{path}={directory / destination}" if equals and destination else value
+        is_whole = equals and destination
+        return f"{path}={os.path.join(directory, destination)}" if is_whole else value
     is_path = (
         key in ("ro", "copy")
         or (key == "policy" and value.endswith(".toml"))
         or (key == "root" and value != "host")
         or (key == "stdin" and value != "-")
     )
-    return str(directory / value) if is_path and value[:1] not in ("", ":") else value
+    return os.path.join(directory, value) if is_path and value[:1] not in ("", ":") else value

@@ -52,7 +52,7 @@ def parse_address(text: str, field: str = "address") -> Address:
         raise SpecError(field, f"{shown(text)} is no address; {_FORMS}")
     if kind == "unix":
         # Without pathlib, which costs a command milliseconds at its start.
-        path = os.path.abspath(rest)  # noqa: PTH100
+        path = os.path.abspath(rest)
         if not 0 < len(os.fsencode(path)) <= _MOST_PATH_BYTES or "\0" in path:
             raise SpecError(field, f"{shown(path)} is over {_MOST_PATH_BYTES} bytes: no socket's")
         return Address(text, path=path)
@@ -108,7 +108,7 @@ def _is_token(text: str) -> bool:
 
 def _token_in(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:  # noqa: PTH123
+        with open(path, encoding="ascii") as file:
             return file.read(_MOST_TOKEN_LENGTH + 2).strip()
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or "is no text of ASCII"

@@ -94,7 +94,7 @@ def _text(value: Any) -> Any:
 
 
 def _absolute(path: Any) -> str | bytes:
-    return text_for_wire(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100
+    return text_for_wire(os.path.abspath(os.fsdecode(path)))
 
 
 def _path_or_word(value: Any) -> Any:

@@ -94,7 +94,7 @@ class Supervisor:
             result = await self._supervisor.run(job, policy, limits, files, caller)
         finally:
             files.close()
-        return Completed(result, bytes(outputs["stdout"]), bytes(outputs["stderr"]))
+        return Completed(result, bytes(outputs["stdout"]), bytes(outputs["stderr"]), {})
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

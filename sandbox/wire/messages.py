@@ -25,6 +25,7 @@ __all__ = [
     "Response",
     "encode",
     "message_from",
+    "sendable",
     "text_for_wire",
     "text_from_wire",
 ]
@@ -92,6 +93,15 @@ def text_for_wire(text: str) -> str | bytes:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogateescape")
     return text
+
+
+def sendable(value: Any) -> Any:
+    """`value` with text_for_wire of every text in it, keys of maps too; arrays as lists."""
+    if isinstance(value, str):
+        return text_for_wire(value)
+    if isinstance(value, Mapping):
+        return {sendable(key): sendable(item) for key, item in value.items()}
+    return [sendable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def text_from_wire(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sandbox.spec.errors import ProtocolError, SpecError
 from sandbox.spec.fields import dotted, read_array, read_choice, read_table, shown
 from sandbox.spec.result import VERDICTS, Result
-from sandbox.wire.messages import text_for_wire, text_from_wire
+from sandbox.wire.messages import sendable, text_from_wire
 from sandbox.wire.values import MOST_INTEGER, read_integer, read_number
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ __all__ = ["result_from_map", "result_to_map"]
 
 def result_to_map(result: Result) -> dict[str, Any]:
     """`result` as what a message can hold; text that is no UTF-8, keys too, as bytes."""
-    return _sendable(result.to_mapping())
+    return sendable(result.to_mapping())
 
 
 def result_from_map(value: Any) -> Result:
@@ -38,14 +38,6 @@ def result_from_map(value: Any) -> Result:
     except SpecError as error:
         raise ProtocolError(f"in a result, {error}") from error
     return result
-
-
-def _sendable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_sendable(key): _sendable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_sendable(item) for item in value]
-    return text_for_wire(value) if isinstance(value, str) else value
 
 
 def _received(value: Any, field: str) -> Any:

@@ -28,6 +28,8 @@ _HELP = f"""\
 
 Usage: sandbox run [OPTIONS] [--] COMMAND [ARGUMENT…]   run one command in a sandbox
        sandbox serve [OPTIONS]                          run jobs for clients, as a daemon
+       sandbox ps|logs|wait|kill|rm|stats [OPTIONS]     jobs that such a daemon has
+       sandbox token                                    let a client in to it over TCP
        sandbox policy list|show NAME|check FILE         what a job may do
        sandbox doctor [--json]                          what this host can do
        sandbox setup --user NAME [--undo]               prepare this host, as root
@@ -35,6 +37,8 @@ Usage: sandbox run [OPTIONS] [--] COMMAND [ARGUMENT…]   run one command in a s
 
 Each takes --help."""
 _DOCTOR = {"--json": Option("the same as a JSON document"), "--help": Option("show this")}
+_TOKEN = {"--help": Option("a new token for a client, and its hash for the server's tenant")}
+_JOBS = ("ps", "logs", "wait", "kill", "rm", "stats")
 _SETUP = {
     "--user": Option("whose jobs this host is to run", "NAME"),
     "--undo": Option("take back what setup did for that user"),
@@ -88,6 +92,8 @@ def _dispatch(words: Sequence[str]) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "run": _run,
         "serve": _serve,
+        **{name: _of_jobs(name) for name in _JOBS},
+        "token": _token,
         "policy": _policy,
         "doctor": _doctor,
         "setup": _setup,
@@ -115,6 +121,27 @@ def _serve(words: Sequence[str]) -> int:
     from sandbox.cli.serve import run
 
     return run(words)
+
+
+def _of_jobs(name: str) -> Callable[[Sequence[str]], int]:
+    def run_command(words: Sequence[str]) -> int:
+        from sandbox.cli.jobs import run
+
+        return run(name, words)
+
+    return run_command
+
+
+def _token(words: Sequence[str]) -> int:
+    values = _options("token", words, _TOKEN)
+    if "--help" in values:
+        print(f"Usage: sandbox token\n\n{help_lines(_TOKEN)}")
+        return 0
+    from sandbox.cli.serve import new_token
+
+    token, digest = new_token()
+    print(f"{token}\n{digest}")
+    return 0
 
 
 def _policy(words: Sequence[str]) -> int:

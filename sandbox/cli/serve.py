@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sandbox.server.config import Config
 
-__all__ = ["run"]
+__all__ = ["new_token", "run"]
 
 _OPTIONS = {
     "--config": Option("all of this and more from a TOML file; options override it", "FILE"),
@@ -46,6 +46,13 @@ def run(words: Sequence[str]) -> int:
 
     serve(_config(values), lambda: _config(values))
     return 0
+
+
+def new_token() -> tuple[str, str]:
+    """A token that nobody guesses, and what serve.toml has in its place."""
+    from sandbox.server.tenants import new_token
+
+    return new_token()
 
 
 def _config(values: Mapping[str, str | None]) -> Config:

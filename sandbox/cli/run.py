@@ -111,11 +111,12 @@ def _run_here(document: dict[str, Any], values: dict[str, str | None]) -> Result
             raise SpecError(name, "needs a server, and none runs; see sandbox serve --help")
     from pathlib import Path
 
-    from sandbox.cli.inprocess import parse_kept
     from sandbox.spec.job import job_from_mapping
-    from sandbox.spec.policy import load_policy
 
     job = job_from_mapping(document, Path.cwd())
+    from sandbox.cli.inprocess import parse_kept
+    from sandbox.spec.policy import load_policy
+
     policy = load_policy(job.policy, parse_kept)
     return _reported(values, lambda stdout_fd: _run(job, policy, stdout_fd=stdout_fd))
 

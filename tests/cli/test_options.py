@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli.document import read_job
+from sandbox.cli.document import read_document
 from sandbox.cli.job_options import LIMITS, SETTINGS
 from sandbox.cli.options import Given, Option, help_lines, parse_options
 from sandbox.spec.errors import SpecError
-from sandbox.spec.job import Artifact, Input, Job
+from sandbox.spec.job import Artifact, Input, Job, job_from_mapping
 
 OPTIONS = {
     "--size": Option("a size", "SIZE"),
@@ -77,7 +77,11 @@ def job(base: Path, line: str, spec: str | None = None) -> Job:
         (base / "sub/job.toml").write_text(spec)
     given, command = parse_options(line.split(), {**SETTINGS, **LIMITS})
     name = None if spec is None else "sub/job.toml"
-    return read_job(given, command, name, base)[0]
+    document, origins = read_document(given, command, name, str(base))
+    try:
+        return job_from_mapping(document, base)
+    except SpecError as error:
+        raise origins.explain(error) from error
 
 
 def complaint(base: Path, line: str, spec: str | None = None) -> str:

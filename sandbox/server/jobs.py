@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,6 +18,7 @@ from sandbox.server.preparation import Prepared, prepare, release
 from sandbox.server.record import Record, brief_of, new_id
 from sandbox.server.runner import Outcome, Runner
 from sandbox.server.shelf import Name, Shelf
+from sandbox.server.spool_files import SpoolFiles
 from sandbox.server.submission import Submission
 from sandbox.server.ticket import State
 from sandbox.spec.errors import RefusedError, SandboxError
@@ -45,14 +45,14 @@ class Jobs:
         blobs: BlobStore,
         policies: Policies,
         shelf: Shelf,
-        spool: Path,
+        files: SpoolFiles,
         log: Log,
         metrics: Metrics,
         nursery: trio.Nursery,
     ) -> None:
-        """`spool`: the directory of the jobs' files. `nursery`: for what runs."""
+        """`nursery`: for what runs."""
         self._runner, self._admission, self._journal = runner, admission, journal
-        self._blobs, self._policies, self._shelf, self._spool = blobs, policies, shelf, spool
+        self._blobs, self._policies, self._shelf, self._files = blobs, policies, shelf, files
         self._log, self._metrics, self._nursery = log, metrics, nursery
         self._live: dict[Name, Record] = {}  # queued or running
         self._keys: WeakValueDictionary[Name, Record] = WeakValueDictionary()  # (tenant, key)
@@ -139,7 +139,10 @@ class Jobs:
     async def _accept(
         self, tenant: str, submissions: Sequence[Submission], pipes: Sequence[Pipe]
     ) -> list[Record]:
-        records = [Record(tenant, job := new_id(), s, self._spool / job) for s in submissions]
+        records = [
+            Record(tenant, job := new_id(), submission, self._files.directory(tenant, job))
+            for submission in submissions
+        ]
         prepared = [await self._prepare(record) for record in records]
         try:
             ticket = self._enqueue(records, prepared)

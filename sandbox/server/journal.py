@@ -159,7 +159,7 @@ class Journal:
     async def expire(
         self, ended_before: float, most_bytes: int, most_entries: int
     ) -> Sequence[str]:
-        """Remove jobs that are over, oldest first: those that ended before, and what is too many.
+        """Remove jobs that are over: those that ended before, and of too many the holder's oldest.
 
         `most_bytes` and `most_entries` count the jobs that are over: their requests and outcomes.
         Returns the ids removed; their files are the caller's. Cancelled, it loses some of them:

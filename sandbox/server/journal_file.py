@@ -50,7 +50,7 @@ CREATE TABLE jobs (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX jobs_by_key ON jobs (tenant, key) WHERE key IS NOT NULL;
 CREATE INDEX jobs_by_state ON jobs (tenant, state, job);
-CREATE INDEX jobs_by_end ON jobs (ended_at, bytes) WHERE ended_at IS NOT NULL;
+CREATE INDEX jobs_by_end ON jobs (tenant, ended_at, job, bytes) WHERE ended_at IS NOT NULL;
 CREATE TABLE requests (job TEXT PRIMARY KEY, request BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE outcomes (job TEXT PRIMARY KEY, outcome BLOB NOT NULL) WITHOUT ROWID;
 """

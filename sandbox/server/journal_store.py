@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["STATES", "Entry", "Lost", "Store"]
@@ -25,6 +25,9 @@ _WHOLE = (
     "JOIN requests USING (job) LEFT JOIN outcomes USING (job)"
 )
 _BRIEF = f"SELECT {_COLUMNS}, x'', NULL FROM jobs"
+
+
+_ENDED = "FROM jobs WHERE ended_at IS NOT NULL"  # jobs_by_end alone answers
 
 
 class Entry(NamedTuple):
@@ -152,28 +155,36 @@ class Store:
             self.finish(job, "lost", ended_at, outcome)
 
     def expire(self, ended_before: float, most_bytes: int, most_entries: int) -> list[str]:
-        """Remove some of the oldest jobs that are over, where they are too old or too many.
+        """Remove some of the jobs that are over, where they are too old or too many.
 
-        Their ids; to be repeated until there are none.
+        Of too many, the oldest of the tenant that holds most: nobody's results make way for a
+        flood of another's. Their ids; to be repeated until there are none.
         """
-        over = "FROM jobs WHERE ended_at IS NOT NULL"  # the index alone answers
-        kept_entries, kept_bytes = self._first(f"SELECT count(*), total(bytes) {over}") or (0, 0)
-        removed: list[str] = []
-        removed_bytes = 0
-        for job, ended_at, size in self._connection.execute(
-            f"SELECT job, ended_at, bytes {over} ORDER BY ended_at LIMIT ?", (_MOST_REMOVED,)
-        ).fetchall():
-            is_due = ended_at < ended_before
-            if not (is_due or kept_entries > most_entries or kept_bytes > most_bytes):
-                break
-            removed.append(job)
-            removed_bytes += size
-            kept_entries -= 1
-            kept_bytes -= size
-            if removed_bytes >= _MOST_REMOVED_BYTES:
-                break
-        self._remove(removed)
-        return removed
+        removed: list[tuple[str, int]] = self._connection.execute(
+            f"SELECT job, bytes {_ENDED} AND ended_at < ? LIMIT ?", (ended_before, _MOST_REMOVED)
+        ).fetchall()
+        removed = list(_within(removed, _MOST_REMOVED_BYTES))
+        if not removed:
+            removed = self._too_many(most_bytes, most_entries)
+        self._remove([job for job, _ in removed])
+        return [job for job, _ in removed]
+
+    def _too_many(self, most_bytes: int, most_entries: int) -> list[tuple[str, int]]:
+        held = self._connection.execute(
+            f"SELECT tenant, count(*), total(bytes) {_ENDED} GROUP BY tenant"
+        ).fetchall()
+        over_entries = sum(entries for _, entries, _ in held) - most_entries
+        over_bytes = sum(size for _, _, size in held) - most_bytes
+        if over_entries <= 0 and over_bytes <= 0:
+            return []
+        counted = 1 if over_entries > 0 else 2
+        holder, *_ = max(held, key=lambda row: row[counted])
+        oldest = self._connection.execute(
+            f"SELECT job, bytes {_ENDED} AND tenant = ? ORDER BY ended_at LIMIT ?",
+            (holder, max(1, min(over_entries, _MOST_REMOVED)) if counted == 1 else _MOST_REMOVED),
+        ).fetchall()
+        most = _MOST_REMOVED_BYTES if counted == 1 else min(over_bytes, _MOST_REMOVED_BYTES)
+        return list(_within(oldest, most))
 
     def holds(self, jobs: Iterable[str]) -> set[str]:
         """Which of these ids are known, whosesoever."""
@@ -192,3 +203,13 @@ class Store:
     def _first(self, question: str, *values: str) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._connection.execute(question, values).fetchone()
         return row
+
+
+def _within(rows: Iterable[tuple[str, int]], most_bytes: float) -> Iterator[tuple[str, int]]:
+    """Rows of (job, bytes) until they are `most_bytes`; one at least."""
+    taken = 0
+    for job, size in rows:
+        yield job, size
+        taken += size
+        if taken >= most_bytes:
+            return

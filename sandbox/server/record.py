@@ -1,6 +1,7 @@
 """One accepted job, as the service knows it: from its submit until it is forgotten."""
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,6 @@ import trio
 
 from sandbox.server.journal import Entry
 from sandbox.server.spool import Input, Spool
-from sandbox.server.spooled import remove_spooled
 from sandbox.server.submission import Submission
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Result
@@ -71,7 +71,7 @@ class Record:
 
     def prepare(self) -> Path:
         """The directory of its files, made. Raises OSError."""
-        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.directory
 
     def finish(self, outcome: Result | SandboxError | BaseException, state: str = "") -> None:
@@ -198,7 +198,7 @@ class Record:
 
     def requeue(self) -> None:
         """It is to be run again; what an earlier run has left is dropped."""
-        remove_spooled(self.directory)
+        shutil.rmtree(self.directory, ignore_errors=True)
         self.state, self.started_at = "queued", None
 
     def _artifacts(self) -> dict[bytes, Any]:

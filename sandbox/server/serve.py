@@ -28,6 +28,7 @@ from sandbox.server.policies import Policies
 from sandbox.server.runner import Runner
 from sandbox.server.service import Service
 from sandbox.server.shelf import Retention, Shelf
+from sandbox.server.spool_files import SpoolFiles
 from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
 from sandbox.server.tls import server_context
@@ -126,10 +127,10 @@ class _Daemon:
                 _MOST_RESULTS,
             )
             policies = Policies(config.policies)
-            spool = state / "spool"
+            files = SpoolFiles(state / "spool")
             jobs = Jobs(
                 Runner(supervisor, self._log), admission, journal, blobs, policies,
-                Shelf(journal, spool, retention), spool, self._log, metrics, runs,
+                Shelf(journal, files, retention), files, self._log, metrics, runs,
             )  # fmt: skip
             service = self._service = Service(
                 jobs, blobs, admission, policies, tenants, self._log, metrics, self._budget,

@@ -2,12 +2,11 @@
 
 import time
 from collections import OrderedDict
-from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.server.journal import Entry, Journal
 from sandbox.server.record import Record
-from sandbox.server.spooled import remove_spooled, spooled_bytes
+from sandbox.server.spool_files import SpoolFiles
 
 __all__ = ["Name", "Retention", "Shelf"]
 
@@ -29,12 +28,10 @@ class Retention(NamedTuple):
 class Shelf:
     """What is kept of them, and how much that is."""
 
-    def __init__(self, journal: Journal, spool: Path, retention: Retention) -> None:
-        """`spool`: the directory of all jobs' files."""
-        self._journal, self._spool, self._retention = journal, spool, retention
+    def __init__(self, journal: Journal, files: SpoolFiles, retention: Retention) -> None:
+        self._journal, self._files, self._retention = journal, files, retention
         self._journalled: OrderedDict[Name, Record] = OrderedDict()  # in memory, oldest end first
         self._unkept: OrderedDict[Name, Record] = OrderedDict()  # of durability "memory"
-        self._spooled: OrderedDict[str, int] = OrderedDict()  # job -> bytes of its files
 
     def get(self, name: Name) -> Record | None:
         """The job, if it is in memory."""
@@ -45,7 +42,7 @@ class Shelf:
         return [record for (owner, _), record in self._unkept.items() if owner == tenant]
 
     def put(self, record: Record) -> None:
-        """Keep a job that has just ended."""
+        """Keep a job that has ended."""
         name = (record.tenant, record.id)
         if record.submission.is_durable:
             self._journalled[name] = record
@@ -54,13 +51,13 @@ class Shelf:
         else:
             self._unkept[name] = record
             while len(self._unkept) > _MOST_UNKEPT:
-                self._drop(self._unkept.popitem(last=False)[1])
-        if size := spooled_bytes(record.directory):
-            self._spooled[record.id] = size
+                dropped, _ = self._unkept.popitem(last=False)
+                self._files.remove(*dropped)
+        self._files.measure(*name)
 
     def recall(self, entry: Entry) -> Record:
         """The job that the journal has, in memory again."""
-        record = Record.from_entry(entry, self._spool / entry.job)
+        record = Record.from_entry(entry, self._files.directory(entry.tenant, entry.job))
         if record.is_over:
             self.put(record)
         return record
@@ -72,20 +69,14 @@ class Shelf:
         self._unkept.pop(name, None)
         if record.submission.is_durable:
             await self._journal.delete(*name)
-        self._drop(record)
+        self._files.remove(*name)
 
     async def begin(self) -> None:
         """See what files an earlier supervisor left; those of jobs that are no more are removed."""
-        found = {path.name: path for path in self._spool.iterdir()}
-        known = await self._journal.holds(found)
-        for job, path in sorted(found.items()):
-            if job in known:
-                self._spooled[job] = spooled_bytes(path)
-            else:
-                remove_spooled(path)  # of a job that was not to outlive us
+        self._files.keep_only(await self._journal.holds(self._files.jobs()))
 
     async def sweep(self) -> None:
-        """Forget what is too old or too much, oldest first."""
+        """Forget what is too old, and of what is too much the oldest of who holds most."""
         retention, now = self._retention, time.time()
         removed = await self._journal.expire(
             now - retention.seconds, retention.journal_bytes, retention.jobs
@@ -93,23 +84,11 @@ class Shelf:
         gone = set(removed)
         for name in [name for name in self._journalled if name[1] in gone]:
             del self._journalled[name]
-        for job in removed:
-            self._remove_files(job)
+        self._files.remove_all(gone)
         for name, record in list(self._unkept.items()):
             if (record.ended_at or now) >= now - retention.seconds:
                 break
             del self._unkept[name]
-            self._drop(record)
-        over_bytes = sum(self._spooled.values()) - retention.spool_bytes
-        for job, size in list(self._spooled.items()):
-            if over_bytes <= 0:
-                break
-            self._remove_files(job)  # its result stays; who reads the output is told
-            over_bytes -= size
-
-    def _drop(self, record: Record) -> None:
-        self._remove_files(record.id)
-
-    def _remove_files(self, job: str) -> None:
-        if self._spooled.pop(job, None) is not None:
-            remove_spooled(self._spool / job)
+            self._files.remove(*name)
+        # The results stay; who reads an output that is gone is told.
+        self._files.shrink(retention.spool_bytes)

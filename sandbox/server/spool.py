@@ -70,7 +70,7 @@ class Spool:
         """Have it in the file, which outlives us, from here on. Raises OSError."""
         if self._is_in_file:
             return
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._fd = os.open(self._path, flags, 0o600)
         self._write(self._memory)

@@ -43,7 +43,6 @@ class TenantConfig(NamedTuple):
     caps: Caps = Caps()
     most_queued: int = 1000
     blob_bytes: int = GIB
-    results_bytes: int | None = None  # of its ended jobs; None: no bound but that for all
     token_hashes: tuple[bytes, ...] = ()  # SHA-256 of each of its tokens
     fingerprints: tuple[bytes, ...] = ()  # SHA-256 of each of its certificates' DER
     uids: tuple[int, ...] = ()
@@ -53,7 +52,7 @@ def read_tenants(value: Any, field: str = "tenants") -> tuple[TenantConfig, ...]
     """The tenants of a [tenants] table.
 
     Keys of each: weight, most_priority, jobs, memory, cpus, processes, disk, most_queued,
-    blob_bytes, results_bytes, tokens and certificates ("sha256:…"), users (names or uids).
+    blob_bytes, tokens and certificates ("sha256:…"), users (names or uids).
     Raises SpecError that names the field; also where two tenants could be meant by one peer.
     """
     tenants = []
@@ -165,7 +164,6 @@ _OWN: Mapping[str, tuple[str, Reader]] = {
     "most_priority": ("most_priority", _priority),
     "most_queued": ("most_queued", _queued),
     "blob_bytes": ("blob_bytes", _size),
-    "results_bytes": ("results_bytes", _size),
     "tokens": ("token_hashes", _hashes),
     "certificates": ("fingerprints", _hashes),
     "users": ("uids", _users),

@@ -72,7 +72,6 @@ processes = 1024
 disk = "1GiB"
 most_queued = 100
 blob_bytes = "10GiB"
-results_bytes = "1GiB"
 tokens = ["{HASH}"]
 certificates = ["SHA256:{":".join(["AB"] * 32)}"]
 users = [1002]

@@ -14,7 +14,16 @@ from sandbox.server.submission import DURABILITIES, Submission
 from sandbox.spec.errors import RefusedError
 from sandbox.wire.errors import InvalidParamsError, NotFoundError, error_from_map
 
-__all__ = ["INLINE", "JOB", "MOST_READ_BYTES", "OFFSET", "STREAM", "SUBMITTING", "WAIT"]
+__all__ = [
+    "INLINE",
+    "JOB",
+    "MOST_READ_BYTES",
+    "OFFSET",
+    "STREAM",
+    "SUBMITTING",
+    "WAIT",
+    "submission_of",
+]
 
 MOST_READ_BYTES = 256 << 10
 MOST_STDIN_BYTES = 512 << 10
@@ -102,8 +111,20 @@ def submit(
 ) -> Coroutine[Any, Any, Answer]:
     """Accept a job. It is as durable as was asked for when this answers; with `wait_seconds` the
     answer waits for its end, so that one call is enough for a short job."""
-    submission = Submission(is_local=peer.tenant.is_local, **fields).check()
+    submission = submission_of(peer, **fields)
     return _submit(service, peer, submission, wait_seconds, inline_bytes)
+
+
+def submission_of(peer: Peer, **fields: Any) -> Submission:
+    """What `peer` has submitted. Raises InvalidParamsError naming the field."""
+    submission = Submission(is_local=peer.tenant.is_local, **fields).check()
+    most = peer.tenant.config.most_priority
+    if submission.priority > most:
+        problem = (
+            f"{submission.priority} is out of range; allowed for {peer.tenant.name}: to {most}"
+        )
+        raise InvalidParamsError("priority", problem)
+    return submission
 
 
 async def _submit(

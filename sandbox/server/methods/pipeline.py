@@ -6,10 +6,9 @@ from typing import Any
 import trio
 
 from sandbox.server.method import Param, method
-from sandbox.server.methods.job import SUBMITTING
+from sandbox.server.methods.job import SUBMITTING, submission_of
 from sandbox.server.record import OUTPUTS
 from sandbox.server.service import Peer, Service
-from sandbox.server.submission import Submission
 from sandbox.supervisor.pipeline import Pipe
 from sandbox.wire.errors import InvalidParamsError
 from sandbox.wire.values import Fields
@@ -39,9 +38,7 @@ def submit(
         raise InvalidParamsError("jobs", f"{len(jobs)} of them; a pipeline has 2 to {_MOST_JOBS}")
     key = fields.pop("key")
     submissions = [
-        Submission(
-            job, peer.tenant.is_local, key and f"{key}#{number}", is_piped=True, **fields
-        ).check()
+        submission_of(peer, job=job, key=key and f"{key}#{number}", is_piped=True, **fields)
         for number, job in enumerate(jobs)
     ]
     connected = [_pipe(pipe, f"pipes[{number}]", len(jobs)) for number, pipe in enumerate(pipes)]

@@ -306,3 +306,11 @@ def test_a_log_leaves_no_fd_behind_and_none_to_children() -> None:
                     assert fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
         log.close()
     assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize("line_format", FORMATS)
+def test_the_document_shows_a_line_as_it_is(tmp_path: Path, line_format: str) -> None:
+    written = Written(tmp_path / "log", line_format)
+    written.log.job(**JOB, result=RESULT)
+    written.log.close()
+    assert written.lines()[0] in (ROOT / "docs/operations.md").read_text().splitlines()

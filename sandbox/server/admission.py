@@ -10,15 +10,7 @@ from typing import NamedTuple
 
 import trio
 
-from sandbox.server.demand import (
-    JOBS,
-    NOTHING,
-    Amount,
-    Demand,
-    Share,
-    compared,
-    shortage,
-)
+from sandbox.server.demand import JOBS, NOTHING, Amount, Demand, Share, compared, shortage
 from sandbox.server.pace import Pace
 from sandbox.server.room import Room
 from sandbox.server.shares import Account, Ledger
@@ -29,8 +21,9 @@ __all__ = ["Admission", "Demand", "Load", "Share", "Ticket"]
 
 # Of the jobs behind those at the heads of the queues, so many are looked at in one decision.
 _LOOKAHEAD = 16
+# To whoever comes or waits while the server drains; the next one may be up by then.
 _DRAINING = ("the server is about to end and starts no more jobs", 5.0)
-_FEWEST_SWEPT = 64
+_FEWEST_SWEPT = 64  # tenants
 
 
 class Load(NamedTuple):

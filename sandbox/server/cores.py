@@ -26,5 +26,6 @@ class Cores:
         return tuple(self._numbers[heapq.heappop(self._free)] for _ in range(count))
 
     def give_back(self, numbers: tuple[int, ...]) -> None:
+        """Make leased ones free again."""
         for number in numbers:
             heapq.heappush(self._free, self._places[number])

@@ -76,10 +76,12 @@ UNLIMITED = Amount([1 << 80] * len(_KINDS))
 
 
 def plus(one: Amount, other: Amount) -> Amount:
+    """Both together."""
     return Amount(map(operator.add, one, other))
 
 
 def minus(one: Amount, other: Amount) -> Amount:
+    """What is left of `one`, which has `other` in it."""
     return Amount(map(operator.sub, one, other))
 
 

@@ -62,5 +62,6 @@ class Room:
         return self.cores.lease(amount[OWN_CORES])
 
     def give_back(self, amount: Amount, cores: tuple[int, ...]) -> None:
+        """Give back what was taken, and the cores that were leased with it."""
         self.taken = minus(self.taken, amount)
         self.cores.give_back(cores)

@@ -78,11 +78,13 @@ class Ledger(Generic[T]):
     def contend(self, ready: list[Account[T]], now: float) -> None:
         """From `now` on these have something queued that their own cap would let run."""
         self._advance(now)
-        for account in ready:
+        for account in {*self._contending, *ready}:
             self._count(account)
-        stayed = [account.used_seconds for account in ready if account.is_contending]
-        if stayed:
-            self._level_seconds = max(self._level_seconds, min(stayed))
+        stayed = [account for account in ready if account.is_contending]
+        # Where all leave at once, nobody who comes next was kept waiting by them.
+        if level_with := stayed or self._contending:
+            least_seconds = min(account.used_seconds for account in level_with)
+            self._level_seconds = max(self._level_seconds, least_seconds)
         for account in ready:
             if not account.is_contending:
                 is_owed = now - account.left_at <= _OWED_FOR_SECONDS
@@ -90,13 +92,10 @@ class Ledger(Generic[T]):
                 level_seconds = self._level_seconds - owed_seconds
                 account.used_seconds = max(account.used_seconds, level_seconds)
                 account.is_contending = True
-        still = set(map(id, ready))
-        for account in self._contending:
-            if id(account) not in still:
-                self._count(account)
-                account.is_contending = False
-                account.left_at = now
-                account.owed_seconds = max(self._level_seconds - account.used_seconds, 0.0)
+        for account in set(self._contending).difference(ready):
+            account.is_contending = False
+            account.left_at = now
+            account.owed_seconds = max(self._level_seconds - account.used_seconds, 0.0)
         self._contending = ready
 
     def in_turn(self, accounts: Iterable[Account[T]]) -> list[Account[T]]:

@@ -17,6 +17,8 @@ __all__ = ["State", "Ticket"]
 
 
 class State(enum.Enum):
+    """What a ticket holds: a place in its queue, its room, or nothing."""
+
     QUEUED = enum.auto()
     ADMITTED = enum.auto()
     OVER = enum.auto()  # refused, or released

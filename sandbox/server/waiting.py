@@ -33,6 +33,7 @@ class Waiting(Generic[T]):
         return next(iter(self._levels[self._order[0]]))
 
     def add(self, item: T, priority: int) -> None:
+        """Put `item` behind all of its priority and higher ones."""
         level = -priority
         if level not in self._levels:
             self._levels[level] = OrderedDict()
@@ -41,6 +42,7 @@ class Waiting(Generic[T]):
         self._count += 1
 
     def remove(self, item: T, priority: int) -> None:
+        """Take out `item`, wherever it is; it must be there, of that priority."""
         level = -priority
         del self._levels[level][item]
         if not self._levels[level]:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 import trio
-from server.test_admission import GIB, ONE, admission, enqueue, is_queued, play, times
+from server.tickets import GIB, ONE, admission, enqueue, is_queued, play, times
 from trio.testing import MockClock
 
-from sandbox.server.admission import Admission, Demand, Share
+from sandbox.server.admission import Admission, Demand, Share, Ticket
 
 
 class Crowd(NamedTuple):
@@ -38,15 +38,14 @@ class Simulation:
         self.crowds, self.places = crowds, places
         self.used_seconds: Counter[str] = Counter()
         self._random = random.Random(1)
-        self._since = 0.0
+        self._start = self._since = 0.0
 
-    def run(self, *, since: float = 0.0, until: float = 100.0) -> dict[str, float]:
+    def run(self, *, since: float = 0.0, until: float = 60.0) -> dict[str, float]:
         """The part of all place-seconds that each tenant had."""
         self._since = since
 
         async def scene() -> None:
-            start = trio.current_time()
-            self._start = start
+            self._start = start = trio.current_time()
             host = Admission(
                 times(self.places),
                 lambda name: Share(self.crowds[name].weight, self.crowds[name].most),
@@ -156,10 +155,91 @@ def test_one_job_at_a_time_waits_for_the_next_end_and_no_longer() -> None:
     assert sum(parts.values()) == pytest.approx(1, abs=0.01), "no place is ever idle"
 
 
+async def one_by_one(
+    running: Ticket, queued: dict[str, list[Ticket]], *, seconds_each: float, count: int = 10
+) -> str:
+    """End what runs in the only place, `count` times; whose jobs came to run there, in order."""
+    order = ""
+    for _ in range(count):
+        running.release()
+        (name,) = (name for name in queued if not is_queued(queued[name][0]))
+        order += name
+        running = queued[name].pop(0)
+        if seconds_each:
+            await trio.sleep(seconds_each)
+    return order
+
+
 def test_who_comes_late_is_owed_nothing() -> None:
     crowds = {"a": FLOOD, "b": FLOOD._replace(begins_at=100)}
     parts = Simulation(4, crowds).run(since=100, until=110)
     assert parts == pytest.approx({"a": 1 / 2, "b": 1 / 2}, abs=0.06)
+
+
+def test_who_comes_when_the_queue_is_empty_again_is_owed_nothing() -> None:
+    async def scene() -> None:
+        host = admission(1)
+        running, given_up = enqueue(host, "a"), enqueue(host, "a")
+        await trio.sleep(100)
+        given_up.release()
+        queued = {name: [enqueue(host, name) for _ in range(20)] for name in "ba"}
+        order = await one_by_one(running, queued, seconds_each=1)
+        assert order in ("ab" * 5, "ba" * 5)
+
+    play(scene)
+
+
+def test_what_a_tenant_is_owed_lapses_when_it_stays_away() -> None:
+    async def scene() -> None:
+        host = admission(1)
+        running, served = enqueue(host, "a"), enqueue(host, "b")
+        queued = {"a": [enqueue(host, "a") for _ in range(20)]}
+        await trio.sleep(100)
+        running.release()
+        await served.admitted()
+        await trio.sleep(1)
+        served.release()
+        running = queued["a"].pop(0)
+        await trio.sleep(50)
+        queued["b"] = [enqueue(host, "b") for _ in range(20)]
+        order = await one_by_one(running, queued, seconds_each=1)
+        assert order in ("ab" * 5, "ba" * 5)
+
+    play(scene)
+
+
+def test_among_equals_goes_first_who_was_served_longest_ago() -> None:
+    async def scene() -> None:
+        host = admission(1)
+        running = enqueue(host, "c")
+        queued = {name: [enqueue(host, name) for _ in range(9)] for name in "ab"}
+        assert await one_by_one(running, queued, seconds_each=0) == "ab" * 5
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("usual_seconds", "seconds"), [(1, 1), (100, 24)], ids=["short jobs", "long jobs"]
+)
+def test_places_that_come_free_at_once_are_not_all_given_to_who_is_behind(
+    usual_seconds: float, seconds: float
+) -> None:
+    async def scene() -> None:
+        host = admission(8)
+        for _ in range(100):
+            with enqueue(host, "c") as ticket:
+                await ticket.admitted()
+                await trio.sleep(usual_seconds)
+        wide, one = enqueue(host, "c", times(7)), enqueue(host, "b")
+        queued = {name: [enqueue(host, name) for _ in range(8)] for name in "ab"}
+        await trio.sleep(seconds)  # in which `b` has something, and `a` has nothing
+        wide.release()
+        served = {name: sum(not is_queued(t) for t in queued[name]) for name in "ab"}
+        assert served["a"] + served["b"] == 7
+        assert 3 <= served["a"] <= 5
+        one.release()
+
+    play(scene)
 
 
 def test_a_small_job_that_runs_on_is_no_claim_to_catch_up() -> None:
@@ -291,6 +371,40 @@ def test_while_a_job_waits_for_a_core_others_use_what_it_needs_nothing_of() -> N
         leased.release()
         await queued.admitted()
         assert queued.cores == (3,)
+
+    play(scene)
+
+
+def test_room_under_a_cap_is_kept_as_well() -> None:
+    async def scene() -> None:
+        host = admission(4, cores=(3,), capped=Share(most=times(2)))
+        leased = enqueue(host, "b", own_cores=1)
+        enqueue(host, "capped")
+        wanting = enqueue(host, "capped", own_cores=1)
+        await trio.sleep(5.1)
+        assert is_queued(enqueue(host, "capped"))
+        leased.release()
+        assert not is_queued(wanting)
+
+    play(scene)
+
+
+def test_no_room_is_kept_for_a_tenant_that_a_new_cap_stops() -> None:
+    async def scene() -> None:
+        shares = {"a": Share(), "b": Share()}
+        host = Admission(times(4), lambda name: shares[name], most_queued=9, cores=())
+        for tenant in "abb":
+            enqueue(host, tenant)
+        pair = enqueue(host, "a", times(2))
+        await trio.sleep(5.1)
+        single, late = enqueue(host, "b"), enqueue(host, "b")
+        assert is_queued(pair)
+        assert is_queued(single)
+        shares["a"] = Share(most=times(2))
+        host.reload_shares()
+        assert is_queued(pair)
+        assert not is_queued(single)
+        assert is_queued(late), "there is no more room"
 
     play(scene)
 

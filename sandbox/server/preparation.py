@@ -17,6 +17,8 @@ from sandbox.spec.errors import SpecError
 from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy, limits_for
+from sandbox.supervisor.cgroup.bandwidth import CORES
+from sandbox.supervisor.planner import check_core
 from sandbox.wire.errors import NotFoundError
 from sandbox.wire.job import Places, job_from_map
 
@@ -46,7 +48,7 @@ class Prepared(NamedTuple):
         return Demand(
             jobs=1,
             memory_bytes=limits.memory_bytes + apart_bytes,
-            cpus=limits.cpus,
+            cpus=min(limits.cpus, CORES),
             processes=limits.processes,
             uids=1,
             disk_bytes=limits.output_bytes + (limits.disk_bytes if self.kept else 0),
@@ -75,6 +77,7 @@ async def prepare(
     job = job_from_map(submission.job, Places(submission.is_local, blob, kept))
     policy = policies.get(job.policy)
     limits = limits_for(job, policy)
+    check_core(limits)
     ours = {directory / name: name for name in names}
     artifacts = {a.path: ours[a.destination] for a in job.artifacts if a.destination in ours}
     holds = await _hold(tenant, fields, blobs)

@@ -32,7 +32,8 @@ from sandbox.server.spool_files import SpoolFiles
 from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
 from sandbox.server.tls import server_context
-from sandbox.spec.errors import HostError, SandboxError
+from sandbox.spec.errors import HostError, SandboxError, SpecError
+from sandbox.supervisor.cgroup.bandwidth import OUR_CORES
 from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.startup import Ground, runner_ids, start_zygote, take_ground
 from sandbox.supervisor.supervisor import open_supervisor
@@ -60,6 +61,8 @@ def serve(config: Config, reload: "Reload | None" = None) -> None:
     with contextlib.ExitStack() as held:
         held.callback(notifier.close)
         held.callback(log.close)
+        if config.budget.own_cores:
+            _leave_cores(config.budget.own_cores)
         process = start_zygote()
         held.callback(process.close)
         state = held.enter_context(_owned(state_directory(config)))
@@ -215,7 +218,19 @@ Reload = "Callable[[], Config]"
 
 def _cores(config: Config) -> tuple[int, ...]:
     own = config.budget.own_cores
-    return tuple(sorted(os.sched_getaffinity(0))) if own is None else own
+    return tuple(sorted(OUR_CORES)) if own is None else own
+
+
+def _leave_cores(own: tuple[int, ...]) -> None:
+    """Keep to the other cores, with all that we start: these are for jobs that want one each.
+
+    A job that is pinned is moved by its cpuset, or by an affinity of its own.
+    """
+    if wrong := sorted(set(own) - OUR_CORES):
+        raise SpecError("budget.own_cores", f"{wrong[0]} is no core of ours")
+    if not (others := OUR_CORES.difference(own)):
+        raise SpecError("budget.own_cores", "are all that we have; leave one to everything else")
+    os.sched_setaffinity(0, others)
 
 
 def _merged(caps: Caps, whole: Demand) -> Demand:

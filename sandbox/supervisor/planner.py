@@ -22,7 +22,7 @@ from sandbox.spec.limits import GRADES, Limits
 from sandbox.spec.policy import Policy
 from sandbox.supervisor import landlock, rootfs, seccomp
 from sandbox.supervisor.cgroup import Backend, JobCgroup
-from sandbox.supervisor.cgroup.bandwidth import CORES
+from sandbox.supervisor.cgroup.bandwidth import CORES, OUR_CORES
 from sandbox.supervisor.host import has_time_namespaces
 from sandbox.supervisor.identity import Lease
 
@@ -242,8 +242,8 @@ def grades_of(limits: Limits, backend: Backend) -> dict[str, str]:
 
 def check_core(limits: Limits) -> None:
     """Raises SpecError where the job is to be pinned to a core that we may not use."""
-    if limits.core is not None and limits.core not in (usable := sorted(os.sched_getaffinity(0))):
-        cores = ", ".join(map(str, usable))
+    if limits.core is not None and limits.core not in OUR_CORES:
+        cores = ", ".join(map(str, sorted(OUR_CORES)))
         raise SpecError("limits.core", f"{limits.core} is no core of ours; there are {cores}")
 
 

@@ -89,7 +89,7 @@ def write(path: Path, text: str) -> Path:
 def test_every_key_gets_where_it_belongs(tmp_path: Path) -> None:
     config = load_config(write(tmp_path / "serve.toml", WHOLE))
     judge = TenantConfig(
-        "judge", 3.0, 10, Caps(32, 16 * GIB, 4.0, 1024, GIB), 100, 10 * GIB, GIB,
+        "judge", 3.0, 10, Caps(32, 16 * GIB, 4.0, 1024, GIB), 100, 10 * GIB,
         (b"\xab" * 32,), (b"\xab" * 32,), (1002,),
     )  # fmt: skip
     assert config == Config(

@@ -3,13 +3,15 @@
 import os
 from typing import NamedTuple
 
-__all__ = ["CORES", "Bandwidth", "bandwidth"]
+__all__ = ["CORES", "OUR_CORES", "Bandwidth", "bandwidth"]
 
 _PERIOD_US = 100_000
 _LEAST_QUOTA_US = 1_000  # the kernel's own bound for quota and period; sched-bwc.rst
 _LONGEST_PERIOD_US = 1_000_000
 
 CORES = os.cpu_count() or 1  # of this host; asking takes longer than it should, for a job
+# Those that we may use. The service leaves some of them later, to jobs that want one of their own.
+OUR_CORES = frozenset(os.sched_getaffinity(0))
 
 
 class Bandwidth(NamedTuple):

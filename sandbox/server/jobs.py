@@ -25,7 +25,7 @@ from sandbox.spec.errors import RefusedError, SandboxError
 from sandbox.spec.result import Result
 from sandbox.supervisor.lifecycle import Cancellation, not_started
 from sandbox.supervisor.pipeline import Pipe
-from sandbox.wire.errors import InvalidParamsError, LostError, NotFoundError
+from sandbox.wire.errors import InternalError, InvalidParamsError, LostError, NotFoundError
 
 __all__ = ["Jobs"]
 
@@ -57,8 +57,15 @@ class Jobs:
         self._live: dict[Name, Record] = {}  # queued or running
         self._keys: WeakValueDictionary[Name, Record] = WeakValueDictionary()  # (tenant, key)
         self._claims: dict[Name, trio.Event] = {}  # keys that are being looked up
+        self._accepting = 0  # submits that are not answered yet
         self._moved = trio.lowlevel.ParkingLot()
-        self.is_draining = False
+        self._draining = trio.Event()
+        self._patience = trio.CancelScope()  # of a drain: cancelled, what is left is ended
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing is accepted any more."""
+        return self._draining.is_set()
 
     # Looking up
 
@@ -103,25 +110,31 @@ class Jobs:
         They are journalled when this returns, as their durability asks. Raises SpecError,
         RefusedError: nothing was accepted.
         """
-        # What is journalled must also run, whoever goes away meanwhile.
-        with trio.CancelScope(shield=True):
-            key = submissions[0].key
-            if key is None:
-                return await self._accept(tenant, submissions, pipes)
-            name = (tenant, key)
-            while name in self._claims:
-                await self._claims[name].wait()
-            claim = self._claims[name] = trio.Event()
-            try:
-                if name in self._keys or await self._is_journalled(name, submissions[0]):
-                    return [await self._earlier(tenant, one) for one in submissions]
-                return await self._accept(tenant, submissions, pipes)
-            finally:
-                del self._claims[name]
-                claim.set()
+        self._accepting += 1
+        try:
+            # What is journalled must also run, whoever goes away meanwhile.
+            with trio.CancelScope(shield=True):
+                if submissions[0].key is None:
+                    return await self._accept(tenant, submissions, pipes)
+                return await self._claim((tenant, submissions[0].key), submissions, pipes)
+        finally:
+            self._accepting -= 1
+            self._moved.unpark_all()
 
-    async def _is_journalled(self, name: Name, submission: Submission) -> bool:
-        return submission.is_durable and await self._journal.find_key(*name) is not None
+    async def _claim(
+        self, name: Name, submissions: Sequence[Submission], pipes: Sequence[Pipe]
+    ) -> list[Record]:
+        while name in self._claims:
+            await self._claims[name].wait()
+        claim = self._claims[name] = trio.Event()
+        try:
+            # Whatever its durability: the first one may have been accepted with another.
+            if name in self._keys or await self._journal.find_key(*name) is not None:
+                return [await self._earlier(name[0], one) for one in submissions]
+            return await self._accept(name[0], submissions, pipes)
+        finally:
+            del self._claims[name]
+            claim.set()
 
     async def _earlier(self, tenant: str, submission: Submission) -> Record:
         assert submission.key is not None
@@ -212,8 +225,7 @@ class Jobs:
             release(prepared)
         for record, one, outcome in zip(records, prepared, outcomes, strict=True):
             if self._is_left(record, outcome):
-                self._live.pop((record.tenant, record.id))
-                self._moved.unpark_all()
+                self._leave(record)
                 continue
             if one.kept and record.directory.exists():
                 record.artifacts = dict(one.kept)
@@ -249,12 +261,17 @@ class Jobs:
     def _is_left(self, record: Record, outcome: Outcome) -> bool:
         """Whether the supervisor that comes after this one, which drains, is to run it."""
         submission = record.submission
-        if not self.is_draining or not submission.is_durable or submission.stdin_open:
+        if not submission.is_durable or submission.stdin_open or submission.is_piped:
             return False
         if isinstance(outcome, RefusedError):
-            return record.state == "queued"
-        is_ended_by_us = isinstance(outcome, Result) and outcome.verdict == "cancelled"
-        return is_ended_by_us and record.runs < submission.most_runs
+            return self.is_draining and record.state == "queued"
+        is_cut = isinstance(outcome, Result) and outcome.verdict == "cancelled"
+        return record.is_interrupted and is_cut and record.runs < submission.most_runs
+
+    def _leave(self, record: Record) -> None:
+        record.abandon()
+        self._live.pop((record.tenant, record.id), None)
+        self._moved.unpark_all()
 
     async def _keep(self, record: Record) -> None:
         """Journal the end of a job, then tell it."""
@@ -272,6 +289,9 @@ class Jobs:
                 self._log.event("journal_failed", level="error", job=record.id, error=str(error))
                 if power and getattr(error, "retry_after_seconds", 0.0) is None:
                     power = False  # the disk is broken, and nobody is to wait for another one
+                elif self._patience.cancel_called:
+                    # Told now, it would be told once more by the supervisor that comes after us.
+                    return self._leave(record)
                 else:
                     await trio.sleep(_RETRY_SECONDS)
         record.publish()
@@ -279,6 +299,8 @@ class Jobs:
         self._live.pop((record.tenant, record.id), None)
         if record.is_accepted:
             self._shelf.put(record)
+        else:
+            record.remove_files()
         self._moved.unpark_all()
 
     def _report(self, record: Record) -> None:
@@ -306,8 +328,14 @@ class Jobs:
         """Its status. One that is not to be kept is forgotten once that has told all of it."""
         status = record.status(inline_bytes)
         if not record.submission.keep and record.is_published and record.is_told_by(inline_bytes):
-            self._nursery.start_soon(self.delete, record)
+            self._nursery.start_soon(self._drop, record)
         return status
+
+    async def _drop(self, record: Record) -> None:
+        try:
+            await self.delete(record)
+        except SandboxError as error:  # it expires, as others do
+            self._log.event("journal_failed", level="error", job=record.id, error=str(error))
 
     async def delete(self, record: Record) -> None:
         """Forget a job that is over, and remove its files. Raises RefusedError: it is not."""
@@ -322,21 +350,20 @@ class Jobs:
     async def recover(self) -> None:
         """Account for every job that an earlier supervisor had accepted and not ended."""
         await self._shelf.begin()
-        again = []
-        for entry in await self._journal.unfinished():
-            record = self._recall(entry)
-            if (reason := _loss(entry, record)) is not None:
+        records = [self._recall(entry) for entry in await self._journal.unfinished()]
+        losses = {record.id: reason for record in records if (reason := _loss(record)) is not None}
+        # Before any of them runs: only of a queued job the journal notes that it starts.
+        again = [r.id for r in records if r.state == "running" and r.id not in losses]
+        await self._journal.recover(again, (), time.time(), power=False)
+        for record in records:
+            self._note(record)
+            if record.id in losses:
                 record.recover_outputs()
-                record.finish(LostError(reason), "lost")
-                await self._keep(record)
+                record.finish(LostError(losses[record.id]), "lost")
+                self._nursery.start_soon(self._keep, record)
             else:
-                if entry.state == "running":
-                    again.append(entry.job)
                 record.requeue()
-                self._note(record)
-                self._nursery.start_soon(self._run_again, record)
-        if again:
-            await self._journal.recover(again, (), time.time(), power=False)
+        self._nursery.start_soon(self._requeue, [r for r in records if not r.is_over])
 
     def _recall(self, entry: Entry) -> Record:
         # While the journal was asked, another call may have brought it back.
@@ -345,23 +372,46 @@ class Jobs:
             self._keys[entry.tenant, entry.key] = record
         return record
 
-    async def _run_again(self, record: Record) -> None:
-        while True:
+    async def _requeue(self, records: Sequence[Record]) -> None:
+        """Have jobs run that an earlier supervisor had accepted, in the order in which it had."""
+        for record in records:
             try:
-                prepared = await self._prepare(record)
-            except SandboxError as error:  # a file, blob or policy that it names is no more
+                place = await self._place(record)
+            except SandboxError as error:  # a file or policy that it names is no more
                 record.finish(error)
-                return await self._keep(record)
+            except Exception as error:
+                self._log.bug(error, tenant=record.tenant, job=record.id)
+                record.finish(InternalError(str(error)))
+            else:
+                if place is not None:
+                    prepared, ticket = place
+                    self._nursery.start_soon(self._run, [record], [prepared], ticket)
+                    continue
+                if self.is_draining:
+                    self._leave(record)
+                    continue
+                record.finish(_cancelled())
+            self._nursery.start_soon(self._keep, record)
+
+    async def _place(self, record: Record) -> tuple[Prepared, Ticket] | None:
+        """Wait for a place in the queue; None: the job was cancelled, or we drain."""
+        while not record.cancellation.is_set:
+            prepared = await self._prepare(record)
             try:
-                ticket = self._enqueue([record], [prepared])
-                break
+                return prepared, self._enqueue([record], [prepared])
             except RefusedError as error:
                 prepared.release()
+                if self.is_draining:
+                    return None
                 if error.retry_after_seconds is None:
-                    record.finish(error)
-                    return await self._keep(record)
-                await trio.sleep(error.retry_after_seconds)  # its place in the queue was taken
-        await self._run([record], [prepared], ticket)
+                    raise
+                seconds = error.retry_after_seconds
+            except BaseException:
+                prepared.release()
+                raise
+            with record.cancellation.interrupts(trio.current_time() + seconds):
+                await self._draining.wait()
+        return None
 
     async def keep_tidy(self) -> None:
         """Spill, expire and sweep, for as long as the service runs."""
@@ -372,7 +422,7 @@ class Jobs:
                 try:
                     await self._shelf.sweep()
                     await self._blobs.sweep(time.time())
-                except SandboxError as error:
+                except (SandboxError, OSError) as error:  # a full or broken disk
                     self._log.event("sweep_failed", level="error", error=str(error))
                 sweep_at = trio.current_time() + _SWEEP_SECONDS
             await trio.sleep(_SPILL_SECONDS)
@@ -386,22 +436,25 @@ class Jobs:
                         with contextlib.suppress(OSError):  # told when the job writes more
                             spool.spill()
 
-    async def drain(self, deadline_seconds: float) -> None:
-        """Accept nothing more; let what runs end, and cancel what has not at the deadline.
+    def drain_by(self, deadline: float) -> None:
+        """Accept nothing more, and cancel at the deadline what has not ended by itself.
 
         Queued jobs that are durable are left to the next supervisor; so are cancelled ones that
-        may run again.
+        may run again. Of several deadlines the earliest counts.
         """
-        self.is_draining = True
+        self._patience.deadline = min(self._patience.deadline, deadline)
+        self._draining.set()
         self._admission.drain()
-        with trio.move_on_after(deadline_seconds):
-            await self._wait_until_idle()
-        for record in list(self._live.values()):
-            record.cancellation.set()
-        await self._wait_until_idle()
 
-    async def _wait_until_idle(self) -> None:
-        while self._live:
+    async def drained(self) -> None:
+        """Wait until every job is over, or left to the next supervisor."""
+        with self._patience:
+            while self._live or self._accepting:
+                await self._moved.park()
+        while self._live or self._accepting:
+            for record in list(self._live.values()):
+                record.is_interrupted |= not record.cancellation.is_set
+                record.cancellation.set()
             await self._moved.park()
 
 
@@ -409,12 +462,13 @@ def _cancelled() -> Result:
     return not_started(walls={}, grades={}, artifacts={}, identity={}, host={})
 
 
-def _loss(entry: Entry, record: Record) -> str | None:
+def _loss(record: Record) -> str | None:
     """Why a job that an earlier supervisor had not ended cannot be run by this one."""
-    if record.submission.is_piped:
-        return f"the supervisor was killed, and with it went the pipeline of job {entry.job}"
-    if record.submission.stdin_open:
-        return f"the supervisor was killed, and with it went the stdin of job {entry.job}"
-    if entry.state == "running" and entry.runs >= entry.most_runs:
-        return f"the supervisor was killed while job {entry.job} ran"
+    submission = record.submission
+    if submission.is_piped:
+        return f"the supervisor was killed, and with it went the pipeline of job {record.id}"
+    if submission.stdin_open:
+        return f"the supervisor was killed, and with it went the stdin of job {record.id}"
+    if record.state == "running" and record.runs >= submission.most_runs:
+        return f"the supervisor was killed while job {record.id} ran"
     return None

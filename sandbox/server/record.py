@@ -1,5 +1,6 @@
 """One accepted job, as the service knows it: from its submit until it is forgotten."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -13,7 +14,7 @@ import trio
 from sandbox.server.journal import Entry
 from sandbox.server.spool import Input, Spool
 from sandbox.server.submission import Submission
-from sandbox.spec.errors import SandboxError
+from sandbox.spec.errors import HostError, SandboxError
 from sandbox.spec.result import Result
 from sandbox.supervisor.lifecycle import Cancellation
 from sandbox.supervisor.live import Live
@@ -54,6 +55,7 @@ class Record:
         self.artifacts: dict[bytes, str] = {}  # kept here: path in the job -> name of its file
         self.input = Input()
         self.cancellation = Cancellation()
+        self.is_interrupted = False  # cancelled by us, because we must end
         self.live: Live | None = None
         self.is_published = False  # its end may be told
         self._changed = trio.lowlevel.ParkingLot()
@@ -70,8 +72,14 @@ class Record:
         self.started_at = time.time()
 
     def prepare(self) -> Path:
-        """The directory of its files, made. Raises OSError."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """The directory of its files, made. Raises HostError."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise HostError(
+                f"no place for what the job leaves: {self.directory}: {error.strerror};"
+                f" fix: free some of that disk, and see that {self.directory.parent} is there"
+            ) from error
         return self.directory
 
     def finish(self, outcome: Result | SandboxError | BaseException, state: str = "") -> None:
@@ -92,6 +100,11 @@ class Record:
             spool.finish()
         self.is_published = True
         self._changed.unpark_all()
+
+    def abandon(self) -> None:
+        """Close its files; nobody is told anything."""
+        for spool in self.outputs.values():
+            spool.close()
 
     async def ended(self) -> None:
         """Wait until its end may be told."""
@@ -196,9 +209,13 @@ class Record:
             if (self.directory / name).exists():
                 self.outputs[name] = Spool.kept(self.directory / name, None)
 
+    def remove_files(self) -> None:
+        """Remove what it has on the disk."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
     def requeue(self) -> None:
         """It is to be run again; what an earlier run has left is dropped."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.remove_files()
         self.state, self.started_at = "queued", None
 
     def _artifacts(self) -> dict[bytes, Any]:
@@ -224,5 +241,6 @@ def brief_of(entry: Entry) -> dict[str, Any]:
 def _output(spool: Spool, inline_bytes: int) -> dict[str, Any]:
     document: dict[str, Any] = {"bytes": spool.size_bytes, "is_complete": spool.is_complete}
     if spool.is_complete and spool.size_bytes <= inline_bytes:
-        document["data"] = spool.read(0, inline_bytes)
+        with contextlib.suppress(HostError):  # its file was removed: told to who reads it
+            document["data"] = spool.read(0, inline_bytes)
     return document

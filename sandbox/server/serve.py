@@ -36,7 +36,7 @@ from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.supervisor.cgroup.bandwidth import OUR_CORES
 from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.startup import Ground, runner_ids, start_zygote, take_ground
-from sandbox.supervisor.supervisor import open_supervisor
+from sandbox.supervisor.supervisor import first_failure, open_supervisor
 
 __all__ = ["serve"]
 
@@ -70,7 +70,10 @@ def serve(config: Config, reload: "Reload | None" = None) -> None:
         ground, _ = take_ground(process, allow_degraded=config.allow_degraded)
         held.callback(ground.close)
         daemon = _Daemon(config, reload, ground, state, listener, notifier, log)
-        trio.run(daemon.run)
+        try:
+            trio.run(daemon.run)
+        except BaseExceptionGroup as group:
+            raise first_failure(group) from group
 
 
 class _Daemon:
@@ -89,9 +92,7 @@ class _Daemon:
         self._config, self._read_config, self._ground = config, reload, ground
         self._state, self._listener = state, listener
         self._notifier, self._log = notifier, log
-        self._drain_scope = trio.CancelScope()  # cancelled: it is time to end
-        self._drain_seconds = config.drain_seconds
-        self._is_ending = False
+        self._draining = trio.Event()
 
     async def run(self) -> None:
         """Serve until it is time to end."""
@@ -139,45 +140,47 @@ class _Daemon:
                 jobs, blobs, admission, policies, tenants, self._log, metrics, self._budget,
                 self._drain, self._reload,
             )  # fmt: skip
+            runs.start_soon(self._heed_signals)
+            runs.start_soon(self._notifier.keep_alive)
             await jobs.recover()
             runs.start_soon(jobs.keep_tidy)
             async with trio.open_nursery() as clients:
                 doors = Doors(service, clients)
                 _watch(metrics, service, doors, supervisor, self._log)
-                await self._serve(doors, tls, metrics)
-                self._notifier.stopping(self._drain_seconds + _LAST_SECONDS, "draining")
-                self._log.event("draining", seconds=self._drain_seconds)
-                await jobs.drain(self._drain_seconds)
+                async with trio.open_nursery() as listening:
+                    await self._listen(listening, doors, tls, metrics)
+                    await self._draining.wait()
+                    await jobs.drained()  # whoever comes until then may ask, and hears why not
+                    listening.cancel_scope.cancel()
                 clients.cancel_scope.deadline = trio.current_time() + _LAST_SECONDS
                 clients.start_soon(doors.wait_until_answered)
             blobs.close()
             runs.cancel_scope.cancel()
         self._log.event("ended")
 
-    async def _serve(self, doors: Doors, tls: object, metrics: Metrics) -> None:
-        """Let clients in until it is time to end; those that are in stay."""
+    async def _listen(
+        self, nursery: trio.Nursery, doors: Doors, tls: object, metrics: Metrics
+    ) -> None:
+        """Let clients in, until the nursery is cancelled; those that are in stay."""
         config = self._config
-        with self._drain_scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._heed_signals)
-                nursery.start_soon(self._notifier.keep_alive)
-                nursery.start_soon(doors.unix, self._listener)
-                where = [f"unix:{self._listener.getsockname()}"]
-                if (tcp := config.listen.tcp) is not None:
-                    for listener in await open_tcp(tcp.host, tcp.port):
-                        host, port = listener.socket.getsockname()[:2]
-                        where.append(f"{'tls' if tls else 'tcp'}:{host}:{port}")
-                        nursery.start_soon(doors.tcp, listener, tls)
-                if (port_at := config.listen.metrics) is not None:
-                    listeners = await open_port(port_at.host, port_at.port)
-                    for one in listeners:
-                        where.append("metrics:{}:{}".format(*one.socket.getsockname()[:2]))
-                    port = MetricsPort(metrics.text, self._problem)
-                    nursery.start_soon(port.serve, listeners)
-                self._log.event("listening", where=" ".join(where))
-                self._notifier.ready(" ".join(where))
+        nursery.start_soon(doors.unix, self._listener)
+        where = [f"unix:{self._listener.getsockname()}"]
+        if (tcp := config.listen.tcp) is not None:
+            for listener in await open_tcp(tcp.host, tcp.port):
+                host, port = listener.socket.getsockname()[:2]
+                where.append(f"{'tls' if tls else 'tcp'}:{host}:{port}")
+                nursery.start_soon(doors.tcp, listener, tls)
+        if (port_at := config.listen.metrics) is not None:
+            listeners = await open_port(port_at.host, port_at.port)
+            for one in listeners:
+                where.append("metrics:{}:{}".format(*one.socket.getsockname()[:2]))
+            port = MetricsPort(metrics.text, self._problem)
+            nursery.start_soon(port.serve, listeners)
+        self._log.event("listening", where=" ".join(where))
+        self._notifier.ready(" ".join(where))
 
     async def _heed_signals(self) -> None:
+        is_told = False
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
                 if number == signal.SIGHUP:
@@ -185,12 +188,16 @@ class _Daemon:
                         self._reload()
                     except SandboxError as error:
                         self._log.event("reload_refused", level="warning", error=str(error))
-                else:
-                    self._drain(self._config.drain_seconds)
+                else:  # who tells us again does not want to wait
+                    self._drain(0.0 if is_told else self._config.drain_seconds)
+                    is_told = True
 
     def _drain(self, deadline_seconds: float) -> None:
-        self._drain_seconds = deadline_seconds
-        self._drain_scope.cancel()
+        """Begin to; or, if it has begun, be ready by the earlier of the two deadlines."""
+        self._notifier.stopping(deadline_seconds + _LAST_SECONDS, "draining")
+        self._log.event("draining", seconds=deadline_seconds)
+        self._service.jobs.drain_by(trio.current_time() + deadline_seconds)
+        self._draining.set()
 
     def _reload(self) -> None:
         """Raises SpecError, and changes nothing."""
@@ -206,7 +213,7 @@ class _Daemon:
             self._notifier.ready()
 
     def _problem(self) -> str | None:
-        return "draining" if self._drain_scope.cancel_called else None
+        return "draining" if self._draining.is_set() else None
 
     def _share_of(self, name: str) -> Share:
         config = self._service.tenants.config_of(name)
@@ -296,7 +303,8 @@ def _bound(config: Config) -> Iterator[socket.socket]:
     try:
         yield listener
     finally:
-        listener.close()
+        # While we still listen, nobody puts another in its place between the look and the removal.
         with contextlib.suppress(OSError):  # of a root that has dropped
             if path.stat().st_ino == inode:
                 path.unlink()
+        listener.close()

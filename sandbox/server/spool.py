@@ -57,8 +57,9 @@ class Spool:
         else:
             try:
                 self.spill()
-                self._write(data)
+                _write(self._fd, data)
             except OSError as error:
+                self._cut()
                 raise HostError(
                     f"output cannot be spooled to {self._path.parent}: {error.strerror};"
                     " fix: free some of that disk"
@@ -72,18 +73,27 @@ class Spool:
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._fd = os.open(self._path, flags, 0o600)
-        self._write(self._memory)
+        fd = os.open(self._path, flags, 0o600)
+        try:
+            _write(fd, self._memory)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
         self._memory = bytearray()
         self._is_in_file = True
 
     def finish(self) -> None:
         """Nothing more comes."""
         self.is_complete = True
+        self.close()
+        self._readers.unpark_all()
+
+    def close(self) -> None:
+        """Close its file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        self._readers.unpark_all()
 
     def sync(self) -> None:
         """Have it on the disk, fsync(2). Raises OSError."""
@@ -110,10 +120,11 @@ class Spool:
         while offset >= self.size_bytes and not self.is_complete:
             await self._readers.park()
 
-    def _write(self, data: bytes | bytearray) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+    def _cut(self) -> None:
+        # What was written of a piece that did not fit was never counted, nor told to anybody.
+        if self._is_in_file:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self.size_bytes)
 
     @contextlib.contextmanager
     def _opened(self):  # type: ignore[no-untyped-def]
@@ -125,6 +136,12 @@ class Spool:
             yield fd
         finally:
             os.close(fd)
+
+
+def _write(fd: int, data: bytes | bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 class Input:

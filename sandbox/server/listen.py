@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import ssl
+import stat
 from pathlib import Path
 
 import trio
@@ -34,6 +35,9 @@ def bind_unix(path: Path, mode: int = 0o600) -> socket.socket:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
+            # To a file that is no socket, connect(2) is refused as to a socket of nobody.
+            if not stat.S_ISSOCK(path.lstat().st_mode):
+                raise HostError(f"{path} is no socket, and is left alone; fix: --socket PATH")
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:

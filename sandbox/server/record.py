@@ -19,6 +19,7 @@ from sandbox.spec.result import Result
 from sandbox.supervisor.lifecycle import Cancellation
 from sandbox.supervisor.live import Live
 from sandbox.wire.errors import error_to_map
+from sandbox.wire.messages import text_for_wire, text_from_wire
 from sandbox.wire.result import result_to_map
 
 __all__ = ["ENDED", "OUTPUTS", "STATES", "Record", "brief_of", "new_id"]
@@ -218,14 +219,15 @@ class Record:
         self.remove_files()
         self.state, self.started_at = "queued", None
 
-    def _artifacts(self) -> dict[bytes, Any]:
-        found = {}
+    def _artifacts(self) -> dict[str | bytes, Any]:
+        found: dict[str | bytes, Any] = {}
         for path, name in self.artifacts.items():
             try:
                 status = (self.directory / name).stat()
             except OSError:  # removed with its job
                 continue
-            found[path] = {
+            # Text where it is that: some decoders have no maps with other keys.
+            found[text_for_wire(text_from_wire(path))] = {
                 "bytes": status.st_size,
                 "is_executable": bool(status.st_mode & 0o100),
             }

@@ -10,6 +10,7 @@ from sandbox.wire.errors import InvalidParamsError
 __all__ = ["DURABILITIES", "Submission"]
 
 DURABILITIES = ("memory", "process", "power")
+_AS_SENT = "surrogateescape"  # old raw may be bytes, and the decoder has made text of them
 
 
 class Submission(NamedTuple):
@@ -58,9 +59,11 @@ class Submission(NamedTuple):
 
     def pack(self) -> bytes:
         """This as bytes, for the journal."""
-        return msgpack.packb(self._asdict(), default=dict)
+        return msgpack.packb(self._asdict(), default=dict, unicode_errors=_AS_SENT)
 
     @classmethod
     def unpack(cls, data: bytes) -> "Submission":
         """What `pack` was given."""
-        return cls(**msgpack.unpackb(data, use_list=False, strict_map_key=False))
+        return cls(
+            **msgpack.unpackb(data, use_list=False, strict_map_key=False, unicode_errors=_AS_SENT)
+        )

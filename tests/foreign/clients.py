@@ -1,0 +1,114 @@
+"""Clients that others wrote: how each is started, and what it can do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daemon import Daemon
+
+__all__ = ["CLIENTS", "Foreign"]
+
+BRIDGES = Path(__file__).parent / "bridges"
+INSTALLED = Path(sys.prefix) / "foreign"  # by scripts/install --tests
+GO_SOURCES = Path("/usr/share/gocode")  # of Debian's golang-*-dev packages
+
+
+class Foreign(NamedTuple):
+    """A client, and what it can do; `why_absent` gets the reason where it is not installed."""
+
+    name: str
+    command: Callable[[Daemon, Path], list[str]]
+    why_absent: Callable[[], str | None]
+    environment: Mapping[str, str] = {}
+    is_tcp: bool = False  # with a token, as the tenant "ci"
+    is_concurrent: bool = True  # several calls at once
+    shows_errors: bool = True  # as they are sent
+    shows_pushed: bool = False
+
+
+def _python(script: str, directory: str, **more: Any) -> Foreign:
+    packages = INSTALLED / directory
+    return Foreign(
+        script.removeprefix("use_").replace("_", "-"),
+        lambda daemon, _: [sys.executable, str(BRIDGES / f"{script}.py"), *_where(daemon, more)],
+        lambda: None if packages.is_dir() else f"no {packages}: run scripts/install --tests",
+        {"PYTHONPATH": str(packages)},
+        **more,
+    )
+
+
+def _node(package: str, **more: Any) -> Foreign:
+    script = BRIDGES / f"use_{package.replace('-', '_')}.js"
+    packages = INSTALLED / "node" / "node_modules"
+
+    def why_absent() -> str | None:
+        if shutil.which("node") is None:
+            return "no node on this host"
+        is_there = (packages / package).is_dir()
+        return None if is_there else f"no {package} in {packages}: run scripts/install --tests"
+
+    return Foreign(
+        f"node-{package}",
+        lambda daemon, _: ["node", str(script), *_where(daemon, more)],
+        why_absent,
+        {"NODE_PATH": str(packages)},
+        **more,
+    )
+
+
+def _where(daemon: Daemon, more: Mapping[str, Any]) -> list[str]:
+    return [str(daemon.port), daemon.token] if "is_tcp" in more else [str(daemon.socket)]
+
+
+def _go(daemon: Daemon, directory: Path) -> list[str]:
+    program = directory / "use_ugorji_codec"
+    if not program.exists():
+        source = BRIDGES / "use_ugorji_codec.go"
+        environment = {
+            **os.environ,
+            "GO111MODULE": "off",
+            "GOPATH": str(GO_SOURCES),
+            "GOCACHE": str(directory / "go-cache"),
+        }
+        # Without its generated fast paths, which take a minute to compile.
+        subprocess.run(
+            ["go", "build", "-tags", "notfastpath codec.notfastpath", "-o", program, source],
+            check=True,
+            env=environment,
+        )
+    return [str(program), str(daemon.socket)]
+
+
+def _why_no_go() -> str | None:
+    if shutil.which("go") is None:
+        return "no go on this host"
+    is_there = (GO_SOURCES / "src/github.com/ugorji/go/codec").is_dir()
+    return None if is_there else "no golang-github-ugorji-go-codec-dev on this host"
+
+
+def _nvim(_daemon: Daemon, _directory: Path) -> list[str]:
+    # It would take its stdin for a text to edit.
+    script = f"luafile {BRIDGES / 'use_nvim.lua'}"
+    return ["sh", "-c", f"exec 3<&0; exec nvim --headless --clean --cmd '{script}' </dev/null"]
+
+
+CLIENTS = (
+    _python("use_pynvim", "python", is_concurrent=False),
+    _python("use_aio_msgpack_rpc", "python"),
+    _python("use_msgpack_rpc_python", "python-old", is_tcp=True, is_concurrent=False),
+    _node("neovim", shows_pushed=True),
+    _node("msgpack5rpc", shows_pushed=True),
+    _node("msgpack-rpc-lite", is_tcp=True),
+    Foreign("go-ugorji-codec", _go, _why_no_go, shows_errors=False),
+    Foreign(
+        "nvim",
+        _nvim,
+        lambda: None if shutil.which("nvim") else "no nvim on this host",
+        is_concurrent=False,
+        shows_errors=False,
+    ),
+)

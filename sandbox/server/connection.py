@@ -43,6 +43,7 @@ class Connection:
         """`tenant`: None until a token says whose it is. `where`: the peer's address, for logs."""
         self._stream, self._service, self._where = stream, service, where
         self._tenant = tenant
+        self._has_text_errors = False
         self._decoder = Decoder()
         if tenant is not None:
             self._decoder.accept(FRAME_BYTES)
@@ -90,6 +91,10 @@ class Connection:
         if self._tenant is None:
             self._tenant = self._service.tenants.of_token(token)
             self._decoder.accept(FRAME_BYTES)
+
+    def tell_errors(self, *, as_text: bool) -> None:
+        """Have errors as text, or as maps."""
+        self._has_text_errors = as_text
 
     def open_stream(self, record: Record, stream: str, offset: int, credit_bytes: int) -> int:
         """Begin to push; the subscription's number."""
@@ -162,7 +167,7 @@ class Connection:
         try:
             self._calls.begin(message.msgid)
         except RefusedError as error:
-            return await self._send(encode(Response(message.msgid, error_to_map(error))))
+            return await self._send(encode(self._failure(message.msgid, error)))
         try:
             outcome = self._call(message.method, message.params)
         except Exception as error:
@@ -209,11 +214,17 @@ class Connection:
             try:
                 data = encode(Response(request.msgid, None, answer()))
             except SandboxError as error:
-                data = encode(Response(request.msgid, error_to_map(error)))
+                data = encode(self._failure(request.msgid, error))
             except Exception as error:
                 self._service.log.bug(error, method=request.method, peer=self._where)
-                data = encode(Response(request.msgid, error_to_map(InternalError())))
+                data = encode(self._failure(request.msgid, InternalError()))
             await self._send_all(data)
+
+    def _failure(self, msgid: int, error: SandboxError) -> Response:
+        told = error_to_map(error)
+        return Response(
+            msgid, "{code}: {message}".format_map(told) if self._has_text_errors else told
+        )
 
     async def _push(self, subscription: Subscription) -> None:
         with subscription.scope:

@@ -45,6 +45,10 @@ class Peer(Protocol):
         """Become the tenant of this token. Raises RefusedError."""
         ...
 
+    def tell_errors(self, *, as_text: bool) -> None:
+        """Have errors as text, or as maps."""
+        ...
+
     def open_stream(self, record: Record, stream: str, offset: int, credit_bytes: int) -> int:
         """Begin to push; the subscription's number. Raises RefusedError: there are too many."""
         ...

@@ -26,7 +26,7 @@ class Foreign(NamedTuple):
     environment: Mapping[str, str] = {}
     is_tcp: bool = False  # with a token, as the tenant "ci"
     is_concurrent: bool = True  # several calls at once
-    shows_errors: bool = True  # as they are sent
+    has_maps_for_errors: bool = True  # else text
     shows_pushed: bool = False
 
 
@@ -103,12 +103,12 @@ CLIENTS = (
     _node("neovim", shows_pushed=True),
     _node("msgpack5rpc", shows_pushed=True),
     _node("msgpack-rpc-lite", is_tcp=True),
-    Foreign("go-ugorji-codec", _go, _why_no_go, shows_errors=False),
+    Foreign("go-ugorji-codec", _go, _why_no_go, has_maps_for_errors=False),
     Foreign(
         "nvim",
         _nvim,
         lambda: None if shutil.which("nvim") else "no nvim on this host",
         is_concurrent=False,
-        shows_errors=False,
+        has_maps_for_errors=False,
     ),
 )

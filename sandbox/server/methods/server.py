@@ -23,11 +23,18 @@ _PROTOCOL = 1
     "refused: no such token", "invalid_params: protocol",
     protocol=Param("integer", "the one that the client speaks", _PROTOCOL),
     token=Param("text", "says who is there, where the transport does not", None),
+    errors=Param(
+        "choice", "what errors are from now on: maps, or text for clients that read nothing else",
+        "map", {"choices": ("map", "text")},
+    ),
 )  # fmt: skip
-def hello(_service: Service, peer: Peer, protocol: int, token: str | None) -> dict[str, Any]:
+def hello(
+    _service: Service, peer: Peer, protocol: int, token: str | None, errors: str
+) -> dict[str, Any]:
     """Say who you are, and hear with whom you speak. Needed first, and only, with a token."""
     if protocol != _PROTOCOL:
         raise InvalidParamsError("protocol", f"{protocol} is not spoken here; {_PROTOCOL} is")
+    peer.tell_errors(as_text=errors == "text")
     if token is not None:
         peer.identify(token)
     return {

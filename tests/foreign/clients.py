@@ -29,13 +29,22 @@ class Foreign(NamedTuple):
     has_maps_for_errors: bool = True  # else text
     shows_pushed: bool = False
 
+    def __str__(self) -> str:
+        return self.name
+
 
 def _python(script: str, directory: str, **more: Any) -> Foreign:
     packages = INSTALLED / directory
+
+    def why_absent() -> str | None:
+        if directory == "python-old" and sys.version_info >= (3, 12):
+            return "it needs tornado 4, and that a Python before 3.12"
+        return None if packages.is_dir() else f"no {packages}: run scripts/install --tests"
+
     return Foreign(
         script.removeprefix("use_").replace("_", "-"),
         lambda daemon, _: [sys.executable, str(BRIDGES / f"{script}.py"), *_where(daemon, more)],
-        lambda: None if packages.is_dir() else f"no {packages}: run scripts/install --tests",
+        why_absent,
         {"PYTHONPATH": str(packages)},
         **more,
     )

@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("built")
 
 
-@pytest.fixture(params=CLIENTS, ids=lambda foreign: foreign.name)
+@pytest.fixture(params=CLIENTS, ids=str)
 def foreign(request: pytest.FixtureRequest) -> Foreign:
     """Which client it is."""
     return request.param

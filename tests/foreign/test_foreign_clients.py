@@ -9,6 +9,8 @@ from foreign.conversation import Conversation, RefusedCall
 
 EVERY_BYTE = bytes(range(256))
 OUTPUT = bytes(range(256)) * 1024
+CONCURRENT = [foreign for foreign in CLIENTS if foreign.is_concurrent]
+SHOWING_PUSHED = [foreign for foreign in CLIENTS if foreign.shows_pushed]
 
 
 def text(value):
@@ -80,9 +82,8 @@ def test_it_is_told_what_is_wrong(client: Conversation, foreign: Foreign):
     assert client.call("server.hello")["protocol"] == 1, "the connection goes on"
 
 
-def test_a_quick_call_overtakes_a_slow_one(client: Conversation, foreign: Foreign):
-    if not foreign.is_concurrent:
-        pytest.skip("its calls block")
+@pytest.mark.parametrize("foreign", CONCURRENT, ids=str, indirect=True)
+def test_a_quick_call_overtakes_a_slow_one(client: Conversation):
     status = client.call("job.submit", job={"command": ["cat"]}, stdin_open=True)
     slow = client.begin("job.wait", job=text(status["job"]), wait_seconds=50)
     client.call("server.info")
@@ -108,9 +109,8 @@ def test_a_blob_becomes_a_file_and_an_artifact_comes_back(client: Conversation, 
     assert (data(piece["data"]), piece["is_end"]) == (content, True)
 
 
-def test_it_has_an_output_pushed(client: Conversation, foreign: Foreign):
-    if not foreign.shows_pushed:
-        pytest.skip("it does not show what is pushed")
+@pytest.mark.parametrize("foreign", SHOWING_PUSHED, ids=str, indirect=True)
+def test_it_has_an_output_pushed(client: Conversation):
     status = client.call("job.submit", job={"command": ["cat"]}, stdin=EVERY_BYTE)
     opened = client.call(
         "stream.open", job=status["job"], stream="stdout", offset=0, credit_bytes=100

@@ -84,7 +84,7 @@ def test_both_units_treat_the_server_alike() -> None:
     system, user = settings(SYSTEM), settings(USER)
     same = (
         "Type", "NotifyAccess", "ExecReload", "KillMode", "TimeoutStopSec", "Restart", "RestartSec",
-        "WatchdogSec", "TasksMax", "LimitNOFILE", "LogRateLimitIntervalSec", "UMask",
+        "WatchdogSec", "TasksMax", "LimitNOFILE", "LogRateLimitIntervalSec",
     )  # fmt: skip
     assert {name: system[name] for name in same} == {name: user[name] for name in same}
 

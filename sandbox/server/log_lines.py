@@ -57,8 +57,7 @@ def _human(when: float | None, event: str, fields: Mapping[str, Any], length: in
 def _json(when: float | None, event: str, fields: Mapping[str, Any], length: int) -> str:
     document = {"time": None if when is None else _rfc3339(when), "event": event}
     document |= {name: _plain(value, length) for name, value in fields.items()}
-    # DEL is the one character of ASCII that JSON leaves as it is and a terminal may obey.
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f")
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
 def _rfc3339(when: float) -> str:

@@ -116,7 +116,7 @@ def test_health_tells_the_problem() -> None:
         (b"\xff\x00\x94\x00\x01\r\n\r\n", b"400 Bad Request"),
         (b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 8000 + b"\r\n\r\n", b"200 OK"),
         (b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n", b"431 Request Header Fields"),
-        (b"x" * 100_000, b"431 Request Header Fields"),
+        (b"x" * (8 << 20), b"431 Request Header Fields"),
     ],
     ids=lambda value: repr(value[:40]),
 )
@@ -189,7 +189,11 @@ def test_a_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -
     run(main, text)
 
 
-def test_many_silent_clients_do_not_keep_an_honest_one_out() -> None:
+def test_many_silent_clients_do_not_keep_an_honest_one_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "_SECONDS", 10 * PATIENCE_SECONDS)
+
     async def main(port: Port) -> None:
         silent = [await port.connect() for _ in range(3 * http._MOST_CONNECTIONS)]
         assert status(await port.ask(b"GET /healthz HTTP/1.1\r\n\r\n")) == b"200 OK"

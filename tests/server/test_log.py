@@ -282,16 +282,20 @@ def test_a_stderr_that_may_not_be_opened_again_does_not_block_either(
         log.close()
 
 
-def test_a_closed_stderr_is_plugged() -> None:
+@pytest.mark.parametrize("fd", [2, 9])
+def test_a_closed_stderr_is_plugged(fd: int) -> None:
     """Else the next file that is opened, such as a database, would get every traceback."""
     code = (
-        "import os; from sandbox.server.log import Log\n"
-        "log = Log(); log.event('e'); print(os.readlink('/proc/self/fd/2'), log.dropped_lines)"
+        f"import os; from sandbox.server.log import Log; log = Log('json', {fd}); log.event('e')\n"
+        f"print(os.readlink('/proc/self/fd/{fd}'), log.dropped_lines)"
     )
     done = subprocess.run(
-        f"exec {sys.executable} -c \"{code}\" 2>&-",
-        shell=True, cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        ["sh", "-c", f'exec "$@" {fd}>&-', "sh", sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "/dev/null 1\n"
 
 

@@ -28,7 +28,7 @@ SAMPLE = re.compile(
 def samples(text: str) -> dict[str, float]:
     """Every sample, by its name and labels; the text must be nothing but well-formed."""
     found = {}
-    assert text.endswith("\n")
+    assert text.endswith("\n") and text.encode()
     for line in text.removesuffix("\n").split("\n"):
         if line.startswith(("# HELP ", "# TYPE ")):
             continue

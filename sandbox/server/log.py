@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
-from sandbox.server.log_lines import RENDER
+from sandbox.server.log_lines import MOST_TEXT_LENGTH, RENDER
 from sandbox.server.log_stream import LogStream
 from sandbox.spec.result import Result
 
@@ -88,8 +88,9 @@ class Log:
 
     def bug(self, error: BaseException, **fields: Any) -> None:
         """Note a failure that has no name: a mistake of ours, with all that helps to find it."""
-        lines = traceback.format_exception(error)
-        self.event("bug", level="error", **fields, error=repr(error), traceback="".join(lines))
+        text = "".join(traceback.format_exception(error))  # the end of it is where it happened
+        fields |= {"error": repr(error), "traceback": text[-MOST_TEXT_LENGTH:]}
+        self.event("bug", level="error", **fields)
 
     def close(self) -> None:
         """Say what was left out, and write no more. Idempotent."""

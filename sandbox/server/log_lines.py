@@ -8,12 +8,13 @@ from typing import Any
 
 from sandbox.spec.fields import printable
 
-__all__ = ["FORMATS", "MOST_LINE_BYTES", "RENDER"]
+__all__ = ["FORMATS", "MOST_LINE_BYTES", "MOST_TEXT_LENGTH", "RENDER"]
 
 # A pipe takes so much at once, or nothing (PIPE_BUF, pipe(7)): lines of several writers never mix.
 MOST_LINE_BYTES = 4096
 
-_TEXT_LENGTHS = (512, 24)  # of one text; the second where a line came out too long
+MOST_TEXT_LENGTH = 512
+_SHORT_TEXT_LENGTH = 24  # where a line came out too long
 _MOST_ITEMS = 8
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+,-")
 
@@ -33,7 +34,7 @@ FORMATS = tuple(RENDER)
 
 
 def _fitting(render: Callable[[int], str]) -> str:
-    for length in _TEXT_LENGTHS:
+    for length in (MOST_TEXT_LENGTH, _SHORT_TEXT_LENGTH):
         line = render(length)
         if len(line.encode("utf-8", "backslashreplace")) < MOST_LINE_BYTES:
             break

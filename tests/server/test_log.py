@@ -96,6 +96,22 @@ def test_a_job_is_one_object_with_every_key_for_programs(as_json: Written) -> No
     assert (lost["verdict"], lost["error_code"]) == (None, "lost")
 
 
+def test_a_bug_is_told_with_the_place_where_it_happened(as_json: Written) -> None:
+    def fail(depth: int) -> None:
+        if depth == 0:
+            raise ValueError("at the bottom")
+        fail(depth - 1)
+
+    try:
+        fail(40)
+    except ValueError as error:
+        as_json.log.bug(error, job="7")
+    (document,) = as_json.documents()
+    assert (document["event"], document["job"]) == ("bug", "7")
+    assert document["error"] == "ValueError('at the bottom')"
+    assert 'raise ValueError("at the bottom")' in document["traceback"]
+
+
 @pytest.mark.parametrize("line_format", FORMATS)
 def test_the_journal_gets_a_level_and_keeps_the_time_itself(
     tmp_path: Path, line_format: str

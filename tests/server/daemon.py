@@ -18,17 +18,22 @@ from sandbox.wire.errors import error_from_map
 from sandbox.wire.framing import FRAME_BYTES, Decoder
 from sandbox.wire.messages import Notification, Request, Response, encode
 
-__all__ = ["PATIENCE_SECONDS", "Client", "Daemon", "command", "over"]
+__all__ = ["PATIENCE_SECONDS", "Client", "Daemon", "command", "holding", "over"]
 
 PATIENCE_SECONDS = 60
 TESTS = Path(__file__).resolve().parents[1]
 
-# Holds the daemon at a place that no event from outside can: there it says so and goes no further.
-HELD = """
-import importlib, sys
+# Changes the daemon before it starts.
+CHANGED = """
+import sys
 sys.path.insert(0, {tests!r})
-import trio
+{change}
 from sandbox.cli.main import main
+sys.argv[0] = "sandbox"
+main()
+"""
+HELD = """
+import importlib, trio
 module, _, names = {place!r}.partition(":")
 *path, name = names.split(".")
 owner = importlib.import_module(module)
@@ -38,9 +43,12 @@ async def held(*_, **__):
     print('{{"event": "held"}}', file=sys.stderr, flush=True)
     await trio.sleep_forever()
 setattr(owner, name, held)
-sys.argv[0] = "sandbox"
-main()
 """
+
+
+def holding(place: str) -> str:
+    """A change: the daemon goes no further than the async function "module:name", and says so."""
+    return HELD.format(place=place)
 
 
 def command(script: str, **fields: Any) -> dict[str, Any]:
@@ -172,14 +180,14 @@ class Daemon:
         assert self.process is not None
         return self.process.pid
 
-    def start(self, *options: str, held: str | None = None, wait: bool = True) -> None:
+    def start(self, *options: str, change: str | None = None, wait: bool = True) -> None:
         """Start it; it listens when this returns, unless `wait` is false.
 
-        `held`: "module:name" of an async function in which it is to go no further.
+        `change`: what it is to do first, such as `holding` returns.
         """
         program = ["-m", "sandbox"]
-        if held is not None:
-            program = ["-c", HELD.format(tests=str(TESTS), place=held)]
+        if change is not None:
+            program = ["-c", CHANGED.format(tests=str(TESTS), change=change)]
         self.events = []
         self.process = subprocess.Popen(
             [sys.executable, *program, "serve", "--config", self.config, "--log", "json",
@@ -241,8 +249,8 @@ class Daemon:
         """End what still runs, after a test that failed: at once, and in order if it can."""
         if self.process is not None:
             self.signal(signal.SIGCONT)
-            for _ in range(2):
-                self.signal(signal.SIGTERM)
+            for number in (signal.SIGTERM, signal.SIGINT):  # two of one kind may arrive as one
+                self.signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
             self.process.kill()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from sandbox.server.shapes import Shape
 from sandbox.wire.params import read_params
 from sandbox.wire.values import REQUIRED, Fields
 
@@ -32,7 +33,7 @@ class Method(NamedTuple):
     name: str
     run: Callable[..., Any]
     params: Mapping[str, Param]
-    reply: str
+    reply: Shape
     errors: tuple[str, ...]
     is_local: bool  # for the server's own user only
 
@@ -46,7 +47,7 @@ METHODS: dict[str, Method] = {}
 
 
 def method(
-    name: str, reply: str, *errors: str, is_local: bool = False, **params: Param
+    name: str, reply: Shape, *errors: str, is_local: bool = False, **params: Param
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the function below as the method `name`; its docstring is what the docs say.
 

@@ -10,6 +10,7 @@ import trio
 from sandbox.server.method import Param, method
 from sandbox.server.record import OUTPUTS, STATES, Record
 from sandbox.server.service import Peer, Service
+from sandbox.server.shapes import EMPTY, PIECE, RESULT, STATUS, Field, Shape
 from sandbox.server.submission import DURABILITIES, Submission
 from sandbox.spec.errors import RefusedError
 from sandbox.wire.errors import InvalidParamsError, NotFoundError, error_from_map
@@ -29,7 +30,6 @@ MOST_READ_BYTES = 256 << 10
 MOST_STDIN_BYTES = 512 << 10
 MOST_WAIT_SECONDS = 60.0
 _MOST_LISTED = 1000
-_STATUS = "a status"
 
 JOB = Param("text", "id of the job, as job.submit answered it", bounds={"most_bytes": 64})
 WAIT = Param("number", "how long to wait for it", 0.0, {"least": 0.0, "most": MOST_WAIT_SECONDS})
@@ -43,6 +43,11 @@ STREAM = Param("choice", "which output", bounds={"choices": OUTPUTS})
 OFFSET = Param("integer", "number of the first byte, from 0")
 MOST = Param(
     "integer", "answer with up to so many", 64 << 10, {"least": 1, "most": MOST_READ_BYTES}
+)
+NOT_ACCEPTED = (
+    "spec: something is wrong in the job; `field` names it",
+    "invalid_params: parameters contradict each other, or the key is that of another job",
+    "refused: the queue is full, or the job is greater than what you may have",
 )
 SUBMITTING = {
     "key": Param(
@@ -96,8 +101,8 @@ async def _found(
 
 
 @method(
-    "job.submit", _STATUS, "spec", "invalid_params", "refused",
-    job=Param("table", "the job: see below"),
+    "job.submit", STATUS, *NOT_ACCEPTED,
+    job=Param("table", "what to run: a [job](#a-job)"),
     stdin=Param("data", "all that it reads", b"", {"most_bytes": MOST_STDIN_BYTES}),
     stdin_open=Param("flag", "its stdin comes by job.write", False),
     most_runs=Param(
@@ -145,14 +150,14 @@ async def _waited(
     return lambda: service.jobs.tell(record, inline_bytes)
 
 
-@method("job.status", _STATUS, "not_found", job=JOB, inline_bytes=INLINE)
+@method("job.status", STATUS, "not_found", job=JOB, inline_bytes=INLINE)
 @on_job
 def status(service: Service, _peer: Peer, record: Record, inline_bytes: int) -> dict[str, Any]:
     """What is known of a job now."""
     return service.jobs.tell(record, inline_bytes)
 
 
-@method("job.wait", _STATUS, "not_found", job=JOB, wait_seconds=WAIT, inline_bytes=INLINE)
+@method("job.wait", STATUS, "not_found", job=JOB, wait_seconds=WAIT, inline_bytes=INLINE)
 @on_job
 def wait(
     service: Service, _peer: Peer, record: Record, wait_seconds: float, inline_bytes: int
@@ -162,7 +167,8 @@ def wait(
 
 
 @method(
-    "job.result", "a result", "not_found", "refused: it has not ended", "the job's own error",
+    "job.result", RESULT, "not_found", "refused: it has not ended",
+    "what a status has as `error`: any code",
     job=JOB, wait_seconds=WAIT,
 )  # fmt: skip
 @on_job
@@ -185,7 +191,7 @@ def result(_service: Service, _peer: Peer, record: Record, wait_seconds: float) 
 
 
 @method(
-    "job.read", "{offset, data: bin, is_end}", "not_found",
+    "job.read", PIECE, "not_found",
     job=JOB, stream=STREAM, offset=OFFSET, most_bytes=MOST, wait_seconds=WAIT,
 )  # fmt: skip
 @on_job
@@ -210,7 +216,9 @@ def read(
 
 
 @method(
-    "job.write", "{offset}: of the byte that is expected next", "not_found", "invalid_params",
+    "job.write", Shape({"offset": Field("integer", "of the byte that is expected next")}),
+    "not_found", "invalid_params: `job`, its stdin is not open; `offset`, it leaves a gap, or stdin"
+    " has ended there",
     job=JOB,
     data=Param("data", "what it is to read", b"", {"most_bytes": MOST_READ_BYTES}),
     offset=Param("integer", "number of its first byte; without one: what comes next", None),
@@ -244,7 +252,7 @@ def write(
 
 
 @method(
-    "job.resize", "{}", "not_found", "refused: it does not run", "spec: it has no terminal",
+    "job.resize", EMPTY, "not_found", "refused: it does not run", "spec: it has no terminal",
     job=JOB,
     rows=Param("integer", "lines", bounds={"least": 1, "most": 65535}),
     columns=Param("integer", "characters a line", bounds={"least": 1, "most": 65535}),
@@ -257,7 +265,7 @@ def resize(_service: Service, _peer: Peer, record: Record, rows: int, columns: i
 
 
 @method(
-    "job.signal", "{}", "not_found", "refused: it does not run",
+    "job.signal", EMPTY, "not_found", "refused: it does not run",
     job=JOB,
     signal=Param("integer", "its number", bounds={"least": 1, "most": signal.NSIG - 1}),
 )  # fmt: skip
@@ -274,7 +282,7 @@ def _running(record: Record) -> Any:
     return record.live
 
 
-@method("job.cancel", "{}", "not_found", job=JOB)
+@method("job.cancel", EMPTY, "not_found", job=JOB)
 @on_job
 def cancel(_service: Service, _peer: Peer, record: Record) -> Any:
     """End a job. One that is over stays as it is."""
@@ -284,24 +292,24 @@ def cancel(_service: Service, _peer: Peer, record: Record) -> Any:
 
 @method(
     "job.list",
-    "{jobs: [{job, state, label, key, priority, created_at, started_at, ended_at, runs}]}",
+    Shape({"jobs": Field("array of brief", "oldest first")}),
     state=Param("choice", "only those", None, {"choices": STATES}),
-    after=Param("text", "only those whose id sorts behind this one", "", {"most_bytes": 64}),
+    after=Param("text", "only those whose id sorts behind this one", None, {"most_bytes": 64}),
     most=Param("integer", "up to so many", 100, {"least": 1, "most": _MOST_LISTED}),
 )  # fmt: skip
 def list_jobs(
-    service: Service, peer: Peer, state: str | None, after: str, most: int
+    service: Service, peer: Peer, state: str | None, after: str | None, most: int
 ) -> Coroutine[Any, Any, Answer]:
     """Your jobs, in brief, oldest first."""
 
     async def listed() -> Answer:
-        found = await service.jobs.page(peer.tenant.name, state, after, most)
+        found = await service.jobs.page(peer.tenant.name, state, after or "", most)
         return lambda: {"jobs": found}
 
     return listed()
 
 
-@method("job.delete", "{}", "not_found", "refused: it has not ended", job=JOB)
+@method("job.delete", EMPTY, "not_found", "refused: it has not ended", job=JOB)
 @on_job
 def delete(service: Service, _peer: Peer, record: Record) -> Coroutine[Any, Any, Answer]:
     """Forget a job that is over, with its outputs and artifacts."""
@@ -314,7 +322,7 @@ def delete(service: Service, _peer: Peer, record: Record) -> Coroutine[Any, Any,
 
 
 @method(
-    "job.read_artifact", "{offset, data: bin, is_end}", "not_found",
+    "job.read_artifact", PIECE, "not_found",
     job=JOB,
     path=Param("data", "of the file in the job, absolute", bounds={"most_bytes": 4095}),
     offset=OFFSET,
@@ -333,7 +341,7 @@ def read_artifact(
 
 @method(
     "job.stats",
-    "{jobs: [{job, label, state, cpu_seconds, memory_bytes, processes, wall_seconds}]}",
+    Shape({"jobs": Field("array of usage", "one for each that is queued or runs")}),
     "not_found",
     job=JOB._replace(default=None),
 )

@@ -6,9 +6,10 @@ from typing import Any
 import trio
 
 from sandbox.server.method import Param, method
-from sandbox.server.methods.job import SUBMITTING, submission_of
+from sandbox.server.methods.job import NOT_ACCEPTED, SUBMITTING, submission_of
 from sandbox.server.record import OUTPUTS
 from sandbox.server.service import Peer, Service
+from sandbox.server.shapes import Field, Shape
 from sandbox.supervisor.pipeline import Pipe
 from sandbox.wire.errors import InvalidParamsError
 from sandbox.wire.values import Fields
@@ -19,10 +20,13 @@ _MOST_JOBS = 16
 
 
 @method(
-    "pipeline.submit", "{jobs: statuses}", "spec", "invalid_params", "refused",
-    jobs=Param("array", "the jobs, 2 to 16: see below", bounds={"most_items": _MOST_JOBS}),
+    "pipeline.submit", Shape({"jobs": Field("array of status", "in the order of `jobs`")}),
+    *NOT_ACCEPTED,
+    jobs=Param("array", "2 to 16 of them, each a [job](#a-job)", bounds={"most_items": _MOST_JOBS}),
     pipes=Param(
-        "array", "what is connected: [{from: number of a job, stream, to: number of a job}]",
+        "array",
+        "what is connected: maps of `from` and `to`, which are numbers of jobs, counted from 0, and"
+        " `stream`, `stdout` (the default) or `stderr` of `from`",
         bounds={"most_items": 2 * _MOST_JOBS},
     ),
     **SUBMITTING,

@@ -6,6 +6,7 @@ import sandbox
 from sandbox.server.method import Param, method
 from sandbox.server.methods.job import MOST_READ_BYTES, MOST_WAIT_SECONDS
 from sandbox.server.service import Peer, Service
+from sandbox.server.shapes import EMPTY, Field, Shape
 from sandbox.supervisor.host import time_facts
 from sandbox.wire.calls import MOST_CALLS
 from sandbox.wire.errors import InvalidParamsError
@@ -18,11 +19,20 @@ _PROTOCOL = 1
 
 @method(
     "server.hello",
-    "{name, version, protocol, tenant, is_local, most_frame_bytes, most_calls, most_read_bytes,"
-    " most_wait_seconds}",
-    "refused: no such token", "invalid_params: protocol",
-    protocol=Param("integer", "the one that the client speaks", _PROTOCOL),
-    token=Param("text", "says who is there, where the transport does not", None),
+    Shape({
+        "name": Field("text", "sandbox"),
+        "version": Field("text", "of the server"),
+        "protocol": Field("integer", "this one: 1"),
+        "tenant": Field("text", "who you are"),
+        "is_local": Field("flag", "whether you may name files of the host, and drain the server"),
+        "most_frame_bytes": Field("integer", "of a message"),
+        "most_calls": Field("integer", "without an answer on a connection"),
+        "most_read_bytes": Field("integer", "of an output in an answer"),
+        "most_wait_seconds": Field("number", "of `wait_seconds`"),
+    }),
+    "refused: no tenant has this token", "invalid_params: another protocol",
+    protocol=Param("integer", "which one the client speaks", _PROTOCOL),
+    token=Param("text", "tells who is there, where the transport does not", None),
     errors=Param(
         "choice", "what errors are from now on: maps, or text for clients that read nothing else",
         "map", {"choices": ("map", "text")},
@@ -50,7 +60,21 @@ def hello(
     }
 
 
-@method("server.info", "{version, protocol, isolation, policies, budget, used, queued, host}")
+@method(
+    "server.info",
+    Shape({
+        "version": Field("text", "of the server"),
+        "protocol": Field("integer", "1"),
+        "isolation": Field("text", "how jobs are kept apart: `container`"),
+        "policies": Field("array of text", "that jobs may name"),
+        "budget": Field("demand", "what all jobs may take together"),
+        "used": Field("demand", "what those that run take of it"),
+        "queued": Field("integer", "how many jobs wait for a place"),
+        "is_draining": Field("flag", "no more are accepted"),
+        "host": Field("map", "`kernel`, `machine`, `cores`, `governor`, `load_1min`,"
+                      " `steal_seconds`"),
+    }),
+)  # fmt: skip
 def info(service: Service, _peer: Peer) -> dict[str, Any]:
     """What runs here, and how full it is."""
     admission = service.admission
@@ -67,14 +91,14 @@ def info(service: Service, _peer: Peer) -> dict[str, Any]:
     }
 
 
-@method("server.metrics", "{text}: as Prometheus has it")
+@method("server.metrics", Shape({"text": Field("text", "as Prometheus reads it")}))
 def metrics(service: Service, _peer: Peer) -> dict[str, Any]:
     """What the metrics port shows."""
     return {"text": service.metrics.text()}
 
 
 @method(
-    "server.drain", "{}", is_local=True,
+    "server.drain", EMPTY, "refused: you are not local", is_local=True,
     deadline_seconds=Param(
         "number", "what still runs then is cancelled", 30.0, {"least": 0.0, "most": 86400.0}
     ),
@@ -85,7 +109,10 @@ def drain(service: Service, _peer: Peer, deadline_seconds: float) -> dict[str, A
     return {}
 
 
-@method("server.reload", "{}", "spec: a file is wrong, and nothing changed", is_local=True)
+@method(
+    "server.reload", EMPTY, "spec: a file is wrong, and nothing has changed",
+    "refused: you are not local", is_local=True,
+)  # fmt: skip
 def reload(service: Service, _peer: Peer) -> dict[str, Any]:
     """Read policies and tenants again. Jobs that run keep what they began with."""
     service.reload()

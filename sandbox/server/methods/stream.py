@@ -6,6 +6,7 @@ from sandbox.server.method import Param, method
 from sandbox.server.methods.job import JOB, OFFSET, STREAM, on_job
 from sandbox.server.record import Record
 from sandbox.server.service import Peer, Service
+from sandbox.server.shapes import EMPTY, Field, Shape
 
 __all__: list[str] = []
 
@@ -14,7 +15,9 @@ _CREDIT = Param("integer", "push so many bytes more", bounds={"least": 1})
 
 
 @method(
-    "stream.open", "{subscription}", "not_found", "refused: too many",
+    "stream.open",
+    Shape({"subscription": Field("integer", "its number on this connection")}),
+    "not_found", "refused: 64 are open on this connection",
     job=JOB, stream=STREAM, offset=OFFSET, credit_bytes=_CREDIT,
 )  # fmt: skip
 @on_job
@@ -26,14 +29,14 @@ def open_stream(
     return {"subscription": peer.open_stream(record, stream, offset, credit_bytes)}
 
 
-@method("stream.grant", "{}", "not_found", subscription=_SUBSCRIPTION, credit_bytes=_CREDIT)
+@method("stream.grant", EMPTY, "not_found", subscription=_SUBSCRIPTION, credit_bytes=_CREDIT)
 def grant(_service: Service, peer: Peer, subscription: int, credit_bytes: int) -> Any:
     """Give more credit; as a notification too."""
     peer.grant(subscription, credit_bytes)
     return {}
 
 
-@method("stream.close", "{}", "not_found", subscription=_SUBSCRIPTION)
+@method("stream.close", EMPTY, "not_found", subscription=_SUBSCRIPTION)
 def close(_service: Service, peer: Peer, subscription: int) -> Any:
     """Have no more pushed."""
     peer.close_stream(subscription)

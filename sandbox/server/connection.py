@@ -19,7 +19,7 @@ from sandbox.server.tenants import Tenant
 from sandbox.spec.errors import ProtocolError, RefusedError, SandboxError
 from sandbox.spec.fields import shown, suggestion
 from sandbox.wire.calls import MOST_CALLS, Calls
-from sandbox.wire.errors import InternalError, NotFoundError, UnknownMethodError, error_to_map
+from sandbox.wire.errors import NotFoundError, UnknownMethodError, error_to_map
 from sandbox.wire.framing import FRAME_BYTES, Decoder
 from sandbox.wire.messages import Message, Notification, Request, Response, encode
 
@@ -217,10 +217,10 @@ class Connection:
                 data = encode(self._failure(request.msgid, error))
             except Exception as error:
                 self._service.log.bug(error, method=request.method, peer=self._where)
-                data = encode(self._failure(request.msgid, InternalError()))
+                data = encode(self._failure(request.msgid, error))
             await self._send_all(data)
 
-    def _failure(self, msgid: int, error: SandboxError) -> Response:
+    def _failure(self, msgid: int, error: Exception) -> Response:
         told = error_to_map(error)
         return Response(
             msgid, "{code}: {message}".format_map(told) if self._has_text_errors else told

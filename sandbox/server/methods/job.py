@@ -14,6 +14,7 @@ from sandbox.server.shapes import EMPTY, PIECE, RESULT, STATUS, Field, Shape
 from sandbox.server.submission import DURABILITIES, Submission
 from sandbox.spec.errors import RefusedError
 from sandbox.wire.errors import InvalidParamsError, NotFoundError, error_from_map
+from sandbox.wire.values import MOST_INTEGER
 
 __all__ = [
     "INLINE",
@@ -40,7 +41,10 @@ INLINE = Param(
     {"most": MOST_READ_BYTES},
 )
 STREAM = Param("choice", "which output", bounds={"choices": OUTPUTS})
-OFFSET = Param("integer", "number of the first byte, from 0")
+# pread(2) adds up where it begins and how much it reads.
+OFFSET = Param(
+    "integer", "number of the first byte, from 0", bounds={"most": MOST_INTEGER - MOST_READ_BYTES}
+)
 MOST = Param(
     "integer", "answer with up to so many", 64 << 10, {"least": 1, "most": MOST_READ_BYTES}
 )

@@ -1,6 +1,6 @@
 """pipeline.*: jobs whose streams are connected, started together."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import trio
@@ -10,6 +10,8 @@ from sandbox.server.methods.job import NOT_ACCEPTED, SUBMITTING, submission_of
 from sandbox.server.record import OUTPUTS
 from sandbox.server.service import Peer, Service
 from sandbox.server.shapes import Field, Shape
+from sandbox.spec.errors import SpecError
+from sandbox.spec.fields import shown
 from sandbox.supervisor.pipeline import Pipe
 from sandbox.wire.errors import InvalidParamsError
 from sandbox.wire.values import Fields
@@ -40,6 +42,9 @@ def submit(
     waits for whom. A pipeline that runs when the supervisor is killed is lost."""
     if not 2 <= len(jobs) <= _MOST_JOBS:
         raise InvalidParamsError("jobs", f"{len(jobs)} of them; a pipeline has 2 to {_MOST_JOBS}")
+    for number, job in enumerate(jobs):
+        if not isinstance(job, Mapping):
+            raise InvalidParamsError(f"jobs[{number}]", f"{shown(job)} is no map")
     key = fields.pop("key")
     submissions = [
         submission_of(peer, job=job, key=key and f"{key}#{number}", is_piped=True, **fields)
@@ -60,9 +65,12 @@ def submit(
 
 
 def _pipe(value: Any, field: str, jobs: int) -> Pipe:
-    fields = Fields(value, ("from", "stream", "to"), field)
-    return Pipe(
-        fields.integer("from", most=jobs - 1),
-        fields.choice("stream", OUTPUTS, "stdout"),
-        fields.integer("to", most=jobs - 1),
-    )
+    try:
+        fields = Fields(value, ("from", "stream", "to"), field)
+        return Pipe(
+            fields.integer("from", most=jobs - 1),
+            fields.choice("stream", OUTPUTS, "stdout"),
+            fields.integer("to", most=jobs - 1),
+        )
+    except SpecError as error:
+        raise InvalidParamsError(error.field, error.problem) from error

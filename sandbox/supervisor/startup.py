@@ -76,6 +76,9 @@ def runner_ids() -> tuple[int, int]:
 
 def start_zygote() -> ZygoteProcess:
     """Start the zygote's interpreter, which takes a while: first of all, and without waiting."""
+    # With a umask that takes the owner's own rights away, cgroups would be made that nobody of this
+    # user could enter, or remove, any more.
+    os.umask(os.umask(0o077) & 0o077)
     # A job is some twenty fds of ours, and the usual soft limit of 1024 is for select(2).
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -52,6 +52,7 @@ def main() -> None:
         pass  # one of the three was closed, and its number must not be given to anything else
     os.close(fd)
     os.setsid()  # the terminal's Ctrl-C is for the supervisor
+    os.umask(0o022)  # what it mounts and makes is for jobs of other ids, whatever the caller keeps
     channel = Channel(CHANNEL_FD)
     # Else an init that has no script yet has it too, and nobody is told that the zygote is dead.
     os.set_inheritable(CHANNEL_FD, False)

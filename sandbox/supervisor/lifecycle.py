@@ -130,7 +130,7 @@ class Run:
         if self._caller.started is not None:
             self._caller.started(Live(sandbox, self.ending, self._started_at))
         if self._caller.stdin is None and sandbox.terminal_fd is None:
-            sandbox.close_stdin()
+            sandbox.ends.close_stdin()
             await self._serve(None)  # as far as nobody writes: a nursery is dear for that
         if not self._is_done():
             async with trio.open_nursery() as streams:
@@ -138,11 +138,11 @@ class Run:
                 if self._caller.stdin is not None:
                     streams.start_soon(self._feed_stdin, self._caller.stdin, stdin_scope)
                 await self._serve(streams)
-                sandbox.close_outputs()  # the writers are dead, so the streams end
+                sandbox.ends.end_outputs()  # the writers are dead, so the streams end
                 stdin_scope.cancel()
                 if self._failure is not None:
                     streams.cancel_scope.cancel()
-        sandbox.close_outputs()
+        sandbox.ends.end_outputs()
         if self._failure is not None:
             raise self._failure
         for fd, stream in self._unread.items():
@@ -156,7 +156,7 @@ class Run:
 
     def take_stdin(self) -> int:
         """The same of the stdin's end; who takes it calls `count_stdin`."""
-        return self._sandbox.take_stdin()
+        return self._sandbox.ends.take_stdin()
 
     def count_stdin(self, count: int) -> None:
         """So many bytes were written to the payload's stdin."""
@@ -293,13 +293,13 @@ class Run:
 
     async def _feed_stdin(self, stdin: AsyncIterator[bytes], scope: trio.CancelScope) -> None:
         terminal_fd = self._sandbox.terminal_fd
-        fd = self._sandbox.stdin_fd if terminal_fd is None else terminal_fd
+        fd = self._sandbox.ends.stdin_fd if terminal_fd is None else terminal_fd
         with scope, contextlib.suppress(OSError):  # the reader is gone
             await feed(stdin, fd, self.count_stdin)
             if terminal_fd is not None:  # it has no end; this is how its user tells one
                 os.write(fd, _END_OF_FILE)
         if terminal_fd is None:
-            self._sandbox.close_stdin()  # EOF for the job
+            self._sandbox.ends.close_stdin()  # EOF for the job
 
     def _hear_init(self) -> None:
         has_exited = False
@@ -346,7 +346,7 @@ class Run:
         now = trio.current_time()
         if self._drain_at is None:
             self._keep_limits(now)
-            if self.ending.over.is_set() or self.ending.verdict is not None:
+            if self.ending.has_begun:
                 self._drain_at = now + _DRAIN_SECONDS
         elif now >= self._drain_at:
             self._sandbox.kill_init()

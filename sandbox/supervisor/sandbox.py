@@ -19,11 +19,11 @@ from sandbox.kernel.processes import pidfd_getfd, pidfd_send_signal
 from sandbox.spec.errors import ExecError, SetupError, ZygoteError
 from sandbox.supervisor import artifacts
 from sandbox.supervisor.cgroup import JobCgroup
+from sandbox.supervisor.ends import Ends
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.link import Link
 from sandbox.supervisor.planner import Planner, Shape
 from sandbox.supervisor.probe import Seen, check_init, check_mounts, check_stub, not_shown
-from sandbox.supervisor.streams import open_pipes
 from sandbox.supervisor.zygote import Zygote
 
 __all__ = ["Sandbox"]
@@ -33,7 +33,6 @@ _DYING_MILLISECONDS = 100  # in which a killed process has ended
 _DESTROY_SECONDS = 30  # a task in state D outlives SIGKILL; its cgroup then stays for the sweep
 _INIT_DIED = "the sandbox's init died; the payload was never started"
 _PID = re.compile(rb"^Pid:\t(\d+)$", re.MULTILINE)
-_OUTPUTS = ("stdout", "stderr")
 _KILL = bytes(8)  # an order to init without a script
 _BINDS_A_MESSAGE = 200  # of SCM_MAX_FD, unix(7)
 
@@ -54,14 +53,11 @@ class Sandbox:
         self.scratch_fd = -1
         self._control, self._init_end = Link.pair()
         self._report, self._stub_end = Link.pair()
-        self._theirs: list[int] = []
-        self._ours: list[int] = []
-        if not shape.terminal:
-            self._theirs, self._ours = open_pipes()
+        self.ends = Ends(wanted=not shape.terminal)
         self._pid = self._pidfd = self._stub_pid = self._stub_pidfd = -1
         self._namespaces: dict[str, str] = {}  # of init, and to be of the stub
         self._seen: Seen | None = None
-        self._ends = select.poll()  # of init and stub
+        self._deaths = select.poll()  # of init and stub
         self._signals: list[int] = []  # for the payload, once there is one
         self.is_destroyed = False  # or soon will be
         self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
@@ -90,7 +86,7 @@ class Sandbox:
                 await self._control.send_raw(b"\0", self._cgroup.entry_fds)
 
         lease_fd = os.open("/dev/null", os.O_RDONLY) if self.lease is None else self.lease.fd
-        fds = (self._init_end.fileno(), self._stub_end.fileno(), lease_fd, *self._theirs)
+        fds = (self._init_end.fileno(), self._stub_end.fileno(), lease_fd, *self.ends.theirs)
         try:
             self._pid, self._pidfd = await zygote.spawn(spawn, fds, prepare)
         finally:
@@ -98,9 +94,8 @@ class Sandbox:
             self._stub_end.close()
             if self.lease is None:
                 os.close(lease_fd)
-        if self._theirs:
-            os.close(self._theirs.pop(0))  # of stdin; the others are closed when the job is over
-        self._ends.register(self._pidfd, select.POLLIN)
+        self.ends.handed_over()
+        self._deaths.register(self._pidfd, select.POLLIN)
         not_seen: OSError | SetupError | None = None
         try:  # while it builds
             self._namespaces = check_init(self._pid, spawn, self.lease, zygote.namespaces)
@@ -120,7 +115,7 @@ class Sandbox:
         for source in (self.control_fd, *self.outputs(), self.cgroup.oom_fd):
             if source is not None:
                 self.events.register(source, select.EPOLLIN)
-        self._ends.register(self._stub_pidfd, select.POLLIN)
+        self._deaths.register(self._stub_pidfd, select.POLLIN)
         self.cgroup.close_entries()
         if not_seen is not None:
             with self._looking():
@@ -130,7 +125,7 @@ class Sandbox:
 
     def is_sound(self) -> bool:
         """Whether a parked sandbox lives and is still what it was when it was verified."""
-        return not self._ends.poll(0) and (self._seen is None or self._seen.still_holds())
+        return not self._deaths.poll(0) and (self._seen is None or self._seen.still_holds())
 
     async def fit(
         self,
@@ -223,46 +218,17 @@ class Sandbox:
             raise
         return fds[0], fds[1]
 
-    @property
-    def stdin_fd(self) -> int:
-        """Our end of the payload's stdin; it does not block."""
-        return self._ours[0]
-
     def outputs(self) -> dict[int, str]:
         """Our ends of the payload's output streams, and their names."""
         if self.terminal_fd is not None:
             return {self.terminal_fd: "stdout"}
-        ours = zip(self._ours[1:], _OUTPUTS, strict=True)
-        return {fd: stream for fd, stream in ours if fd >= 0}
+        return self.ends.outputs()
 
     def take_output(self, stream: str) -> int:
-        """Our end of an output, which is the caller's from here on: it tells its writers' end."""
-        number = _OUTPUTS.index(stream)
-        os.close(self._theirs[number])
-        self._theirs[number] = -1
-        fd, self._ours[1 + number] = self._ours[1 + number], -1
+        """See `Ends.take_output`."""
+        fd = self.ends.take_output(stream)
         self.events.unregister(fd)
         return fd
-
-    def take_stdin(self) -> int:
-        """Our end of stdin, which is the caller's from here on."""
-        fd, self._ours[0] = self._ours[0], -1
-        return fd
-
-    def close_stdin(self) -> None:
-        """EOF for the payload."""
-        if self._ours and self._ours[0] >= 0:
-            os.close(self._ours[0])
-            self._ours[0] = -1
-
-    def close_outputs(self) -> None:
-        """Close our copies of the payload's ends, so that its outputs end: all writers are dead.
-
-        Kept until then, for each stream that a job closes would wake us, just before its exit does.
-        """
-        while self._theirs:
-            if (fd := self._theirs.pop()) >= 0:
-                os.close(fd)
 
     def reports(self) -> list[Report | None]:
         """Init's reports so far: EXITED and EMPTY. None: it is dead, and so is all inside."""
@@ -293,12 +259,7 @@ class Sandbox:
         self.events.close()
         if self._seen is not None:
             self._seen.close()
-        self.close_stdin()
-        self.close_outputs()
-        for fd in self._ours[1:]:
-            if fd >= 0:
-                os.close(fd)
-        self._ours = []
+        self.ends.close()
         for name in ("listener_fd", "terminal_fd", "scratch_fd"):
             fd = getattr(self, name)
             setattr(self, name, -1)
@@ -382,7 +343,7 @@ class Sandbox:
         try:
             yield
         except (OSError, SetupError) as error:
-            if self._ends.poll(_DYING_MILLISECONDS):
+            if self._deaths.poll(_DYING_MILLISECONDS):
                 raise self._out_of_memory() or ZygoteError(_INIT_DIED) from error
             if isinstance(error, OSError):
                 raise _failure(problem, error) from error

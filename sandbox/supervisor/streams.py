@@ -10,7 +10,7 @@ import trio
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.ending import Ending
 
-__all__ = ["PIECE_BYTES", "Output", "feed", "open_pipes", "read", "write"]
+__all__ = ["PIECE_BYTES", "Output", "feed", "read", "write"]
 
 PIECE_BYTES = 65536
 _GATHER_SECONDS = 0.002
@@ -101,17 +101,3 @@ async def read(fd: int, most: int = PIECE_BYTES) -> bytes:
             if error.errno == errno.EIO:  # a terminal whose last slave is closed, pty(7)
                 return b""
             raise
-
-
-def open_pipes() -> tuple[list[int], list[int]]:
-    """Three pipes: the payload's ends (stdin, stdout, stderr), and ours, which do not block."""
-    theirs, ours = [], []
-    for number in range(3):
-        read_fd, write_fd = os.pipe()
-        # The payload has another uid, and programs do open /dev/stdout, which opens the inode.
-        os.fchmod(read_fd, 0o666)
-        payload, own = (read_fd, write_fd) if number == 0 else (write_fd, read_fd)
-        os.set_blocking(own, False)
-        theirs.append(payload)
-        ours.append(own)
-    return theirs, ours

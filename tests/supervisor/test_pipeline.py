@@ -282,14 +282,18 @@ def test_a_member_cancelled_before_the_start_is_as_one_that_ended_at_once(index:
         assert (writer.signal, reader.verdict) == (signal.SIGPIPE, "cancelled")
 
 
+@pytest.mark.parametrize("is_first", [True, False])
 def test_where_one_cannot_be_built_none_starts_and_the_others_are_told_why(
-    monkeypatch: pytest.MonkeyPatch,
+    is_first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = Sandbox.fit
+    fit, has_failed = Sandbox.fit, trio.Event()
 
     async def failing(sandbox: Sandbox, *arguments: object) -> None:
         if sandbox._shape.has_inputs:
+            has_failed.set()
             raise SetupError("step 9 (inputs) failed: ENOSPC; the payload was never started")
+        if is_first:
+            await has_failed.wait()
         await fit(sandbox, *arguments)
 
     monkeypatch.setattr(Sandbox, "fit", failing)

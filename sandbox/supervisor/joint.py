@@ -12,6 +12,7 @@ import trio
 from sandbox.kernel.waiting import poll_briefly
 from sandbox.supervisor.lifecycle import Run
 from sandbox.supervisor.streams import PIECE_BYTES
+from sandbox.supervisor.waits import READ, WRITE
 
 __all__ = ["Joint", "carry"]
 
@@ -38,11 +39,14 @@ class Joint:
         self._count_stdin = target.count_stdin
         self._is_recorded = is_recorded
         self._held = b""  # in our hands
-        self._is_recording = self._is_source_dead = False
+        self._is_source_dead = False
         self._drained = trio.Event()
         self._events = events
         self._watched: dict[int, int] = {}
         self._source_fd, self._target_fd = source.take_output(stream), target.take_stdin()
+        # As the lookout names them: what a thread of the one or the other may wait for.
+        self.read_wait = _wait(READ, self._target_fd)
+        self.write_wait = _wait(WRITE, self._source_fd)
         source.drains.append(self._drain)
         self._watch()
 
@@ -78,7 +82,7 @@ class Joint:
     def is_starved(self) -> bool:
         """Whether the reader has read all that was written, and the writer can still write."""
         return (
-            self._is_between_two()
+            self._is_whole()
             and not self._held
             and not _happened(self._source_fd, select.POLLIN)
             and not _happened(self._target_fd, 0)
@@ -87,12 +91,11 @@ class Joint:
 
     def is_stuck(self) -> bool:
         """Whether there is no room for what was written, and the reader can still read."""
-        is_held = self._is_between_two() and bool(self._held)
+        is_held = self._is_whole() and bool(self._held)
         return is_held and not _happened(self._target_fd, select.POLLOUT)
 
-    def _is_between_two(self) -> bool:
-        is_open = self._source_fd >= 0 and self._target_fd >= 0
-        return is_open and not (self._is_recording or self._is_source_dead)
+    def _is_whole(self) -> bool:
+        return self._source_fd >= 0 and self._target_fd >= 0
 
     async def _take(self) -> None:
         piece = os.read(self._source_fd, PIECE_BYTES)
@@ -103,9 +106,7 @@ class Joint:
         self.moved_bytes += len(allowed)
         self._held += allowed
         if self._is_recorded:
-            self._is_recording = True
             await self._output.hand_on(self._stream, allowed)
-            self._is_recording = False
         if len(allowed) < len(piece):
             self._output.exceed()
 
@@ -185,6 +186,11 @@ def _happened(fd: int, events: int) -> bool:
     looking = select.poll()
     looking.register(fd, events)
     return bool(looking.poll(0))
+
+
+def _wait(kind: bytes, fd: int) -> bytes:
+    found = os.fstat(fd)
+    return b"%b:%d:%d" % (kind, found.st_dev, found.st_ino)
 
 
 def _unread_bytes(fd: int) -> int:

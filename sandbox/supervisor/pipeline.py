@@ -76,7 +76,7 @@ class Pipeline:
         """`nursery`: where the bytes are carried, from the start until all of it has ended."""
         self.members = members
         self.joints: dict[Pipe, Joint] = {}
-        self.runs: dict[int, Run] = {}  # those that are ready or run; an ended one stays
+        self.runs: dict[int, Run] = {}  # those that are ready, or run
         self._pipes = pipes
         self._nursery = nursery
         self._absent: set[int] = set()
@@ -96,9 +96,9 @@ class Pipeline:
 
     def leave(self, index: int, error: SandboxError | None) -> None:
         """A member has ended; or will not run, as its caller cancelled it or for this `error`."""
+        self.runs.pop(index, None)
         if self.started.is_set():
             return
-        self.runs.pop(index, None)
         self._absent.add(index)
         if error is not None:
             self._refusal = RefusedError(

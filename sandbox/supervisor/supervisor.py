@@ -14,10 +14,11 @@ from sandbox.spec.job import Job
 from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
 from sandbox.spec.result import Result
-from sandbox.supervisor import rootfs
+from sandbox.supervisor import deadlock, rootfs
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.host import time_facts
 from sandbox.supervisor.lifecycle import Caller, Run, not_started
+from sandbox.supervisor.lookout import Lookout
 from sandbox.supervisor.pipeline import Member, Pipe, Pipeline, check_pipes
 from sandbox.supervisor.planner import (
     affinity_of,
@@ -71,6 +72,7 @@ class Supervisor:
         self._templates: list[Template] = []  # the last used one first
         self._retired: list[Template] = []  # to be closed when no job uses them any more
         self._looked_at = 0.0
+        self._lookout = Lookout(ground.base_fd)
         self.pool = Pool(budget, self._dispose)
 
     async def run(
@@ -109,20 +111,24 @@ class Supervisor:
                 ended(index, outcomes[index])
 
         try:
-            async with trio.open_nursery() as carrying:
-                pipeline = Pipeline(members, pipes, carrying)
+            async with trio.open_nursery() as looking:
                 async with trio.open_nursery() as running:
+                    pipeline = Pipeline(members, pipes, running)
+                    if deadlock.can_deadlock(pipes):
+                        looking.start_soon(deadlock.watch, pipeline, self._lookout)
                     for index in range(len(members)):
                         running.start_soon(run, index)
+                looking.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_failure(group) from group
         return [outcomes[index] for index in range(len(members))]
 
     def close(self) -> None:
-        """Drop what is parked and end the zygotes, some time later."""
+        """Drop what is parked and end the zygotes, some time later, and the lookout."""
         for template in (*self._templates, *self._retired):
             template.close()
         self.pool.drop()
+        self._lookout.close()
 
     async def _run(self, member: Member, start: _Start | None) -> Result:
         try:

@@ -98,7 +98,10 @@ class Joint:
         return self._source_fd >= 0 and self._target_fd >= 0
 
     async def _take(self) -> None:
-        piece = os.read(self._source_fd, PIECE_BYTES)
+        try:
+            piece = os.read(self._source_fd, PIECE_BYTES)
+        except BlockingIOError:  # a job can read its own output, by /dev/stdout
+            return
         if not piece:
             self._close_source()
             return

@@ -1,5 +1,6 @@
 """Pipelines: bytes arrive whole and in order, ends and broken pipes pass on, verdicts are apart."""
 
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from sandbox.spec.errors import ExecError, RefusedError, SetupError, SpecError, 
 from sandbox.spec.job import Job
 from sandbox.spec.policy import limits_for, load_policy
 from sandbox.supervisor.files import Files
+from sandbox.supervisor.joint import Joint
 from sandbox.supervisor.pipeline import Member, Pipe, check_pipes
 from sandbox.supervisor.sandbox import Sandbox
 
@@ -233,6 +235,21 @@ while True:
 
     found = results([job(writer), job("time.sleep(60)")], ONE, meet)
     assert [result.verdict for result in must_end(found)] == ["cancelled", "cancelled"]
+
+
+def test_a_job_that_reads_its_own_output_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By /dev/stdout, just when its supervisor was told that there is something to read."""
+    take, stolen = Joint._take, []
+
+    async def late(joint: Joint) -> None:
+        if not stolen:
+            stolen.append(os.read(joint._source_fd, 4096))
+        await take(joint)
+
+    monkeypatch.setattr(Joint, "_take", late)
+    found = results([job("os.write(1, b'x')\nos.write(1, b'x')"), job(READS_ALL)], ONE)
+    assert [result.exit_code for result in must_end(found)] == [0, 0]
+    assert found[1].stdout == b"%d\n" % (2 - len(stolen[0]))
 
 
 def test_output_over_its_limit_is_cut_at_the_byte_for_the_reader_too() -> None:

@@ -1,12 +1,13 @@
 """How an admitted job runs: its streams to and from the record, and what came of it."""
 
+import errno
 import time
 from collections.abc import Sequence
 
 from sandbox.server.log import Log
 from sandbox.server.preparation import Prepared, stdin_of
 from sandbox.server.record import Record
-from sandbox.spec.errors import SandboxError
+from sandbox.spec.errors import HostError, SandboxError
 from sandbox.spec.result import Result
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller
@@ -18,6 +19,7 @@ from sandbox.wire.errors import InternalError
 __all__ = ["Outcome", "Runner"]
 
 Outcome = Result | SandboxError
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
 
 
 class Runner:
@@ -56,6 +58,10 @@ class Runner:
         except SandboxError as error:
             return [error] * len(records)
         except Exception as error:  # a mistake of ours: it costs this job, and no other
+            if isinstance(error, OSError) and error.errno in _SHORTAGES:
+                problem = f"the server ran short: {error.strerror}"
+                fix = "raise its limit, or let fewer jobs run at once (budget.jobs)"
+                return [HostError(f"{problem}; fix: {fix}")] * len(records)
             self._log.bug(error, job=records[0].id, tenant=records[0].tenant)
             return [InternalError(str(error))] * len(records)
         finally:

@@ -15,10 +15,12 @@ else:
     from sandbox.spec.named_tuple import NamedTuple
 
 __all__ = [
-    "Address", "Credentials", "default_address", "find_credentials", "is_loopback", "parse_address",
+    "Address", "Credentials", "choose", "default_address", "find_credentials", "is_loopback",
+    "parse_address",
 ]  # fmt: skip
 
 _FORMS = "write unix:PATH, tls:HOST:PORT, or tcp:HOST:PORT on the loopback"
+_SYSTEM_SOCKET = "/run/sandbox/sandbox.sock"  # of a server that was started as root
 _MOST_PATH_BYTES = 107  # sun_path without its NUL, unix(7)
 _MOST_TOKEN_LENGTH = 1024  # it must fit into the first frame, which is small
 
@@ -69,11 +71,16 @@ def parse_address(text: str, field: str = "address") -> Address:
 
 
 def default_address(environment: Mapping[str, str] = os.environ) -> Address:
-    """$SANDBOX_HOST, else the socket of this user's own server. Raises SpecError."""
+    """$SANDBOX_HOST, else the socket of this user's own server, else that of the host's, if there
+    is one. Raises SpecError.
+    """
     if text := environment.get("SANDBOX_HOST"):
         return parse_address(text, "SANDBOX_HOST")
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return parse_address(f"unix:{runtime}/sandbox/sandbox.sock", "XDG_RUNTIME_DIR")
+    own = f"{runtime}/sandbox/sandbox.sock"
+    exists = os.path.exists
+    is_own = os.geteuid() != 0 and (exists(own) or not exists(_SYSTEM_SOCKET))
+    return parse_address(f"unix:{own if is_own else _SYSTEM_SOCKET}", "XDG_RUNTIME_DIR")
 
 
 def find_credentials(environment: Mapping[str, str] = os.environ) -> Credentials:
@@ -90,6 +97,16 @@ def find_credentials(environment: Mapping[str, str] = os.environ) -> Credentials
     if key and not certificate:
         raise SpecError("SANDBOX_TLS_KEY", "is of no use without SANDBOX_TLS_CERTIFICATE")
     return Credentials(token or None, environment.get("SANDBOX_TLS_CA") or None, certificate, key)
+
+
+def choose(
+    address: str | Address | None, token: str | None, credentials: Credentials | None
+) -> tuple[Address, Credentials]:
+    """What a client was given, and for what it was not, the environment's. Raises SpecError."""
+    if not isinstance(address, Address):
+        address = default_address() if address is None else parse_address(address)
+    credentials = find_credentials() if credentials is None else credentials
+    return address, credentials if token is None else credentials._replace(token=token)
 
 
 def is_loopback(host: str) -> bool:

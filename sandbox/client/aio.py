@@ -11,22 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from sandbox.client import calls
-from sandbox.client.address import (
-    Address,
-    Credentials,
-    default_address,
-    find_credentials,
-    parse_address,
-)
+from sandbox.client.address import Address, Credentials, choose
 from sandbox.client.aio_job_handle import AsyncJobHandle
 from sandbox.client.aio_link import AsyncLink
 from sandbox.client.backoff import Backoff
 from sandbox.client.calls import Call
 from sandbox.client.errors import DisconnectedError
 from sandbox.client.operations import Done, advance, complete, submit_job, upload
-from sandbox.client.replies import Blob, JobStats, Status
+from sandbox.client.replies import Blob, JobStats, Summary
 from sandbox.client.sources import open_source
-from sandbox.spec.errors import SandboxError
+from sandbox.spec.errors import RefusedError, SandboxError
 from sandbox.spec.job import Job
 from sandbox.spec.result import Completed
 
@@ -35,11 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient"]
 
+_MOST_LINKS = 64
+_LAST_SECONDS = 1.0  # for the server to hear of what it is to forget
+
 T = TypeVar("T")
 
 
 class AsyncClient:
-    """A connection to a server, for any number of trio tasks at once.
+    """A server, for thousands of trio tasks at once: they share connections, which are made as
+    they are needed.
 
     As Client, and its methods are awaited. A call that is cancelled leaves the connection usable;
     a submit that is cancelled before its answer cancels its job.
@@ -63,19 +61,14 @@ class AsyncClient:
         answer_seconds: float = 30.0,
     ) -> None:
         """As Client. Raises SpecError."""
-        if not isinstance(address, Address):
-            address = default_address() if address is None else parse_address(address)
-        credentials = find_credentials() if credentials is None else credentials
-        if token is not None:
-            credentials = credentials._replace(token=token)
-        self._address, self._credentials = address, credentials
+        self._address, self._credentials = choose(address, token, credentials)
         self._reconnect_seconds, self.answer_seconds = reconnect_seconds, answer_seconds
-        self._link: AsyncLink | None = None
+        self._links: list[AsyncLink] = []
         self._was_connected = False
         self._connecting = trio.Lock()
 
     async def __aenter__(self) -> AsyncClient:
-        """Connect. Raises DisconnectedError: what is not there, and what to do."""
+        """Connect. Raises DisconnectedError: what is not there, and what to do; UntrustedError."""
         await self._linked()
         return self
 
@@ -85,14 +78,18 @@ class AsyncClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            for link in self._links:
+                await link.settle(_LAST_SECONDS)
+        finally:
+            self.close()
 
     def close(self) -> None:
-        """Close the connection; calls in flight end with DisconnectedError. Jobs go on, but for
-        those that are attached to it.
+        """Close the connections; calls in flight end with DisconnectedError. Jobs go on, but for
+        those that are attached.
         """
-        link, self._link = self._link, None
-        if link is not None:
+        links, self._links = self._links, []
+        for link in links:
             link.close()
 
     # Jobs
@@ -122,10 +119,11 @@ class AsyncClient:
         handle = await self.submit(job, stdin=stdin, **options)
         try:
             completed = await self.do(complete(handle.id, trio.current_time))
-        except SandboxError:
-            raise
-        except BaseException:
-            self.hint(calls.cancel(handle.id))
+        except BaseException as error:
+            # Whoever is interrupted wants none of it any more; an error of the job is its end.
+            is_over = isinstance(error, SandboxError)
+            if not is_over or not is_kept:
+                self.hint(calls.delete(handle.id) if is_over else calls.cancel(handle.id))
             raise
         if not is_kept:
             self.hint(calls.delete(handle.id))
@@ -144,16 +142,16 @@ class AsyncClient:
         """A handle of a job by its id; whether there is one shows at its first use."""
         return AsyncJobHandle(self, job, {})
 
-    async def jobs(self, state: str | None = None) -> AsyncIterator[Status]:
-        """The status of every job that the server knows of us, or of those in a state."""
+    async def jobs(self, state: str | None = None) -> AsyncIterator[Summary]:
+        """Every job that the server knows of us, or those in a state, in brief; oldest first."""
         after = None
         while found := await self.ask(calls.jobs(state, after)):
-            for status in found:
-                yield status
+            for summary in found:
+                yield summary
             after = found[-1].job
 
     async def stats(self) -> Sequence[JobStats]:
-        """What each running job uses now."""
+        """What each queued or running job uses now."""
         return await self.ask(calls.stats(None))
 
     # Blobs
@@ -171,9 +169,13 @@ class AsyncClient:
                 step = await trio.to_thread.run_sync(advance, steps, answer)
             return step.value
 
-    async def blobs(self) -> Sequence[Blob]:
+    async def blobs(self) -> AsyncIterator[Blob]:
         """What the server holds for us."""
-        return await self.ask(calls.blob_list())
+        after = None
+        while found := await self.ask(calls.blob_list(after)):
+            for blob in found:
+                yield blob
+            after = found[-1].sha256
 
     async def blob_status(self, sha256: str) -> Blob:
         """What it knows of one blob. Raises NotFoundError."""
@@ -225,9 +227,11 @@ class AsyncClient:
 
     def hint(self, call: Call) -> None:
         """Make a call whose outcome is of no interest, on the connection that there is."""
-        if self._link is not None and self._link.is_open:
-            with contextlib.suppress(SandboxError):  # whoever waits for it is told
-                self._link.send(call)
+        for link in self._links:
+            if link.is_open:
+                with contextlib.suppress(SandboxError):  # whoever waits for it is told
+                    link.send(call)
+                break
 
     async def connected(
         self, use: Callable[[AsyncLink], Awaitable[T]], *, is_repeatable: bool
@@ -252,9 +256,13 @@ class AsyncClient:
 
     async def _linked(self) -> AsyncLink:
         async with self._connecting:
-            if self._link is None or not self._link.is_open:
-                self._link = await AsyncLink.connect(
-                    self._address, self._credentials, self.answer_seconds
-                )
-                self._was_connected = True
-            return self._link
+            self._links = [link for link in self._links if link.is_open]
+            for link in self._links:
+                if link.has_room and link.is_alive():
+                    return link
+            if len(self._links) >= _MOST_LINKS:
+                raise RefusedError(f"{_MOST_LINKS} connections of this client are full", 1.0)
+            link = await AsyncLink.connect(self._address, self._credentials, self.answer_seconds)
+            self._links.append(link)
+            self._was_connected = True
+            return link

@@ -108,10 +108,9 @@ class AsyncJobHandle:
                 yield piece.data
             offset, is_end = offset + len(piece.data), piece.is_end
 
-    async def stats(self) -> JobStats | None:
-        """What it uses now, or None if it does not run."""
-        found = await self._ask(calls.stats(self.id))
-        return found[0] if found else None
+    async def stats(self) -> JobStats:
+        """What it uses now. Raises NotFoundError if it is over, too."""
+        return (await self._ask(calls.stats(self.id)))[0]
 
     async def delete(self) -> None:
         """Have the server forget it. Raises RefusedError: it has not ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -13,12 +14,17 @@ from sandbox.client.calls import Call
 from sandbox.client.channel import open_channel
 from sandbox.client.connection import Connection
 from sandbox.client.conversation import Conversation
-from sandbox.client.errors import DisconnectedError
 from sandbox.client.reach import greeting, silent, unreachable
 from sandbox.client.subscription import WINDOW_BYTES, Subscription
-from sandbox.spec.errors import ProtocolError, SandboxError
+from sandbox.spec.errors import SandboxError
+from sandbox.wire.calls import MOST_CALLS
 
 __all__ = ["AsyncLink"]
+
+# Some are left for what is sent without being waited for: to cancel, to close a stream.
+_MOST_CALLS = MOST_CALLS - 16
+_MOST_STREAMS = 48
+_KNOCK_SECONDS = 0.02
 
 
 class AsyncLink(Connection):
@@ -27,23 +33,35 @@ class AsyncLink(Connection):
     def __init__(self, address: Address, connected: socket.socket, conversation: Conversation):
         super().__init__(address, connected, conversation)
         self._is_writing = False
-        # Not a nursery of the caller's: what fails here is told to who waits, and nobody else.
-        trio.lowlevel.spawn_system_task(self._keep_reading)
 
     @classmethod
     async def connect(
         cls, address: Address, credentials: Credentials, answer_seconds: float
     ) -> AsyncLink:
-        """Connect, and say who we are where that is needed. Raises DisconnectedError, SpecError."""
+        """Connect, and say who we are where that is needed. Raises DisconnectedError,
+        UntrustedError, SpecError.
+        """
         conversation = Conversation(open_channel(address, credentials))
         link = cls(address, await _connect(address, answer_seconds), conversation)
         try:
+            with trio.move_on_after(answer_seconds):
+                await link._meet()
+            if not conversation.is_ready:
+                raise link.end_with(silent(address, "the TLS handshake", answer_seconds))
+            # Not a nursery of the caller's: what fails here is told to who waits, and nobody else.
+            trio.lowlevel.spawn_system_task(link._keep_reading)
             if (call := greeting(address, credentials)) is not None:
                 await link.ask(call, answer_seconds)
         except BaseException:
             link.close()
             raise
         return link
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the server would take one more call, and push one more stream."""
+        conversation = self.conversation
+        return conversation.calls < _MOST_CALLS and conversation.streams < _MOST_STREAMS
 
     async def ask(
         self, call: Call, answer_seconds: float, subscription: Subscription | None = None
@@ -66,6 +84,14 @@ class AsyncLink(Connection):
             self._write_on()
             raise
         return call.read(pending.result())
+
+    async def settle(self, most_seconds: float) -> None:
+        """Wait for the replies to what was only sent, at most so long."""
+        with trio.move_on_after(most_seconds):
+            for pending in self.unanswered():
+                answered = trio.Event()
+                pending.tell(answered.set)
+                await answered.wait()
 
     async def subscribe(
         self, job: str, stream: str, subscription: Subscription, answer_seconds: float
@@ -99,9 +125,7 @@ class AsyncLink(Connection):
             self._is_writing = True
             trio.lowlevel.spawn_system_task(self._keep_writing)
 
-    def end_with(
-        self, error: DisconnectedError | ProtocolError
-    ) -> DisconnectedError | ProtocolError:
+    def end_with(self, error: SandboxError) -> SandboxError:
         """Close it; calls in flight end with `error`, which is returned."""
         if self.is_open:
             trio.lowlevel.notify_closing(self.socket)  # who waits for it is told, and ends
@@ -112,6 +136,12 @@ class AsyncLink(Connection):
             self.write()
         except SandboxError:
             return  # everybody who waits was told
+
+    async def _meet(self) -> None:
+        while not self.conversation.is_ready:
+            self.write()
+            await trio.lowlevel.wait_readable(self.socket)
+            self.read()
 
     async def _keep_reading(self) -> None:
         try:
@@ -141,14 +171,26 @@ async def _connect(address: Address, most_seconds: float) -> socket.socket:
                 stream = await trio.open_tcp_stream(address.host, address.port)
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # no delay: trio does
                 return socket.socket(fileno=stream.socket.detach())
-            connecting = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+            connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                await connecting.connect(address.path)
+                connected.setblocking(False)
+                while not _is_let_in(connected, address.path):
+                    await trio.sleep(_KNOCK_SECONDS)
             except BaseException:
-                connecting.close()
+                connected.close()
                 raise
-            return socket.socket(fileno=connecting.detach())
+            return connected
     except trio.TooSlowError as error:
-        raise unreachable(address, TimeoutError(f"no answer for {most_seconds:g} s")) from error
+        is_full = address.path is not None
+        why = BlockingIOError(errno.EAGAIN, "") if is_full else TimeoutError("no answer in time")
+        raise unreachable(address, why) from error
     except OSError as error:
         raise unreachable(address, error) from error
+
+
+def _is_let_in(connected: socket.socket, path: str) -> bool:
+    try:
+        connected.connect(path)
+    except BlockingIOError:  # too many wait already; nothing tells when one fewer does, connect(2)
+        return False
+    return True

@@ -10,6 +10,7 @@ import os
 
 from sandbox.client import replies
 from sandbox.client.requests import job_map, pipe_map
+from sandbox.wire.messages import text_for_wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ INLINE_BYTES = 256 << 10  # of each output, that may come along with a job's end
 # The server allows twice that; a peer that is gone without a word is noticed sooner.
 WAIT_SECONDS = 30.0
 _PROTOCOL = 1
+_PAGE_JOBS = 250
 
 
 class Call(NamedTuple):
@@ -48,7 +50,7 @@ class Call(NamedTuple):
 
 def hello(token: str | None) -> Call:
     """Say who we are: the map of who the server is."""
-    params = {"version": _PROTOCOL, "token": token}
+    params = {"protocol": _PROTOCOL, "token": token}
     return Call("server.hello", _given(params), replies.read_mapping)
 
 
@@ -84,9 +86,9 @@ def blob_stat(sha256: str) -> Call:
     return Call("blob.stat", {"sha256": sha256}, replies.read_blob(sha256))
 
 
-def blob_list() -> Call:
-    """All blobs that are held for us: Blobs."""
-    return Call("blob.list", {}, replies.read_blobs)
+def blob_list(after: str | None) -> Call:
+    """Some of the blobs that are held for us, those behind the hash `after`: Blobs."""
+    return Call("blob.list", _given({"after": after}), replies.read_blobs)
 
 
 def blob_delete(sha256: str) -> Call:
@@ -177,10 +179,10 @@ def cancel(job: str) -> Call:
     return Call("job.cancel", {"job": job}, replies.read_nothing)
 
 
-def jobs(state: str | None, after: str | None, most: int | None = None) -> Call:
-    """Some of our jobs, those behind the id `after`, oldest first: their Status."""
-    params = _given({"state": state, "after": after, "most": most})
-    return Call("job.list", params, replies.read_statuses)
+def jobs(state: str | None, after: str | None) -> Call:
+    """Some of our jobs, those behind the id `after`, oldest first: their Summary."""
+    params = _given({"state": state, "after": after, "most": _PAGE_JOBS})
+    return Call("job.list", params, replies.read_summaries)
 
 
 def delete(job: str) -> Call:
@@ -190,7 +192,8 @@ def delete(job: str) -> Call:
 
 def read_artifact(job: str, path: str | bytes, offset: int) -> Call:
     """A part of a file that a job has left: a Piece."""
-    params = {"job": job, "path": path, "offset": offset, "most_bytes": PIECE_BYTES}
+    name = text_for_wire(path) if isinstance(path, str) else path
+    params = {"job": job, "path": name, "offset": offset, "most_bytes": PIECE_BYTES}
     return Call("job.read_artifact", params, replies.read_piece)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.client.errors import DisconnectedError
+from sandbox.client.errors import UntrustedError
 from sandbox.spec.errors import SpecError
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.outgoing = bytearray()
+        self.is_ready = True  # whether the peer has shown who it is, where it has to
 
     def send(self, data: bytes) -> None:
         """Add to `outgoing` what the peer shall read as `data`."""
@@ -42,20 +43,20 @@ class TlsChannel(Channel):
         self._tls = context.wrap_bio(self._received, self._encrypted, server_hostname=host)
         self._again = ssl.SSLWantReadError
         self._failure = ssl.SSLError
-        self._is_open = False
+        self.is_ready = False
         self._waiting = bytearray()  # until the handshake is done
         self._advance()
 
     def send(self, data: bytes) -> None:
-        """Add to `outgoing`, encrypted, once the peer has shown who it is. DisconnectedError."""
+        """Add to `outgoing`, encrypted, once the peer has shown who it is. UntrustedError."""
         self._waiting += data
         self._advance()
 
     def receive(self, data: bytes) -> bytes:
-        """Raises DisconnectedError: the peer is not who it should be, or does not believe us."""
+        """Raises UntrustedError: the peer is not who it should be, or does not believe us."""
         self._received.write(data)
         self._advance()
-        if not self._is_open:
+        if not self.is_ready:
             return b""
         pieces = []
         try:
@@ -70,9 +71,9 @@ class TlsChannel(Channel):
 
     def _advance(self) -> None:
         try:
-            if not self._is_open:
+            if not self.is_ready:
                 self._tls.do_handshake()
-                self._is_open = True
+                self.is_ready = True
             while self._waiting:
                 del self._waiting[: self._tls.write(self._waiting)]
         except self._again:
@@ -107,8 +108,8 @@ def open_channel(address: Address, credentials: Credentials) -> Channel:
     return TlsChannel(context, address.host)
 
 
-def _failed(error: ssl.SSLError) -> DisconnectedError:
-    return DisconnectedError(
+def _failed(error: ssl.SSLError) -> UntrustedError:
+    return UntrustedError(
         f"TLS failed: {_reason(error)}; SANDBOX_TLS_CA says whom to believe,"
         " SANDBOX_TLS_CERTIFICATE and SANDBOX_TLS_KEY who we are"
     )

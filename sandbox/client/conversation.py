@@ -54,6 +54,10 @@ class Pending:
             raise error_from_map(self._response.error)
         return self._response.result
 
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when it is over."""
+        self._wake = wake
+
     def abandon(self, late: Callable[[Any], None] | None = None) -> None:
         """Nobody waits any more: the reply is dropped, or, if it is a success, given to `late`."""
         self._wake, self._late = _asleep, late
@@ -87,6 +91,22 @@ class Conversation:
         """What is to be written to the socket, by whoever cuts off what was written."""
         return self._channel.outgoing
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the peer has shown who it is; calls may be made before, and wait for it."""
+        return self._channel.is_ready
+
+    @property
+    def calls(self) -> int:
+        """How many calls have no reply yet."""
+        return len(self._calls)
+
+    @property
+    def streams(self) -> int:
+        """How many streams are pushed, or asked for."""
+        asked = sum(call.subscription is not None for call in self._pending.values())
+        return asked + len(self._subscriptions)
+
     def call(
         self,
         method: str,
@@ -113,13 +133,10 @@ class Conversation:
         self._channel.send(self._frame(Notification(method, (params,))))
 
     def receive(self, data: bytes) -> None:
-        """Take what the socket gave; none is its end. Wakes whoever waits for what it brings.
+        """Take what the socket gave. Wakes whoever waits for what it brings.
 
-        Raises ProtocolError: this is no server of ours; DisconnectedError: see channel.
+        Raises ProtocolError: this is no server of ours; UntrustedError: see TlsChannel.
         """
-        if not data:
-            self._decoder.end()
-            return
         self._decoder.feed(self._channel.receive(data))
         while (message := self._decoder.next_message()) is not None:
             if isinstance(message, Response):
@@ -150,9 +167,11 @@ class Conversation:
         if subscription.id in self._subscriptions:
             # It stays known until the server has answered: data may be under way.
             number = subscription.id
-            self.call("stream.close", {"subscription": number}).abandon(
-                lambda _: self._subscriptions.pop(number, None)
-            )
+
+            def forget(_: Any) -> None:
+                self._subscriptions.pop(number, None)
+
+            self.call("stream.close", {"subscription": number}).abandon(forget)
 
     def _frame(self, message: Request | Notification) -> bytes:
         try:
@@ -182,7 +201,11 @@ class Conversation:
 
     def _push(self, message: Notification) -> None:
         params = message.params[0] if len(message.params) == 1 else None
-        number = params.get("subscription") if isinstance(params, dict) else None
+        if message.method == "error":  # its last word
+            raise ProtocolError(str(error_from_map(params)))
+        if not isinstance(params, dict):
+            return
+        number = params.get("subscription")
         subscription = self._subscriptions.get(number) if type(number) is int else None
         if subscription is None:
             return  # of a newer server, or closed while this was under way

@@ -103,7 +103,10 @@ class JobHandle:
         self._ask(calls.cancel(self.id))
 
     def artifact(self, path: str | bytes, offset: int = 0) -> Iterator[bytes]:
-        """The content of a file that it has left and the server keeps, from `offset` on."""
+        """The content of a file that it has left and the server keeps, from `offset` on.
+
+        `path`: absolute, one of those that the status names.
+        """
         is_end = False
         while not is_end:
             answer = self._ask(calls.read_artifact(self.id, path, offset))
@@ -112,10 +115,9 @@ class JobHandle:
                 yield piece.data
             offset, is_end = offset + len(piece.data), piece.is_end
 
-    def stats(self) -> JobStats | None:
-        """What it uses now, or None if it does not run."""
-        found = self._ask(calls.stats(self.id))
-        return found[0] if found else None
+    def stats(self) -> JobStats:
+        """What it uses now. Raises NotFoundError if it is over, too."""
+        return self._ask(calls.stats(self.id))[0]
 
     def delete(self) -> None:
         """Have the server forget it. Raises RefusedError: it has not ended."""

@@ -101,6 +101,7 @@ def complete(job: str, clock: Callable[[], float]) -> Steps[Completed]:
     artifacts = {}
     for path in status.artifacts:
         artifacts[path] = yield from _artifact(job, path)
+    assert status.result is not None, "read_status lets no job end without"
     return Completed(status.result, stdout, stderr, artifacts)
 
 

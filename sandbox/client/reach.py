@@ -30,6 +30,8 @@ def unreachable(address: Address, error: OSError) -> DisconnectedError:
     elif error.errno in (errno.ENOENT, errno.ECONNREFUSED):
         problem = "no server listens there"
         advice = "start `sandbox serve`, or say in SANDBOX_HOST where it is"
+    elif error.errno == errno.EAGAIN:
+        problem, advice = "it lets nobody in: too many wait already", "try again later"
     elif error.errno == errno.EACCES:
         advice = "this server is another user's; start `sandbox serve`, or ask them for a token"
     else:

@@ -25,9 +25,10 @@ else:
     from sandbox.spec.named_tuple import NamedTuple
 
 __all__ = [
-    "STATES", "ArtifactInfo", "Blob", "JobStats", "Output", "Piece", "Status", "Upload",
+    "STATES", "ArtifactInfo", "Blob", "JobStats", "Output", "Piece", "Status", "Summary", "Upload",
     "read_blob", "read_blobs", "read_job_stats", "read_mapping", "read_metrics", "read_nothing",
-    "read_offset", "read_piece", "read_result", "read_status", "read_statuses", "read_upload",
+    "read_offset", "read_piece", "read_result", "read_status", "read_statuses", "read_summaries",
+    "read_upload",
 ]  # fmt: skip
 
 STATES = ("queued", "running", "ended", "failed", "lost")
@@ -48,6 +49,20 @@ class ArtifactInfo(NamedTuple):
 
     size_bytes: int
     is_executable: bool
+
+
+class Summary(NamedTuple):
+    """A job in brief, as in a list of many. Moments are unix time in seconds."""
+
+    job: str
+    state: str  # one of STATES
+    label: str | None
+    key: str | None
+    priority: int
+    created_at: float | None
+    started_at: float | None
+    ended_at: float | None
+    runs: int  # how often it was begun
 
 
 class Status(NamedTuple):
@@ -99,10 +114,11 @@ class Blob(NamedTuple):
 
 
 class JobStats(NamedTuple):
-    """What a running job uses now."""
+    """What a queued or running job uses now; None where the host does not tell, or not yet."""
 
     job: str
     label: str | None
+    state: str
     cpu_seconds: float | None
     memory_bytes: int | None
     processes: int | None
@@ -150,23 +166,16 @@ _NO_OUTPUT = {"bytes": 0, "is_complete": False}
 
 
 def _status(value: Any) -> Status:
-    fields = _fields(value, *Status._fields)
+    brief = _summary(value)
+    state = brief.state
+    fields = _fields(value, "result", "error", "stdout", "stderr", "artifacts")
     result, error = (fields.table(key, default=None) for key in ("result", "error"))
-    state = fields.choice("state", STATES)
     if state == "ended" and result is None:
         raise SpecError("result", "is missing, and the job has ended")
     if state in ("failed", "lost") and error is None:
         raise SpecError("error", f"is missing, and the job is {state}")
     return Status(
-        job=fields.text("job"),
-        state=state,
-        label=_text(fields, "label"),
-        key=_text(fields, "key"),
-        priority=fields.integer("priority", 0, least=-1000),
-        created_at=_moment(fields, "created_at"),
-        started_at=_moment(fields, "started_at"),
-        ended_at=_moment(fields, "ended_at"),
-        runs=fields.integer("runs", 0),
+        *brief,
         result=None if result is None else result_from_map(result),
         error=None if error is None else error_from_map(error),
         stdout=_output(fields.table("stdout", default=_NO_OUTPUT), "stdout"),
@@ -178,14 +187,35 @@ def _status(value: Any) -> Status:
     )
 
 
+def _summary(value: Any) -> Summary:
+    fields = _fields(value, *Summary._fields)
+    return Summary(
+        fields.text("job"),
+        fields.choice("state", STATES),
+        _text(fields, "label"),
+        _text(fields, "key"),
+        fields.integer("priority", 0, least=-1000),
+        _moment(fields, "created_at"),
+        _moment(fields, "started_at"),
+        _moment(fields, "ended_at"),
+        fields.integer("runs", 0),
+    )
+
+
 read_status = _reader(_status)
 read_result = result_from_map
 
 
 @_reader
 def read_statuses(value: Any) -> tuple[Status, ...]:
-    """The `jobs` of a reply."""
+    """The `jobs` of a reply to pipeline.submit."""
     return tuple(_status(item) for item in _fields(value, "jobs").array("jobs"))
+
+
+@_reader
+def read_summaries(value: Any) -> tuple[Summary, ...]:
+    """The `jobs` of a reply to job.list."""
+    return tuple(_summary(item) for item in _fields(value, "jobs").array("jobs"))
 
 
 @_reader
@@ -244,6 +274,7 @@ def _job_stats(value: Any) -> JobStats:
     return JobStats(
         fields.text("job"),
         _text(fields, "label"),
+        fields.text("state"),
         _moment(fields, "cpu_seconds"),
         fields.integer("memory_bytes", None),
         fields.integer("processes", None),

@@ -125,7 +125,7 @@ def _input(entry: Any, field: str) -> Any:
 def _artifact(entry: Any) -> Any:
     if isinstance(entry, str):
         path, equals, destination = entry.partition("=")
-        table = {"path": path, **({"destination": destination} if equals else {})}
+        table: dict[str, Any] = {"path": path, **({"destination": destination} if equals else {})}
     else:
         table = dict(entry)
     table["path"] = _text(table.get("path"))

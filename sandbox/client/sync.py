@@ -6,13 +6,7 @@ import time
 from _thread import allocate_lock
 
 from sandbox.client import calls
-from sandbox.client.address import (
-    Address,
-    Credentials,
-    default_address,
-    find_credentials,
-    parse_address,
-)
+from sandbox.client.address import choose
 from sandbox.client.backoff import Backoff
 from sandbox.client.errors import DisconnectedError
 from sandbox.client.job_handle import JobHandle
@@ -27,15 +21,18 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from sandbox.client.address import Address, Credentials
     from sandbox.client.calls import Call
     from sandbox.client.operations import Steps
-    from sandbox.client.replies import Blob, JobStats, Status
+    from sandbox.client.replies import Blob, JobStats, Summary
     from sandbox.spec.job import Job
     from sandbox.spec.result import Completed
 
     T = TypeVar("T")
 
 __all__ = ["Client"]
+
+_LAST_SECONDS = 1.0  # for the server to hear of what it is to forget
 
 
 class Client:
@@ -68,19 +65,14 @@ class Client:
         this user's own server. `credentials`: None is those of the environment, see
         find_credentials; `token` instead of theirs. Raises SpecError.
         """
-        if not isinstance(address, Address):
-            address = default_address() if address is None else parse_address(address)
-        credentials = find_credentials() if credentials is None else credentials
-        if token is not None:
-            credentials = credentials._replace(token=token)
-        self._address, self._credentials = address, credentials
+        self._address, self._credentials = choose(address, token, credentials)
         self._reconnect_seconds, self._answer_seconds = reconnect_seconds, answer_seconds
         self._link: Link | None = None
         self._was_connected = False
         self._lock = allocate_lock()
 
     def __enter__(self) -> Client:
-        """Connect. Raises DisconnectedError: what is not there, and what to do."""
+        """Connect. Raises DisconnectedError: what is not there, and what to do; UntrustedError."""
         self._linked()
         return self
 
@@ -96,6 +88,10 @@ class Client:
         """Close the connection. Jobs go on, but for those that are attached to it."""
         link, self._link = self._link, None
         if link is not None:
+            try:
+                link.settle(_LAST_SECONDS)
+            except SandboxError:
+                return  # it is closed
             link.close()
 
     # Jobs
@@ -141,10 +137,11 @@ class Client:
         handle = self.submit(job, stdin=stdin, **options)
         try:
             completed = self.do(complete(handle.id, time.monotonic))
-        except SandboxError:
-            raise
-        except BaseException:
-            self.hint(calls.cancel(handle.id))
+        except BaseException as error:
+            # Whoever is interrupted wants none of it any more; an error of the job is its end.
+            is_over = isinstance(error, SandboxError)
+            if not is_over or not is_kept:
+                self.hint(calls.delete(handle.id) if is_over else calls.cancel(handle.id))
             raise
         if not is_kept:
             self.hint(calls.delete(handle.id))
@@ -171,15 +168,15 @@ class Client:
         """A handle of a job by its id; whether there is one shows at its first use."""
         return JobHandle(self, job, {})
 
-    def jobs(self, state: str | None = None) -> Iterator[Status]:
-        """The status of every job that the server knows of us, or of those in a state."""
+    def jobs(self, state: str | None = None) -> Iterator[Summary]:
+        """Every job that the server knows of us, or those in a state, in brief; oldest first."""
         after = None
         while found := self.ask(calls.jobs(state, after)):
             yield from found
             after = found[-1].job
 
     def stats(self) -> Sequence[JobStats]:
-        """What each running job uses now."""
+        """What each queued or running job uses now."""
         return self.ask(calls.stats(None))
 
     # Blobs
@@ -200,9 +197,12 @@ class Client:
         with open_source(content) as source:
             return self.do(upload(source))
 
-    def blobs(self) -> Sequence[Blob]:
+    def blobs(self) -> Iterator[Blob]:
         """What the server holds for us."""
-        return self.ask(calls.blob_list())
+        after = None
+        while found := self.ask(calls.blob_list(after)):
+            yield from found
+            after = found[-1].sha256
 
     def blob_status(self, sha256: str) -> Blob:
         """What it knows of one blob. Raises NotFoundError."""
@@ -270,15 +270,14 @@ class Client:
             self._lock.release()
 
     def hint(self, call: Call) -> None:
-        """Make a call whose outcome is of no interest, on the connection that there is."""
-        if self._link is not None and self._link.is_open:
-            try:
-                self._link.send(call)
-            except SandboxError:
-                self.close()
+        """Make a call whose outcome is of no interest; tried once, and not waited for."""
+        try:
+            self._linked().send(call)
+        except SandboxError:
+            self.close()
 
     def _linked(self) -> Link:
-        if self._link is None or not self._link.is_open:
+        if self._link is None or not self._link.is_alive():
             self._link = Link(self._address, self._credentials, self._answer_seconds)
             self._was_connected = True
         return self._link

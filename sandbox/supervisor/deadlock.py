@@ -84,7 +84,7 @@ def tell(knot: Sequence[int], waits: Mapping[int, frozenset[Wait]], names: Seque
 async def watch(pipeline: Pipeline, lookout: Lookout) -> None:
     """End every deadlock of a pipeline that runs: each of its jobs is `idle`. Runs until cancelled.
 
-    While all of its jobs are busy, this costs a few counters every 50 ms.
+    While one job of each circle is busy, this costs a few counters every 50 ms.
     """
     await pipeline.started.wait()
     pause, seen = _STILL_SECONDS, _progress(pipeline)
@@ -94,7 +94,7 @@ async def watch(pipeline: Pipeline, lookout: Lookout) -> None:
         still = {job for job, progress in seen.items() if progress == before.get(job)}
         has_changed = len(still) < len(before)
         pause = _STILL_SECONDS if has_changed else min(2 * pause, _MOST_STILL_SECONDS)
-        if still:
+        if can_deadlock([p for p in pipeline.joints if {p.source, p.target} <= still]):
             await _end_deadlocks(pipeline, still, lookout)
 
 
@@ -118,7 +118,9 @@ async def _end_deadlocks(pipeline: Pipeline, still: set[int], lookout: Lookout) 
                 ):
                     _end(pipeline, knot, waits)
         for job, threads in first.items():
-            if any(HIDDEN in thread.waits for thread in threads):
+            if not threads:
+                problem = f"the processes of job {job} are not known"  # without a cgroup
+            elif any(HIDDEN in thread.waits for thread in threads):
                 problem = f"the kernel lets nobody see what job {job} waits for"
     except NotSeenError as error:
         problem = str(error)

@@ -4,6 +4,7 @@ What is no deadlock is shown by a pipeline that comes to its own end, past many 
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from supervisor.resident import Outcome, resident, until
 from sandbox.spec.job import Job
 from sandbox.spec.result import Result
 from sandbox.supervisor import deadlock, waits
+from sandbox.supervisor.cgroup.absent import AbsentJob
+from sandbox.supervisor.cgroup.v1_job import V1Job
+from sandbox.supervisor.cgroup.v2_job import V2Job
 from sandbox.supervisor.deadlock import Wait, can_deadlock, find_deadlocks, tell
 from sandbox.supervisor.lookout import Lookout
 from sandbox.supervisor.pipeline import Pipe
@@ -146,7 +150,6 @@ def test_a_poll_without_an_end_is_a_wait() -> None:
 # Each is in a cycle with one that reads from it, for a while; then the first one answers.
 HONEST = {
     "one sleeps": "time.sleep({0})",
-    "one computes": "end = time.monotonic() + {0}\nwhile time.monotonic() < end: pass",
     "one polls with an end": POLLS + "p.poll({0} * 1000)",
     "one selects with an end": "import select\nselect.select([0], [], [], {0})",
     "one waits for a lock with an end beside a reading thread": (
@@ -191,6 +194,12 @@ def test_no_deadlock_where(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for result in must_end(results(jobs, AROUND)):
         assert (result.verdict, result.exit_code) == ("exited", 0)
     assert seen, "nobody looked"
+
+
+def test_no_deadlock_where_one_computes() -> None:
+    computes = "end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    for result in must_end(_run(computes + "\nos.write(1, b'.')", READS)):
+        assert (result.verdict, result.exit_code) == ("exited", 0)
 
 
 def test_no_deadlock_where_one_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +282,19 @@ def test_where_the_kernel_does_not_tell_the_evidence_says_so(
         assert result.verdict == "wall_time"
         assert result.evidence[1] == (
             "deadlock: not looked for: this kernel has no /proc/self/nothing"
+        )
+
+
+def test_without_cgroups_the_evidence_says_that_nobody_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(V1Job, "pids", AbsentJob.pids)
+    monkeypatch.setattr(V2Job, "pids", AbsentJob.pids)
+    jobs = [job(READS, limits={"wall_seconds": 1.0}) for _ in AROUND]
+    for result in must_end(results(jobs, AROUND)):
+        assert result.verdict == "wall_time"
+        assert re.fullmatch(
+            r"deadlock: not looked for: the processes of job \d are not known", result.evidence[1]
         )
 
 

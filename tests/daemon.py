@@ -23,6 +23,7 @@ class Daemon(NamedTuple):
     socket: Path
     port: int  # of 127.0.0.1, in clear
     token: str
+    process: subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
@@ -58,7 +59,7 @@ def serving(directory: Path) -> Iterator[Daemon]:
                 raise AssertionError(f"the daemon did not begin: {log.read_text()}") from None
             assert "READY=1" in ready, ready
             port = int(ready.split("tcp:127.0.0.1:")[1].split()[0])
-            yield Daemon(directory / "sock", port, _TOKEN)
+            yield Daemon(directory / "sock", port, _TOKEN, process)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(_PATIENCE_SECONDS)

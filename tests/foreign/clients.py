@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from daemon import Daemon
 
-__all__ = ["CLIENTS", "Foreign"]
+__all__ = ["CLIENTS", "INSTALLED", "Foreign", "compile_go", "why_no_go"]
 
 BRIDGES = Path(__file__).parent / "bridges"
 INSTALLED = Path(sys.prefix) / "foreign"  # by scripts/install --tests
@@ -73,10 +73,10 @@ def _where(daemon: Daemon, more: Mapping[str, Any]) -> list[str]:
     return [str(daemon.port), daemon.token] if "is_tcp" in more else [str(daemon.socket)]
 
 
-def _go(daemon: Daemon, directory: Path) -> list[str]:
-    program = directory / "use_ugorji_codec"
+def compile_go(source: Path, directory: Path) -> Path:
+    """Compile a program that uses the codec, once; it lies in `directory` then."""
+    program = directory / source.stem
     if not program.exists():
-        source = BRIDGES / "use_ugorji_codec.go"
         environment = {
             **os.environ,
             "GO111MODULE": "off",
@@ -89,10 +89,16 @@ def _go(daemon: Daemon, directory: Path) -> list[str]:
             check=True,
             env=environment,
         )
+    return program
+
+
+def _go(daemon: Daemon, directory: Path) -> list[str]:
+    program = compile_go(BRIDGES / "use_ugorji_codec.go", directory)
     return [str(program), str(daemon.socket)]
 
 
-def _why_no_go() -> str | None:
+def why_no_go() -> str | None:
+    """What the host lacks for it."""
     if shutil.which("go") is None:
         return "no go on this host"
     is_there = (GO_SOURCES / "src/github.com/ugorji/go/codec").is_dir()
@@ -112,7 +118,7 @@ CLIENTS = (
     _node("neovim", shows_pushed=True),
     _node("msgpack5rpc", shows_pushed=True),
     _node("msgpack-rpc-lite", is_tcp=True),
-    Foreign("go-ugorji-codec", _go, _why_no_go, has_maps_for_errors=False),
+    Foreign("go-ugorji-codec", _go, why_no_go, has_maps_for_errors=False),
     Foreign(
         "nvim",
         _nvim,

@@ -8,20 +8,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daemon import Daemon
-
-__all__ = ["CLIENTS", "INSTALLED", "Foreign", "compile_go", "why_no_go"]
+__all__ = ["CLIENTS", "INSTALLED", "Foreign", "Place", "compile_go", "why_no_go"]
 
 BRIDGES = Path(__file__).parent / "bridges"
 INSTALLED = Path(sys.prefix) / "foreign"  # by scripts/install --tests
 GO_SOURCES = Path("/usr/share/gocode")  # of Debian's golang-*-dev packages
 
 
+class Place(NamedTuple):
+    """Where a daemon listens. By the socket, a client is its own user; with the token, "ci"."""
+
+    socket: Path
+    port: int  # of 127.0.0.1, in clear
+    token: str
+
+
 class Foreign(NamedTuple):
     """A client, and what it can do; `why_absent` gets the reason where it is not installed."""
 
     name: str
-    command: Callable[[Daemon, Path], list[str]]
+    command: Callable[[Place, Path], list[str]]
     why_absent: Callable[[], str | None]
     environment: Mapping[str, str] = {}
     is_tcp: bool = False  # with a token, as the tenant "ci"
@@ -43,7 +49,7 @@ def _python(script: str, directory: str, **more: Any) -> Foreign:
 
     return Foreign(
         script.removeprefix("use_").replace("_", "-"),
-        lambda daemon, _: [sys.executable, str(BRIDGES / f"{script}.py"), *_where(daemon, more)],
+        lambda place, _: [sys.executable, str(BRIDGES / f"{script}.py"), *_where(place, more)],
         why_absent,
         {"PYTHONPATH": str(packages)},
         **more,
@@ -62,15 +68,15 @@ def _node(package: str, **more: Any) -> Foreign:
 
     return Foreign(
         f"node-{package}",
-        lambda daemon, _: ["node", str(script), *_where(daemon, more)],
+        lambda place, _: ["node", str(script), *_where(place, more)],
         why_absent,
         {"NODE_PATH": str(packages)},
         **more,
     )
 
 
-def _where(daemon: Daemon, more: Mapping[str, Any]) -> list[str]:
-    return [str(daemon.port), daemon.token] if "is_tcp" in more else [str(daemon.socket)]
+def _where(place: Place, more: Mapping[str, Any]) -> list[str]:
+    return [str(place.port), place.token] if "is_tcp" in more else [str(place.socket)]
 
 
 def compile_go(source: Path, directory: Path) -> Path:
@@ -92,9 +98,9 @@ def compile_go(source: Path, directory: Path) -> Path:
     return program
 
 
-def _go(daemon: Daemon, directory: Path) -> list[str]:
+def _go(place: Place, directory: Path) -> list[str]:
     program = compile_go(BRIDGES / "use_ugorji_codec.go", directory)
-    return [str(program), str(daemon.socket)]
+    return [str(program), str(place.socket)]
 
 
 def why_no_go() -> str | None:
@@ -105,7 +111,7 @@ def why_no_go() -> str | None:
     return None if is_there else "no golang-github-ugorji-go-codec-dev on this host"
 
 
-def _nvim(_daemon: Daemon, _directory: Path) -> list[str]:
+def _nvim(_place: Place, _directory: Path) -> list[str]:
     # It would take its stdin for a text to edit.
     script = f"luafile {BRIDGES / 'use_nvim.lua'}"
     return ["sh", "-c", f"exec 3<&0; exec nvim --headless --clean --cmd '{script}' </dev/null"]

@@ -1,23 +1,42 @@
 """Each foreign client in turn, with a connection to one daemon."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, serving
-from foreign.clients import CLIENTS, Foreign
+from foreign.clients import CLIENTS, Foreign, Place
 from foreign.conversation import Conversation
+from server.daemon import Daemon
 
 _PATIENCE_SECONDS = 60
+_TOKEN = "for-tests-only"
 
 
 @pytest.fixture(scope="package")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One daemon for all of them."""
-    with serving(tmp_path_factory.mktemp("daemon")) as running:
-        yield running
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Where one daemon listens for all of them."""
+    daemon = Daemon(
+        tmp_path_factory.mktemp("daemon"),
+        f"""
+        [listen]
+        tcp = "127.0.0.1:0"
+        clear = true
+        [tenants.ci]
+        tokens = ["sha256:{hashlib.sha256(_TOKEN.encode()).hexdigest()}"]
+        """,
+    )
+    try:
+        daemon.start()
+        where = daemon.wait_for("listening")["where"]
+        port = int(where.split("tcp:127.0.0.1:")[1].split()[0])
+        yield Place(daemon.socket, port, _TOKEN)
+        assert not daemon.bugs()
+        assert daemon.drain() == 0
+    finally:
+        daemon.close()
 
 
 @pytest.fixture(scope="package")
@@ -33,13 +52,13 @@ def foreign(request: pytest.FixtureRequest) -> Foreign:
 
 
 @pytest.fixture
-def client(foreign: Foreign, daemon: Daemon, built: Path, tmp_path: Path) -> Iterator[Conversation]:
+def client(foreign: Foreign, place: Place, built: Path, tmp_path: Path) -> Iterator[Conversation]:
     """A new connection of it."""
     if why := foreign.why_absent():
         pytest.skip(why)
-    environment = {**os.environ, **foreign.environment, "SANDBOX_SOCKET": str(daemon.socket)}
+    environment = {**os.environ, **foreign.environment, "SANDBOX_SOCKET": str(place.socket)}
     with subprocess.Popen(
-        foreign.command(daemon, built),
+        foreign.command(place, built),
         env={**environment, "XDG_STATE_HOME": str(tmp_path)},  # Neovim's own log
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from daemon import Daemon
-from foreign.clients import INSTALLED, compile_go, why_no_go
+from foreign.clients import INSTALLED, Place, compile_go, why_no_go
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "clients"
 NODE_PACKAGES = INSTALLED / "node" / "node_modules"
@@ -33,10 +32,10 @@ def go(built: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("program", [python, node, go], ids=lambda program: program.__name__)
-def test_it_runs_a_command(program: Callable[[Path], list[str]], daemon: Daemon, built: Path):
+def test_it_runs_a_command(program: Callable[[Path], list[str]], place: Place, built: Path):
     def run(*command: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [*program(built), str(daemon.socket), *command],
+            [*program(built), str(place.socket), *command],
             input=INPUT,
             capture_output=True,
             env={**os.environ, "NODE_PATH": str(NODE_PACKAGES)},

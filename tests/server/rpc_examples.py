@@ -8,18 +8,14 @@ import hashlib
 import os
 import pprint
 import signal
-import socket
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from daemon import serving
+from server.daemon import Client, Daemon
 
-from sandbox.wire.framing import FRAME_BYTES, Decoder
-from sandbox.wire.messages import Notification, Request, Response, encode
-
-__all__ = ["Peer", "converse"]
+__all__ = ["record"]
 
 Example = dict[str, Any]
 
@@ -27,14 +23,11 @@ _SCRIPT = b"tr a-z A-Z\n"
 _WAIT = {"wait_seconds": 30.0}
 
 
-class Peer:
+class Peer(Client):
     """A client that keeps what was said."""
 
     def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(path))
-        self._decoder = Decoder(FRAME_BYTES)
-        self._pushed: list[Notification] = []  # that came before an answer
+        super().__init__(path)
         self.examples: dict[str, Example] = {}
 
     def call(self, method: str, *, name: str | None = None, **params: Any) -> Any:
@@ -42,33 +35,24 @@ class Peer:
 
         `name`: of this example, if it is not the method's.
         """
-        self._socket.sendall(encode(Request(1, method, (params,))))
-        while not isinstance(response := self._received(), Response):
-            self._pushed.append(response)
+        msgid = self.begin(method, **params)
+        while msgid not in self._answers:
+            self._receive()
+        response = self._answers.pop(msgid)
         example = {"method": method, "params": params}
         told = {"answer": response.result} if response.error is None else {"error": response.error}
         self.examples.setdefault(name or method, example | told | {"pushed": []})
-        return response.result or response.error
+        return response.result if response.error is None else response.error
 
     def pushed(self, method: str) -> None:
         """Wait for a notification; it belongs to the example of `method`."""
-        notification = self._pushed.pop(0) if self._pushed else self._received()
-        assert isinstance(notification, Notification), notification
+        while not self.notifications:
+            self._receive()
+        notification = self.notifications.pop(0)
         self.examples[method]["pushed"].append((notification.method, notification.params[0]))
 
-    def _received(self) -> Any:
-        while (message := self._decoder.next_message()) is None:
-            data = self._socket.recv(1 << 16)
-            assert data, "the server has closed the connection"
-            self._decoder.feed(data)
-        return message
 
-    def close(self) -> None:
-        """Go."""
-        self._socket.close()
-
-
-def converse(peer: Peer) -> None:
+def _converse(peer: Peer) -> None:
     """Call every method; server.drain is the last."""
     peer.call("server.hello")
     peer.call("server.info")
@@ -88,8 +72,8 @@ def converse(peer: Peer) -> None:
     peer.call("job.wait", **shouted, **_WAIT)
     peer.call("job.result", **shouted)
     peer.call("job.read", **shouted, stream="stdout", offset=2)
-    _converse_with_a_running_job(peer)
-    _converse_with_a_terminal(peer)
+    _speak_with_a_running_job(peer)
+    _speak_with_a_terminal(peer)
     peer.call("job.list", state="ended", most=2)
     pipeline = {
         "jobs": [{"command": ["seq", "3"]}, {"command": ["wc", "-l"]}],
@@ -103,7 +87,7 @@ def converse(peer: Peer) -> None:
     peer.call("server.drain", deadline_seconds=10.0)
 
 
-def _converse_with_a_running_job(peer: Peer) -> None:
+def _speak_with_a_running_job(peer: Peer) -> None:
     job = {"command": ["tee", "copy"], "collect": [{"path": "copy"}]}
     submitted = peer.call("job.submit", job=job, stdin_open=True, label="live")
     running = {"job": submitted["job"]}
@@ -120,7 +104,7 @@ def _converse_with_a_running_job(peer: Peer) -> None:
     peer.call("job.read_artifact", **running, path=b"/work/copy", offset=0)
 
 
-def _converse_with_a_terminal(peer: Peer) -> None:
+def _speak_with_a_terminal(peer: Peer) -> None:
     job = {"command": ["sh", "-c", "echo ready; exec cat"], "tty": True}
     shown = {"job": peer.call("job.submit", job=job, stdin_open=True)["job"]}
     peer.call("job.read", **shown, stream="stdout", offset=0, **_WAIT)
@@ -139,14 +123,21 @@ def _everywhere(value: Any) -> Any:
     return "uid-1000" if value == f"uid-{os.getuid()}" else value
 
 
-def _record(path: Path) -> None:
-    with tempfile.TemporaryDirectory() as directory, serving(Path(directory)) as daemon:
-        peer = Peer(daemon.socket)
-        converse(peer)
-        peer.close()
-        daemon.process.wait()  # it drains
-    path.write_text(pprint.pformat(_everywhere(peer.examples), width=100, sort_dicts=False) + "\n")
+def record(directory: Path) -> dict[str, Example]:
+    """What a new daemon answers, that keeps its files in `directory`."""
+    daemon = Daemon(directory)
+    try:
+        daemon.start()
+        with Peer(daemon.socket) as peer:
+            _converse(peer)
+        assert daemon.ended() == 0  # it was told to drain
+        assert not daemon.bugs()
+    finally:
+        daemon.close()
+    return peer.examples
 
 
 if __name__ == "__main__":
-    _record(Path(sys.argv[1]))
+    with tempfile.TemporaryDirectory() as directory:
+        examples = _everywhere(record(Path(directory)))
+    Path(sys.argv[1]).write_text(pprint.pformat(examples, width=100, sort_dicts=False) + "\n")

@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from daemon import serving
-from server.rpc_examples import Peer, converse
+from server.rpc_examples import record
 
 from sandbox.server.document import document
 from sandbox.server.method import METHODS
@@ -83,14 +82,10 @@ def test_every_link_leads_somewhere():
 
 
 def test_a_server_answers_as_is_documented(tmp_path):
-    with serving(tmp_path) as daemon:
-        peer = Peer(daemon.socket)
-        converse(peer)
-        peer.close()
-        daemon.process.wait()
-    assert set(METHODS) <= peer.examples.keys()
-    assert complaints_of(peer.examples) == []
-    for name, example in peer.examples.items():
+    examples = record(tmp_path)
+    assert set(METHODS) <= examples.keys()
+    assert complaints_of(examples) == []
+    for name, example in examples.items():
         recorded = EXAMPLES[name]
         assert form(example["params"]) == form(recorded["params"]), f"record {name} anew"
         assert example.keys() == recorded.keys()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,10 +64,14 @@ def client(foreign: Foreign, place: Place, built: Path, tmp_path: Path) -> Itera
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
+        # A client that hangs is ended, and its test with it: the answer that it waits for is EOF.
+        patience = threading.Timer(_PATIENCE_SECONDS, process.kill)
+        patience.start()
         try:
             yield Conversation(process)
             assert process.stdin is not None
             process.stdin.close()
             assert process.wait(_PATIENCE_SECONDS) == 0
         finally:
+            patience.cancel()
             process.kill()

@@ -27,6 +27,7 @@ from bench.ratios import Ratio
 from bench.resident import resident
 from bench.results import Results, read_results, write_results
 from bench.rounds import run_rounds
+from bench.service import open_service
 from bench.soak import main as soak
 from bench.stage import Stage, stage
 from bench.table import format_rows, ratio_rows
@@ -109,9 +110,10 @@ async def _run(staged: Stage, peers: Peers, rounds: int, only: str) -> list[Rati
         cold = await stack.enter_async_context(resident(true))
         warm = await stack.enter_async_context(resident(true, warm=POOL))
         yardstick = stack.enter_context(floor(staged, true)) if staged.floor else None
+        service = stack.enter_context(open_service(staged))
         wanted = [
             figure
-            for figure in figures(cold, warm, staged, peers, yardstick)
+            for figure in figures(cold, warm, service, staged, peers, yardstick)
             if only in figure.name
         ]
         return await run_rounds(wanted, rounds)

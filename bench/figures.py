@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from bench.cpu import cpu_of
+from bench.fairness import fairness_figures
 from bench.jobs import job_of, program_of
 from bench.peers import BWRAP, Peers, timed
 from bench.ratios import Goal
 from bench.resident import Resident
 from bench.rounds import Figure, Measure
+from bench.service import Service, service_figures
+from bench.service_streams import live_figures, stream_figures
 from bench.stage import Stage
 from bench.streams import STREAM_MIB, Sink, framed, plain
 from bench.yardstick import Floor
@@ -26,25 +29,42 @@ _FLOOR, _BWRAP = "the floor", "bwrap"
 
 
 def figures(
-    cold: Resident, warm: Resident, stage: Stage, peers: Peers, floor: Floor | None
+    cold: Resident,
+    warm: Resident,
+    service: Service,
+    stage: Stage,
+    peers: Peers,
+    floor: Floor | None,
 ) -> list[Figure]:
     """Every ratio of this project's own table; without a compiler, those that need none."""
-    found = [*_lone_jobs(cold, warm, stage, peers, floor), *_many_jobs(cold, warm, floor)]
-    return found if floor is None else [*found, *_programs(cold, stage)]
+    one_warm = _one_warm(warm)
+    found = [*_lone_jobs(cold, one_warm, stage, peers, floor), *_many_jobs(cold, warm, floor)]
+    if floor is not None:
+        found += [*_programs(cold, stage), *stream_figures(service.daemon, stage)]
+    return [
+        *found,
+        *service_figures(service, stage, warm, one_warm, peers.found[_BWRAP]),
+        *live_figures(service.daemon),
+        *fairness_figures(service),
+    ]
 
 
-def _lone_jobs(
-    cold: Resident, warm: Resident, stage: Stage, peers: Peers, floor: Floor | None
-) -> list[Figure]:
-    true = job_of("/usr/bin/true")
-
-    async def one_warm() -> Sequence[float]:
+def _one_warm(warm: Resident) -> Measure:
+    async def measure() -> Sequence[float]:
         await warm.filled()
         start = time.perf_counter()
-        await warm.run(true)
+        await warm.run(job_of("/usr/bin/true"))
         seconds = time.perf_counter() - start
         await warm.filled()  # or the refill would disturb whoever is next
         return [seconds]
+
+    return measure
+
+
+def _lone_jobs(
+    cold: Resident, one_warm: Measure, stage: Stage, peers: Peers, floor: Floor | None
+) -> list[Figure]:
+    true = job_of("/usr/bin/true")
 
     async def one_cold() -> Sequence[float]:
         start = time.perf_counter()

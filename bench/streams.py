@@ -12,7 +12,7 @@ import trio
 
 from bench.rounds import Measure
 
-__all__ = ["STREAM_MIB", "framed", "plain"]
+__all__ = ["STREAM_MIB", "Clock", "framed", "plain"]
 
 STREAM_MIB = 256
 _PIECE_BYTES = 65536
@@ -21,7 +21,7 @@ _BIN32 = struct.Struct(">BI")  # msgpack: 0xc6, then the length of the bytes tha
 Sink = Callable[[str, bytes], Awaitable[None]]
 
 
-class _Clock:
+class Clock:
     """MiB a second from the first piece to the last: neither a start nor an end is in it."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ def framed(run: Callable[[Sink], Awaitable[object]]) -> Measure:
     """Run a job whose sink passes each piece on, framed, to another process; MiB a second."""
 
     async def measure() -> Sequence[float]:
-        clock = _Clock()
+        clock = Clock()
         with _reader() as peer:
 
             async def sink(_stream: str, data: bytes) -> None:
@@ -59,7 +59,7 @@ def plain(program: str, *arguments: str) -> Measure:
     """Read what a program writes to a pipe, and drop it; MiB a second."""
 
     async def measure() -> Sequence[float]:
-        clock = _Clock()
+        clock = Clock()
         with subprocess.Popen((program, *arguments), stdout=subprocess.PIPE, bufsize=0) as process:
             assert process.stdout is not None
             async with trio.lowlevel.FdStream(os.dup(process.stdout.fileno())) as stream:

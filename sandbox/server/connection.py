@@ -239,14 +239,26 @@ class Connection:
 
     async def _send_all(self, data: bytes) -> None:
         self._service.metrics.bytes.add("sent", count=len(data))
-        view = memoryview(data)
-        while view:
+        left = memoryview(data)
+        while left:
+            later = left[_SEND_BYTES:]
             with trio.move_on_after(_SEND_SECONDS) as patience:
-                await self._stream.send_all(view[:_SEND_BYTES])
+                while len(left) > len(later):
+                    left = left[await self._send_some(left) :]
             if patience.cancelled_caught:
                 self._service.log.event("reader_gone", peer=self._where)
                 raise trio.BrokenResourceError
-            view = view[_SEND_BYTES:]
+
+    async def _send_some(self, data: memoryview) -> int:
+        """As much as the kernel takes now, or some of it later: so many bytes."""
+        if isinstance(self._stream, trio.SocketStream):
+            try:
+                # All of it at once, where there is room: each call is a turn of the loop.
+                return await self._stream.socket.send(data)
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+        await self._stream.send_all(data[:_SEND_BYTES])
+        return min(len(data), _SEND_BYTES)
 
 
 def _raising(error: Exception) -> Callable[[], Any]:

@@ -52,10 +52,16 @@ JOB = RUN_WORDS | {
     "sandbox.spec.limits",
     "sandbox.spec.paths",
     "sandbox.spec.quantities",
-    "sandbox.spec.toml_file",
 }
 # What reads its policy.
-POLICY = JOB | {"sandbox.spec.constants", "sandbox.spec.policy", "sandbox.spec.rules"}
+POLICY = JOB | {
+    "sandbox.spec.constants",
+    "sandbox.spec.policy",
+    "sandbox.spec.rules",
+    "sandbox.spec.toml_file",
+}
+# What a command that asks a server must do without.
+DEAR = {"asyncio", "dataclasses", "pathlib", "re", "socket", "ssl", "subprocess", "trio", "typing"}
 
 # Of the standard library, beside what these import themselves.
 FEW = {"__future__", "collections.abc", "errno"}
@@ -87,6 +93,15 @@ def test_a_command_loads_what_its_budget_lists(
     assert library <= loaded, "the budget lists what is not needed any more"
     allowed = _modules(LOADED.format(names=", ".join(library)))
     assert loaded - ours <= allowed
+
+
+def test_a_job_for_a_server_is_sent_without_what_costs_more_than_it() -> None:
+    loaded = _modules(WATCH, "run", "--host", "unix:/nowhere", "--memory", "1GiB", "--", "true")
+    assert "sandbox.client.link" in loaded
+    assert not loaded & DEAR
+    assert not {
+        name for name in loaded if name.startswith(("sandbox.supervisor", "sandbox.server"))
+    }
 
 
 def _modules(code: str, *words: str) -> set[str]:

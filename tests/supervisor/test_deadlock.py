@@ -273,16 +273,22 @@ def test_a_killed_lookout_is_replaced() -> None:
     assert {result.verdict for result in must_end(trio.run(main))} == {"idle"}
 
 
+async def _cancel_once_noted(piped: list[Piped]) -> None:
+    await piped[0].started.wait()
+    await until(lambda: piped[0].live._ending.note)
+    piped[0].cancellation.set()
+
+
 def test_where_the_kernel_does_not_tell_the_evidence_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sandbox.supervisor.lookout._TOLD_BY", ("/proc/self/nothing",))
-    jobs = [job(READS, limits={"wall_seconds": 1.0}) for _ in AROUND]
-    for result in must_end(results(jobs, AROUND)):
-        assert result.verdict == "wall_time"
-        assert result.evidence[1] == (
-            "deadlock: not looked for: this kernel has no /proc/self/nothing"
-        )
+    jobs = [job(READS, limits=PATIENT) for _ in AROUND]
+    result, _ = must_end(results(jobs, AROUND, _cancel_once_noted))
+    assert result.evidence == (
+        "the caller cancelled the job",
+        "deadlock: not looked for: this kernel has no /proc/self/nothing",
+    )
 
 
 def test_without_cgroups_the_evidence_says_that_nobody_looked(
@@ -290,12 +296,11 @@ def test_without_cgroups_the_evidence_says_that_nobody_looked(
 ) -> None:
     monkeypatch.setattr(V1Job, "pids", AbsentJob.pids)
     monkeypatch.setattr(V2Job, "pids", AbsentJob.pids)
-    jobs = [job(READS, limits={"wall_seconds": 1.0}) for _ in AROUND]
-    for result in must_end(results(jobs, AROUND)):
-        assert result.verdict == "wall_time"
-        assert re.fullmatch(
-            r"deadlock: not looked for: the processes of job \d are not known", result.evidence[1]
-        )
+    jobs = [job(READS, limits=PATIENT) for _ in AROUND]
+    result, _ = must_end(results(jobs, AROUND, _cancel_once_noted))
+    assert re.fullmatch(
+        r"deadlock: not looked for: the processes of job \d are not known", result.evidence[1]
+    )
 
 
 def test_a_job_that_nobody_may_look_at_is_let_be_and_told(
@@ -311,10 +316,10 @@ def test_a_job_that_nobody_may_look_at_is_let_be_and_told(
         'extends = "native"\nwhy = "a job that hides"\n'
         '[[syscalls]]\nallow = ["prctl"]\nwhy = "to be hidden"\n'
     )
-    hidden = program(compile_c(source))
-    hidden = hidden._replace(limits={"wall_seconds": 1.5}, policy=str(policy))
-    found = must_end(results([hidden, job(READS, limits=PATIENT)], AROUND))
-    assert [result.verdict for result in found] == ["wall_time", "exited"]
+    hidden = program(compile_c(source))._replace(limits=PATIENT, policy=str(policy))
+    jobs = [hidden, job(READS, limits=PATIENT)]
+    found = must_end(results(jobs, AROUND, _cancel_once_noted))
+    assert [result.verdict for result in found] == ["cancelled", "exited"]
     assert found[0].evidence[1] == (
         "deadlock: not looked for: the kernel lets nobody see what job 0 waits for"
     )

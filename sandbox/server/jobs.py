@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -218,19 +218,28 @@ class Jobs:
         ticket: Ticket,
         pipes: Sequence[Pipe] = (),
     ) -> None:
+        told = set()
+
+        def ended(number: int, outcome: Outcome) -> None:  # of a pipeline, before the others
+            told.add(number)
+            self._nursery.start_soon(self._finish, records[number], prepared[number], outcome)
+
         try:
-            outcomes = await self._outcomes(records, prepared, ticket, pipes)
+            outcomes = await self._outcomes(records, prepared, ticket, pipes, ended)
         finally:
             ticket.release()
             release(prepared)
-        for record, one, outcome in zip(records, prepared, outcomes, strict=True):
-            if self._is_left(record, outcome):
-                self._leave(record)
-                continue
-            if one.kept and record.directory.exists():
-                record.artifacts = dict(one.kept)
-            record.finish(outcome)
-            await self._keep(record)
+        for number, outcome in enumerate(outcomes):
+            if number not in told:
+                await self._finish(records[number], prepared[number], outcome)
+
+    async def _finish(self, record: Record, prepared: Prepared, outcome: Outcome) -> None:
+        if self._is_left(record, outcome):
+            return self._leave(record)
+        if prepared.kept and record.directory.exists():
+            record.artifacts = dict(prepared.kept)
+        record.finish(outcome)
+        await self._keep(record)
 
     async def _outcomes(
         self,
@@ -238,6 +247,7 @@ class Jobs:
         prepared: Sequence[Prepared],
         ticket: Ticket,
         pipes: Sequence[Pipe],
+        ended: Callable[[int, Outcome], None],
     ) -> Sequence[Outcome]:
         queued = records[0].cancellation
         for record in records:
@@ -256,7 +266,7 @@ class Jobs:
                         self._journal.start(record.id, record.runs, record.started_at)
         except SandboxError as error:
             return [error] * len(records)
-        return await self._runner.run(records, prepared, pipes, ticket.cores)
+        return await self._runner.run(records, prepared, pipes, ticket.cores, ended)
 
     def _is_left(self, record: Record, outcome: Outcome) -> bool:
         """Whether the supervisor that comes after this one, which drains, is to run it."""

@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sandbox.server.log import Log
 from sandbox.server.preparation import Prepared, stdin_of
@@ -34,10 +34,11 @@ class Runner:
         prepared: Sequence[Prepared],
         pipes: Sequence[Pipe],
         cores: Sequence[int],
+        ended: Callable[[int, Outcome], None],
     ) -> list[Outcome]:
         """Run a job, or the members of a pipeline, to the end; one outcome each.
 
-        `cores`: leased, one each, or none.
+        `cores`: leased, one each, or none. `ended`: told each member's outcome as it comes.
         """
         opened: list[Files] = []
         try:
@@ -53,7 +54,7 @@ class Runner:
                 caller = _caller(record, one, is_piped=number in targets)
                 members.append(Member(one.job, one.policy, limits, opened[-1], caller))
             if len(members) > 1:
-                return await self._supervisor.run_pipeline(members, pipes)
+                return await self._supervisor.run_pipeline(members, pipes, ended)
             return [await self._supervisor.run(*members[0])]
         except SandboxError as error:
             return [error] * len(records)

@@ -1,6 +1,7 @@
 """The supervisor's side of a Channel: the same messages and reports, without blocking."""
 
 import array
+import errno
 import os
 import socket
 
@@ -26,6 +27,7 @@ class Link:
         sock.setblocking(False)
         self._socket = sock
         self._partial, self._fds = b"", array.array("i")
+        self._is_cut = False  # fds of the report that is being received were lost
 
     @classmethod
     def pair(cls) -> tuple["Link", socket.socket]:
@@ -57,22 +59,31 @@ class Link:
         self._socket.send(data)
 
     def receive_now(self) -> tuple[Report, list[int]] | None:
-        """The next report and its fds, or None: the peer is gone. BlockingIOError: not yet."""
+        """The next report and its fds, or None: the peer is gone.
+
+        Raises BlockingIOError: not yet; OSError: EMFILE, its fds were too many for us.
+        """
         while True:
             try:
-                piece, ancillary, _, _ = self._socket.recvmsg(
+                piece, ancillary, flags, _ = self._socket.recvmsg(
                     REPORT_BYTES - len(self._partial), _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
                 )
             except ConnectionResetError:  # it died with something unread
                 return None
             for _level, _kind, content in ancillary:
                 self._fds.frombytes(content)
+            self._is_cut |= bool(flags & socket.MSG_CTRUNC)  # unix(7): no fd was free for the rest
             if not piece:
                 return None
             self._partial += piece
             if len(self._partial) == REPORT_BYTES:
                 found = Report.unpack(self._partial), list(self._fds)
+                is_cut, self._is_cut = self._is_cut, False
                 self._partial, self._fds = b"", array.array("i")
+                if is_cut:
+                    for fd in found[1]:
+                        os.close(fd)
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 return found
 
     def reports_now(self) -> list[Report | None]:

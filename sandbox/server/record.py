@@ -139,14 +139,17 @@ class Record:
         return {**found, **{name: used and getattr(used, name) for name in names}}
 
     def read_artifact(self, path: bytes, offset: int, most_bytes: int) -> bytes | None:
-        """Bytes of an artifact that is kept here; None: there is none such."""
+        """Bytes of an artifact that is kept here; None: there is none such. Raises HostError."""
         if path not in self.artifacts:
             return None
         try:
             with (self.directory / self.artifacts[path]).open("rb", buffering=0) as file:
                 return os.pread(file.fileno(), most_bytes, offset)
-        except FileNotFoundError:  # it was not collected, or is gone with its job
+        except (FileNotFoundError, NotADirectoryError):  # not collected, or gone with its job
             return None
+        except OSError as error:
+            problem = f"{self.directory / self.artifacts[path]} cannot be read"
+            raise HostError(f"{problem}: {error.strerror}; fix that") from error
 
     def status(self, inline_bytes: int = 0) -> dict[str, Any]:
         """What is known of it, with up to `inline_bytes` of each output once that is complete."""

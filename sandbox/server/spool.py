@@ -102,14 +102,16 @@ class Spool:
                 os.fsync(fd)
 
     def read(self, offset: int, most_bytes: int) -> bytes:
-        """What is there from `offset` on; nothing beyond the end."""
+        """What is there from `offset` on; nothing beyond the end. Raises HostError."""
         if not self._is_in_file:
             return bytes(memoryview(self._memory)[offset : offset + most_bytes])
         try:
             with self._opened() as fd:
                 return os.pread(fd, most_bytes, offset)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise HostError(f"{self._path} was removed; the output is lost") from error
+        except OSError as error:
+            raise HostError(f"{self._path} cannot be read: {error.strerror}; fix that") from error
 
     def is_end(self, offset: int) -> bool:
         """Whether nothing is and nothing will be there from `offset` on."""

@@ -79,5 +79,7 @@ def _size_bytes(directory: Path) -> int:
     try:
         with os.scandir(directory) as entries:
             return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
+    except OSError:  # no fd to look with: it may well be there, and is to be removed some day
+        return 1

@@ -165,7 +165,7 @@ def test_every_accepted_job_is_accounted_for(daemon: Daemon, tmp_path: Path) -> 
             elif cell.moment == "small":
                 client.read_until(job, SMALL)
                 if cell.is_durable:  # it is in a file by now, as what a job has written in a second
-                    until(lambda job=job: (daemon.state / "spool" / job / "stdout").exists())
+                    until(lambda job=job: list(daemon.state.glob(f"spool/*/{job}/stdout")))
             elif cell.moment != "collecting":
                 client.wait_until_running(job)
         daemon.wait_for("held", len(cells(("collecting",))))

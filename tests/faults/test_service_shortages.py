@@ -81,12 +81,15 @@ def test_without_fds_a_job_is_told_to_have_failed_and_the_next_one_runs(
 ) -> None:
     large = command(f"head -c {LARGE} /dev/zero; exit 7")
     with daemon.client() as client:
-        assert client.submit(command("exit 7"), wait_seconds=60)["result"]["exit_code"] == 7
+        before = client.submit(large, wait_seconds=60)
+        assert before["result"]["exit_code"] == 7
         with daemon.limited(resource.RLIMIT_NOFILE, daemon.fds() + spare):
             for params in ({}, {"durability": "memory"}):
                 status = client.submit(large, wait_seconds=60, **params)
                 if status["state"] != "ended":
                     assert status["error"]["code"] in ("host", "setup", "zygote")
+            told = client.call("job.status", job=before["job"], inline_bytes=LARGE)
+            assert told["result"] == before["result"]
         status = client.submit(large, wait_seconds=60)
         assert status["result"]["exit_code"] == 7
         assert client.read(status["job"]) == bytes(LARGE)
@@ -118,8 +121,14 @@ def test_a_spool_that_is_taken_away_costs_only_what_was_in_it(daemon: Daemon) ->
         assert client.call("job.status", job=read)["result"]["exit_code"] == 7
         assert client.call("job.status", job=before)["artifacts"] == {}
         assert client.submit(command("echo out"), wait_seconds=60)["stdout"]["data"] == b"out\n"
+        assert client.read(client.submit(large, wait_seconds=60)["job"]) == bytes(LARGE)
+        shutil.rmtree(spool)
+        spool.write_text("what is no directory")
         for job in (large, kept):
             assert client.submit(job, wait_seconds=60)["error"]["code"] == "host"
+        assert client.submit(command("echo out"), wait_seconds=60)["stdout"]["data"] == b"out\n"
+        with pytest.raises(HostError):
+            client.read(read)
         client.call("job.delete", job=read)
-        spool.mkdir(mode=0o700)
+        spool.unlink()
         assert client.read(client.submit(large, wait_seconds=60)["job"]) == bytes(LARGE)

@@ -272,8 +272,8 @@ class Daemon:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def spooled(self) -> set[str]:
-        """The jobs that have files in its spool."""
-        return {path.name for path in (self.state / "spool").glob("*/*")}
+        """Every job that has files in its spool."""
+        return {path.name for path in self.state.glob("spool/*/*")}
 
     def bugs(self) -> list[dict[str, Any]]:
         """What it met that it had no name for."""

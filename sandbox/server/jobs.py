@@ -98,7 +98,8 @@ class Jobs:
 
     def live(self, tenant: str) -> list[Record]:
         """The tenant's jobs that are queued or running."""
-        return [record for (owner, _), record in self._live.items() if owner == tenant]
+        own = (record for (owner, _), record in self._live.items() if owner == tenant)
+        return [record for record in own if record.is_accepted]
 
     # From submit to end
 
@@ -156,8 +157,10 @@ class Jobs:
             Record(tenant, job := new_id(), submission, self._files.directory(tenant, job))
             for submission in submissions
         ]
-        prepared = [await self._prepare(record) for record in records]
+        prepared: list[Prepared] = []
         try:
+            for record in records:
+                prepared.append(await self._prepare(record))
             ticket = self._enqueue(records, prepared)
         except BaseException:
             release(prepared)
@@ -169,26 +172,36 @@ class Jobs:
             self._note(record)
         # It runs while it is journalled; nobody is told of it before it is.
         self._nursery.start_soon(self._run, records, prepared, ticket, pipes)
+        entries = [record.entry() for record in records if record.submission.is_durable]
         try:
-            # The first one last: where its key is known, the others' are.
-            for record in reversed(records):
-                if record.submission.is_durable:
-                    power = record.submission.is_power
-                    await self._journal.accept(record.entry(), power=power)
+            known = entries and await self._journal.accept(*entries, power=submissions[0].is_power)
+            if known:  # of a pipeline's others: the first one's was looked up
+                problem = f"job {known.job} was submitted under {known.key}; choose a new one"
+                raise InvalidParamsError("key", problem)
         except BaseException:
             for record in records:
-                record.is_accepted = False
-                record.cancellation.set()
+                self._disown(record)
             raise
         return records
+
+    def _disown(self, record: Record) -> None:
+        """End a job that nobody was told of, nor is to find by its key."""
+        record.is_accepted = False
+        record.cancellation.set()
+        if record.submission.key is not None:
+            self._keys.pop((record.tenant, record.submission.key), None)
 
     async def _prepare(self, record: Record) -> Prepared:
         prepared = await prepare(
             record.tenant, record.submission, self._blobs, self._policies, record.directory
         )
         if record.submission.is_power:
-            for hold in prepared.holds:
-                await hold.flush()
+            try:
+                for hold in prepared.holds:
+                    await hold.flush()
+            except BaseException:
+                prepared.release()
+                raise
         return prepared
 
     def _enqueue(self, records: Sequence[Record], prepared: Sequence[Prepared]) -> Ticket:

@@ -72,18 +72,18 @@ class Journal:
         self._is_open = False
         self._threads.close()
 
-    async def accept(self, entry: Entry, *, power: bool) -> Entry | None:
-        """Note a job before its submit is acknowledged: it survives a kill -9 from then on.
+    async def accept(self, *entries: Entry, power: bool) -> Entry | None:
+        """Note jobs before their submit is acknowledged: they survive a kill -9 from then on.
 
-        None: it is noted. Else the entry that has this tenant's key already, and nothing was noted;
-        of two that come at once, one is noted. `power`: either has reached the disk. Raises
-        RefusedError: the disk is full or fails, nothing was noted.
+        All or none. None: they are noted. Else the entry that has this tenant's key of one already,
+        and nothing was noted; of two that come at once, one is noted. `power`: either has reached
+        the disk. Raises RefusedError: the disk is full or fails, nothing was noted.
         """
         order = Order(
-            lambda store: store.accept(entry),
-            size=len(entry.request) + len(entry.outcome or b""),
+            lambda store: store.accept(*entries),
+            size=sum(len(entry.request) + len(entry.outcome or b"") for entry in entries),
             is_power=power,
-            undo=lambda store: store.forget(entry.job),
+            undo=lambda store: store.forget(*(entry.job for entry in entries)),
         )
         try:
             found: Entry | None = await self._result(order)

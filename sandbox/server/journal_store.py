@@ -61,8 +61,16 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def accept(self, entry: Entry) -> Entry | None:
-        """Note a job; else the entry that has its (tenant, key), which the unique index tells."""
+    def accept(self, *entries: Entry) -> Entry | None:
+        """Note jobs; else none of them, and the entry that has the (tenant, key) of one."""
+        for number, entry in enumerate(entries):
+            if (known := self._add(entry)) is not None:
+                self.forget(*(each.job for each in entries[:number]))
+                return known
+        return None
+
+    def _add(self, entry: Entry) -> Entry | None:
+        """Note a job; else the entry that has its key, which the unique index tells."""
         added = self._connection.execute(
             "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (tenant, key) WHERE key IS NOT NULL DO NOTHING",
@@ -82,9 +90,9 @@ class Store:
             )
         return None
 
-    def forget(self, job: str) -> None:
+    def forget(self, *jobs: str) -> None:
         """Undo an accept that was not acknowledged."""
-        self._remove([job])
+        self._remove(jobs)
 
     def start(self, job: str, runs: int, started_at: float) -> None:
         """Note that a queued job runs; one that is over already stays so."""

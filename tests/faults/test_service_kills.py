@@ -461,3 +461,18 @@ def test_a_client_that_is_killed_takes_along_what_is_attached_to_it(daemon: Daem
         client.call("job.cancel", job=free)
         client.wait(free)
     assert daemon.drain() == 0
+
+
+def test_a_pipeline_goes_with_the_client_that_it_is_attached_to(daemon: Daemon) -> None:
+    daemon.start()
+    with daemon.client() as client:
+        with daemon.client() as other:
+            jobs = other.call(
+                "pipeline.submit", jobs=[command("exec sleep 1000")] * 2,
+                pipes=[{"from": 0, "to": 1}], durability="memory", attached=True,
+            )["jobs"]  # fmt: skip
+            for each in jobs:
+                other.wait_until_running(each["job"])
+        for each in jobs:
+            assert client.wait(each["job"])["result"]["verdict"] == "cancelled"
+    assert daemon.drain() == 0

@@ -48,6 +48,25 @@ def test_a_full_disk_accepts_what_needs_none_of_it(daemon: Daemon) -> None:
         assert client.submit(command("exit 7"), wait_seconds=60)["result"]["exit_code"] == 7
 
 
+def test_what_a_full_disk_refused_is_not_found_by_its_key(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        pair = {"jobs": [command("exec sleep 1000")] * 2, "pipes": [{"from": 0, "to": 1}]}
+        with daemon.limited(resource.RLIMIT_FSIZE, 0):
+            calls = [client.begin("job.submit", job=command("exit 7"), key="k") for _ in range(3)]
+            calls += [client.begin("pipeline.submit", **pair, key="p") for _ in range(3)]
+            for call in calls:
+                with pytest.raises(RefusedError):
+                    client.answer(call)
+        status = client.submit(command("exit 7"), key="k", wait_seconds=60)
+        assert status["result"]["exit_code"] == 7
+        statuses = client.call("pipeline.submit", **pair, key="p")["jobs"]
+        assert len(client.call("job.list")["jobs"]) == 3
+        for each in statuses:
+            client.call("job.cancel", job=each["job"])
+        for each in statuses:
+            client.wait(each["job"])
+
+
 def test_the_end_of_a_job_is_told_once_there_is_room_to_note_it(daemon: Daemon) -> None:
     with daemon.client() as client:
         job = client.submit(command("read x; echo $x"), stdin_open=True)["job"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server.daemon import Daemon, command
+from server.daemon import Daemon, command, over
 
 from sandbox.spec.errors import ExecError, HostError, RefusedError, SpecError
 from sandbox.wire.errors import InvalidParamsError, NotFoundError
@@ -36,6 +36,12 @@ def refusal(daemon: Daemon, *options: str) -> str:
     assert daemon.ended() == 125
     (event,) = daemon.events
     return event["text"]
+
+
+def make_room_for_two(daemon: Daemon) -> None:
+    daemon.drain()
+    daemon.config.write_text("drain_seconds = 0\n[budget]\njobs = 2\n")
+    daemon.start()
 
 
 def blob_of(daemon: Daemon, data: bytes) -> str:
@@ -136,6 +142,53 @@ def test_a_key_finds_its_job_though_it_is_asked_for_less_durably(daemon: Daemon)
     daemon.start()
     with daemon.client() as client:
         assert client.submit(command("true"), key="k", durability="memory")["job"] == job
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["killed", "drained"])
+def test_a_pipeline_is_lost_and_found_whole(daemon: Daemon, end: Callable[[Daemon], Any]) -> None:
+    make_room_for_two(daemon)
+    pair = {"jobs": [command("echo out"), command("cat")], "pipes": [{"from": 0, "to": 1}]}
+    stuck = {**pair, "jobs": [command("exec sleep 1000"), command("cat")]}
+    with daemon.client() as client:
+        done = client.call("pipeline.submit", **pair, key="done", wait_seconds=60)["jobs"]
+        runs = client.call("pipeline.submit", **stuck, key="runs")["jobs"]
+        waits = client.call("pipeline.submit", **stuck, key="waits")["jobs"]
+        for each in runs:
+            client.wait_until_running(each["job"])
+    end(daemon)
+    daemon.start()
+    with daemon.client() as client:
+        again = client.call("pipeline.submit", **pair, key="done")["jobs"]
+        assert again == done
+        assert again[1]["stdout"]["data"] == b"out\n"
+        for key, before in ("runs", runs), ("waits", waits):
+            again = client.call("pipeline.submit", **stuck, key=key, wait_seconds=60)["jobs"]
+            assert [each["job"] for each in again] == [each["job"] for each in before]
+            if end is Daemon.kill:
+                assert [each["error"]["code"] for each in again] == ["lost"] * 2
+            else:
+                assert all(over(each) for each in again)
+
+
+def test_a_pipeline_takes_no_key_of_another_job(daemon: Daemon) -> None:
+    make_room_for_two(daemon)
+    pair = {"jobs": [command("echo out"), command("cat")], "pipes": [{"from": 0, "to": 1}]}
+    with daemon.client() as client:
+        other = client.submit(command("true"), key="k#1", wait_seconds=60)["job"]
+        with pytest.raises(InvalidParamsError):
+            client.call("pipeline.submit", **pair, key="k", wait_seconds=60)
+        assert [each["job"] for each in client.call("job.list")["jobs"]] == [other]
+
+
+def test_a_pipeline_that_is_refused_lets_go_of_its_blobs(daemon: Daemon) -> None:
+    digest = blob_of(daemon, b"data")
+    with_blob = command("true", copy=[{"blob": digest, "destination": "/work/a"}])
+    jobs = [with_blob, command("true", policy="nothing")]
+    with daemon.client() as client:
+        with pytest.raises(SpecError):
+            client.call("pipeline.submit", jobs=jobs, pipes=[{"from": 0, "to": 1}])
+        client.call("blob.delete", sha256=digest)
+    assert not list(daemon.state.glob(f"blobs/*/{digest}"))
 
 
 @pytest.mark.parametrize("lost", ["policy", "blob"])

@@ -54,10 +54,11 @@ def submit(
 
     async def submitted() -> Callable[[], Any]:
         records = await service.jobs.submit(peer.tenant.name, submissions, connected)
+        if fields["attached"]:
+            for record in records:
+                peer.attach(record)
         with trio.move_on_after(wait_seconds):
             for record in records:
-                if fields["attached"]:
-                    peer.attach(record)
                 await record.ended()
         return lambda: {"jobs": [service.jobs.tell(record, inline_bytes) for record in records]}
 

@@ -45,8 +45,9 @@ class Destination:
         """Raises OSError."""
         self.artifact = artifact
         self.is_new = not artifact.destination.exists()
-        # Executable, because root can take that back only now, and others later too.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        # Executable, because root can take that back only now, and others later too. Not to wait
+        # for the reader of a FIFO: others wait for us.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self.fd = os.open(artifact.destination, flags, 0o777)
 
     def close(self, *, was_collected: bool) -> None:

@@ -1,6 +1,7 @@
 """A daemon that runs out of fds, whose disk is full, or whose files are taken away: what it cannot
 do it says, nothing hangs, and it goes on as soon as it can."""
 
+import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -125,6 +126,18 @@ def test_without_fds_clients_wait_at_the_door(daemon: Daemon) -> None:
             assert client.call("server.hello")
             client.close()  # its fd is the late one's
             assert late.answer(call)
+
+
+def test_a_fifo_without_a_reader_is_no_destination_and_holds_nobody_up(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with daemon.client() as client:
+        collect = [{"path": "/tmp/a", "destination": str(fifo)}]
+        status = client.submit(command("echo a > /tmp/a", collect=collect), wait_seconds=60)
+        assert (status["state"], status["error"]["code"]) == ("failed", "spec")
+        assert client.submit(command("exit 7"), wait_seconds=60)["result"]["exit_code"] == 7
 
 
 def test_a_spool_that_is_taken_away_costs_only_what_was_in_it(daemon: Daemon) -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from faults.test_kills import PATIENCE_SECONDS, TESTS, assert_all_end, descendants
 from server.daemon import Client, Daemon, command, holding, over
 
+import sandbox
 from sandbox.wire.errors import NotFoundError
 
 SMALL, LARGE = 1000, 100_000  # of an output that is kept in memory, and of one in a file
@@ -308,6 +310,39 @@ def test_a_submit_that_was_not_answered_is_found_by_its_key(
             assert before.get(f"{number}", job) == job
             assert client.wait(job)["result"]["exit_code"] == 7
         assert len(client.call("job.list")["jobs"]) == 21
+    assert daemon.drain() == 0
+
+
+def test_a_client_of_ours_takes_a_kill_for_a_delay(daemon: Daemon, tmp_path: Path) -> None:
+    gates = Gates(tmp_path / "gates")
+    gates.shut("kill")
+    daemon.start()
+    job = gates.job("kill", before="echo before", after="echo after")
+    words, ro = job["command"], job["ro"]
+    completed = []
+
+    def run() -> None:
+        with sandbox.Client(f"unix:{daemon.socket}") as client:
+            completed.append(client.run(words, ro=ro, most_runs=2))
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    try:
+        with daemon.client() as client:
+            until(lambda: client.call("job.list")["jobs"])
+            (only,) = client.call("job.list")["jobs"]
+            client.read_until(only["job"], len("before\n"))
+        daemon.kill()
+        gates.open("kill")
+        daemon.start()
+    finally:
+        runner.join(PATIENCE_SECONDS)
+    assert completed[0].result.exit_code == 7
+    assert completed[0].stdout == b"before\nafter\n"
+    ended = daemon.wait_for("job")
+    assert (ended["job"], ended["runs"]) == (only["job"], 2)
+    with daemon.client() as client:
+        assert not client.call("job.list")["jobs"]  # it has told all that it was kept for
     assert daemon.drain() == 0
 
 

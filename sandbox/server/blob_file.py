@@ -13,7 +13,7 @@ from sandbox.spec.errors import RefusedError
 __all__ = ["flush", "has_hash", "refusing_when_full", "touch"]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RETRY_SECONDS = 60.0
 
 

@@ -1,6 +1,7 @@
 """What all jobs together may take, where the configuration does not say: shares of this host."""
 
 import os
+import resource
 from pathlib import Path
 
 from sandbox.server.admission import Demand
@@ -14,15 +15,18 @@ _MEMORY_SHARE = 0.75  # the rest is the host's, ours, and the page cache's
 _CPUS_A_CORE = 2.0  # a job is built up, waits and is taken down half of its time
 _PROCESS_SHARE = 0.5
 _DISK_SHARE = 0.5
+_FD_SHARE = 0.5  # the rest is for clients
+_FDS_A_JOB = 24
 
 
 def host_budget(ground: Ground, state: Path) -> Demand:
     """What jobs may take of this host. `state`: where outputs and artifacts are spooled."""
     ranges = ground.base.ranges
+    fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     disk = os.statvfs(state)
     pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
     return Demand(
-        jobs=_JOBS,
+        jobs=max(1, min(_JOBS, int(fds * _FD_SHARE) // _FDS_A_JOB)),
         memory_bytes=int(_memory_bytes() * _MEMORY_SHARE),
         cpus=CORES * _CPUS_A_CORE,
         processes=int(pid_max * _PROCESS_SHARE),

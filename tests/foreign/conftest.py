@@ -16,9 +16,9 @@ _PATIENCE_SECONDS = 60
 _TOKEN = "for-tests-only"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Where one daemon listens for all of them."""
+    """Where one daemon listens for all of them. It ends with them: others look for leftovers."""
     daemon = Daemon(
         tmp_path_factory.mktemp("daemon"),
         f"""
@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         daemon.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where programs are compiled to, once."""
     return tmp_path_factory.mktemp("built")

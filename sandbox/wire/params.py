@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from sandbox.spec.errors import SpecError
+from sandbox.spec.fields import dotted
 from sandbox.wire.errors import InvalidParamsError
 from sandbox.wire.values import Fields
 
@@ -23,7 +24,11 @@ def read_params(params: tuple[Any, ...], known: Collection[str]) -> Iterator[Fie
     if len(params) > 1:
         raise InvalidParamsError("params", f"{len(params)} of them; write one map of named fields")
     try:
-        yield Fields(params[0] if params else {}, known)
+        table = params[0] if params else {}
+        fields = Fields(table, known)
+        if table and not known:  # to Fields that would be: any
+            raise SpecError(dotted("", next(iter(table))), "no such key; there are none")
+        yield fields
     except SpecError as error:
         # The fields have no name of their own, and what is no map at all is called a document.
         field = "params" if error.field == "document" else error.field

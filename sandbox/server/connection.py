@@ -1,18 +1,16 @@
-"""One connection: frames in, calls out of them, and answers as fast as the client takes them.
+"""One connection: frames in, calls out of them, and answers as fast as the client takes them."""
 
-Every answer is made under the lock of the connection and sent before the next is made. So a client
-that does not read holds one answer in our memory, waits for itself, and disturbs nobody.
-"""
-
-import contextlib
 import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import trio
 
-from sandbox.server.method import METHODS, Method
+from sandbox.server.intake import Intake, TenantIntake
+from sandbox.server.method import METHODS
+from sandbox.server.receiver import Receiver
 from sandbox.server.record import Record
+from sandbox.server.sender import Sender
 from sandbox.server.service import Service
 from sandbox.server.subscription import Subscription
 from sandbox.server.tenants import Tenant
@@ -20,39 +18,51 @@ from sandbox.spec.errors import ProtocolError, RefusedError, SandboxError
 from sandbox.spec.fields import shown, suggestion
 from sandbox.wire.calls import MOST_CALLS, Calls
 from sandbox.wire.errors import NotFoundError, UnknownMethodError, error_to_map
-from sandbox.wire.framing import FRAME_BYTES, Decoder
+from sandbox.wire.framing import FRAME_BYTES
 from sandbox.wire.messages import Message, Notification, Request, Response, encode
 
 __all__ = ["Connection"]
 
-_RECEIVE_BYTES = 64 << 10
-_SEND_BYTES = 16 << 10  # each must get through within _SEND_SECONDS: a slow reader makes progress
-_SEND_SECONDS = 60.0
-_FRAME_SECONDS = 60.0  # from a frame's first byte to its last
 _STRANGER_SECONDS = 10.0  # to say who one is
-_HEAVY_SECONDS = 0.005  # of unpacking; who sends more such frames waits as long again
 _MOST_SUBSCRIPTIONS = 64
+
+Answer = Callable[[], Any]
 
 
 class Connection:
     """The server's end of one connection, as the methods' Peer too."""
 
     def __init__(
-        self, stream: trio.abc.Stream, service: Service, tenant: Tenant | None, where: str
+        self,
+        stream: trio.abc.Stream,
+        service: Service,
+        tenant: Tenant | None,
+        where: str,
+        intake: Intake | None = None,
     ) -> None:
-        """`tenant`: None until a token says whose it is. `where`: the peer's address, for logs."""
-        self._stream, self._service, self._where = stream, service, where
-        self._tenant = tenant
-        self._has_text_errors = False
-        self._decoder = Decoder()
-        if tenant is not None:
-            self._decoder.accept(FRAME_BYTES)
+        """`tenant`: None until a token says whose it is. `where`: the peer's address, for logs.
+        `intake`: of all connections together; None: there is no other.
+        """
+        self._stream, self._service, self.where = stream, service, where
+        self._sender = Sender(stream, service.metrics, self._reader_gone)
+        self._whole = intake or Intake(1)
+        self._tenant: Tenant | None = None
+        self._intake = TenantIntake("", self._whole)  # of a stranger, who has one connection
+        self._receiver = Receiver(stream, service.metrics, self._intake)
         self._calls = Calls(MOST_CALLS)
-        self._sending = trio.StrictFIFOLock()
+        self._notified = 0  # notifications that something is waited for
         self._attached: list[Record] = []
         self._subscriptions: dict[int, Subscription] = {}
         self._next_subscription = 1
         self._nursery: trio.Nursery
+        self._has_text_errors = False
+        if tenant is not None:
+            self._become(tenant)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether somebody has said whose it is."""
+        return self._tenant is not None
 
     @property
     def tenant(self) -> Tenant:
@@ -65,17 +75,19 @@ class Connection:
         """Answer what comes, until the client goes or is sent away."""
         try:
             async with self._stream, trio.open_nursery() as self._nursery:
+                if self._tenant is None:
+                    self._nursery.start_soon(self._await_hello)
                 try:
-                    await self._receive()
+                    await self._receiver.receive(self._take)
                 except ProtocolError as error:
-                    # The last word: what it speaks is not what we do, so it may not read this.
-                    self._service.log.event("protocol_error", peer=self._where, error=str(error))
-                    with contextlib.suppress(trio.BrokenResourceError):
-                        await self._send(encode(Notification("error", (error_to_map(error),))))
+                    await self._send_away(error)
                 self._nursery.cancel_scope.cancel()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it went; its jobs go on
         finally:
+            self._receiver.give_back_room()
+            if self._tenant is not None:
+                self._whole.leave(self._intake)
             for record in self._attached:
                 record.cancellation.set()
 
@@ -89,8 +101,11 @@ class Connection:
     def identify(self, token: str) -> None:
         """Become the tenant of this token. Raises RefusedError: it is nobody's."""
         if self._tenant is None:
-            self._tenant = self._service.tenants.of_token(token)
-            self._decoder.accept(FRAME_BYTES)
+            try:
+                self._become(self._service.tenants.of_token(token))
+            except RefusedError as error:
+                self._service.log.event("stranger_refused", peer=self.where, error=str(error))
+                raise
 
     def tell_errors(self, *, as_text: bool) -> None:
         """Have errors as text, or as maps."""
@@ -119,57 +134,44 @@ class Connection:
             raise NotFoundError(f"no subscription {number} on this connection")
         return self._subscriptions[number]
 
+    # Coming and going
+
+    def _become(self, tenant: Tenant) -> None:
+        self._intake = self._whole.enter(tenant.name)
+        self._tenant = tenant
+        self._receiver.accept(self._intake)
+
+    async def _await_hello(self) -> None:
+        await trio.sleep(_STRANGER_SECONDS)
+        if self._tenant is None:
+            await self._send_away(ProtocolError("nobody said in time who is there"))
+            self._nursery.cancel_scope.cancel()
+
+    async def _send_away(self, error: ProtocolError) -> None:
+        # The last word: what it speaks is not what we do, so it may not read this.
+        name = self._tenant and self._tenant.name
+        self._service.log.event("protocol_error", tenant=name, peer=self.where, error=str(error))
+        await self._sender.send_last(encode(Notification("error", (error_to_map(error),))))
+
+    def _reader_gone(self) -> None:
+        name = self._tenant and self._tenant.name
+        self._service.log.event("reader_gone", tenant=name, peer=self.where)
+
     # In
-
-    async def _receive(self) -> None:
-        frame_ends_at = float("inf")
-        stranger_ends_at = trio.current_time() + _STRANGER_SECONDS
-        while True:
-            ends_at = frame_ends_at if self._tenant else min(frame_ends_at, stranger_ends_at)
-            with trio.CancelScope(deadline=ends_at) as scope:
-                data = await self._stream.receive_some(_RECEIVE_BYTES)
-            if scope.cancelled_caught:
-                what = "a frame was not sent" if self._tenant else "nobody said who is there"
-                raise ProtocolError(f"{what} in time; the connection is closed")
-            if not data:
-                self._decoder.end()
-                return
-            self._service.metrics.bytes.add("received", count=len(data))
-            self._decoder.feed(data)
-            if await self._take_all():
-                frame_ends_at = float("inf")
-            if not self._decoder.is_between_messages:
-                frame_ends_at = min(frame_ends_at, trio.current_time() + _FRAME_SECONDS)
-
-    async def _take_all(self) -> bool:
-        """Answer every whole message; whether there was one."""
-        count = 0
-        while True:
-            started = trio.current_time()
-            message = self._decoder.next_message()
-            if message is None:
-                return count > 0
-            count += 1
-            used = trio.current_time() - started
-            await self._take(message)
-            if used > _HEAVY_SECONDS:
-                await trio.sleep(used)
 
     async def _take(self, message: Message) -> None:
         if isinstance(message, Response):
             raise ProtocolError("a response, and nothing was asked; the connection is closed")
         if isinstance(message, Notification):
-            with contextlib.suppress(SandboxError):  # nobody answers one
-                outcome = self._call(message.method, message.params)
-                if inspect.iscoroutine(outcome):
-                    self._nursery.start_soon(self._ignore, outcome)
-            return
+            self._heed(message)
+            return await trio.lowlevel.checkpoint()  # however many come, others have their turn
         try:
             self._calls.begin(message.msgid)
         except RefusedError as error:
-            return await self._send(encode(self._failure(message.msgid, error)))
+            refusal = encode(self._failure(message.msgid, error))
+            return await self._sender.send(lambda: refusal)
         try:
-            outcome = self._call(message.method, message.params)
+            outcome = self._intake.metered(self._call, message)
         except Exception as error:
             outcome = _raising(error)
         if inspect.iscoroutine(outcome):
@@ -179,89 +181,83 @@ class Connection:
         else:
             await self._answer(message, lambda: outcome)
 
-    def _call(self, name: str, params: tuple[Any, ...]) -> Any:
-        method = METHODS.get(name)
+    def _call(self, message: Request | Notification) -> Any:
+        method = METHODS.get(message.method)
         if method is None:
-            raise UnknownMethodError(f"no method {shown(name)}{suggestion(name, METHODS)}")
-        self._allow(method)
-        self._service.metrics.calls.add(name)
-        return method.run(self._service, self, **method.read(params))
-
-    def _allow(self, method: Method) -> None:
-        if method.name != "server.hello" and method.is_local and not self.tenant.is_local:
+            name = shown(message.method)
+            raise UnknownMethodError(f"no method {name}{suggestion(message.method, METHODS)}")
+        if method.name != "server.hello" and not self.tenant.is_local and method.is_local:
             raise RefusedError(f"{method.name} is for the server's own user")
-        if method.name != "server.hello":
-            _ = self.tenant
+        self._service.metrics.calls.add(method.name)
+        return method.run(self._service, self, **method.read(message.params))
 
-    async def _ignore(self, outcome: Coroutine[Any, Any, Any]) -> None:
-        with contextlib.suppress(SandboxError):
-            await outcome
+    def _heed(self, message: Notification) -> None:
+        """Do what a notification says. Nobody hears whether that worked, or was too much."""
+        if self._notified >= MOST_CALLS:
+            return
+        try:
+            outcome = self._intake.metered(self._call, message)
+        except SandboxError:
+            return
+        except Exception as error:
+            self._bug(error, message)
+            return
+        if inspect.iscoroutine(outcome):
+            self._notified += 1
+            self._nursery.start_soon(self._heed_later, message, outcome)
+
+    async def _heed_later(self, message: Notification, outcome: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await self._intake.metered_steps(outcome)
+        except SandboxError:
+            pass
+        except Exception as error:
+            self._bug(error, message)
+        finally:
+            self._notified -= 1
 
     # Out
 
-    async def _answer_later(
-        self, request: Request, outcome: Coroutine[Any, Any, Callable[[], Any]]
-    ) -> None:
+    async def _answer_later(self, request: Request, outcome: Coroutine[Any, Any, Answer]) -> None:
         try:
-            answer = await outcome
+            answer = await self._intake.metered_steps(outcome)
         except Exception as error:
             answer = _raising(error)
         await self._answer(request, answer)
 
-    async def _answer(self, request: Request, answer: Callable[[], Any]) -> None:
-        async with self._sending:
-            self._calls.finish(request.msgid)
-            try:
-                data = encode(Response(request.msgid, None, answer()))
-            except SandboxError as error:
-                data = encode(self._failure(request.msgid, error))
-            except Exception as error:
-                self._service.log.bug(error, method=request.method, peer=self._where)
-                data = encode(self._failure(request.msgid, error))
-            await self._send_all(data)
+    async def _answer(self, request: Request, answer: Answer) -> None:
+        await self._sender.send(lambda: self._intake.metered(self._encoded, request, answer))
+
+    def _encoded(self, request: Request, answer: Answer) -> bytes:
+        self._calls.finish(request.msgid)
+        try:
+            data = encode(Response(request.msgid, None, answer()))
+            if len(data) > FRAME_BYTES:
+                raise RefusedError(f"the answer has {len(data)} bytes, over the {FRAME_BYTES} of a"
+                                   " frame; ask for less")  # fmt: skip
+        except Exception as error:
+            if not isinstance(error, SandboxError):
+                self._bug(error, request)
+            data = encode(self._failure(request.msgid, error))
+        return data
 
     def _failure(self, msgid: int, error: Exception) -> Response:
         told = error_to_map(error)
-        return Response(
-            msgid, "{code}: {message}".format_map(told) if self._has_text_errors else told
-        )
+        text = "{code}: {message}".format_map(told)
+        return Response(msgid, text if self._has_text_errors else told)
+
+    def _bug(self, error: Exception, message: Request | Notification) -> None:
+        name = self._tenant and self._tenant.name
+        self._service.log.bug(error, tenant=name, method=message.method, peer=self.where)
 
     async def _push(self, subscription: Subscription) -> None:
-        with subscription.scope:
-            while await subscription.ready():
-                async with self._sending:
-                    await self._send_all(encode(subscription.next_message()))
-        self._subscriptions.pop(subscription.number, None)
-
-    async def _send(self, data: bytes) -> None:
-        async with self._sending:
-            await self._send_all(data)
-
-    async def _send_all(self, data: bytes) -> None:
-        self._service.metrics.bytes.add("sent", count=len(data))
-        left = memoryview(data)
-        while left:
-            later = left[_SEND_BYTES:]
-            with trio.move_on_after(_SEND_SECONDS) as patience:
-                while len(left) > len(later):
-                    left = left[await self._send_some(left) :]
-            if patience.cancelled_caught:
-                self._service.log.event("reader_gone", peer=self._where)
-                raise trio.BrokenResourceError
-
-    async def _send_some(self, data: memoryview) -> int:
-        """As much as the kernel takes now, or some of it later: so many bytes."""
-        if isinstance(self._stream, trio.SocketStream):
-            try:
-                # All of it at once, where there is room: each call is a turn of the loop.
-                return await self._stream.socket.send(data)
-            except OSError as error:
-                raise trio.BrokenResourceError from error
-        await self._stream.send_all(data[:_SEND_BYTES])
-        return min(len(data), _SEND_BYTES)
+        # What is being sent is never cut by a close: half a message would be the end of all.
+        while await subscription.ready():
+            await self._sender.send(subscription.next_bytes)
+        del self._subscriptions[subscription.number]
 
 
-def _raising(error: Exception) -> Callable[[], Any]:
+def _raising(error: Exception) -> Answer:
     def answer() -> Any:
         raise error
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import resource
 import socket
 import ssl
 import stat
@@ -11,14 +12,19 @@ from pathlib import Path
 import trio
 
 from sandbox.server.connection import Connection
+from sandbox.server.intake import Intake
 from sandbox.server.service import Service
 from sandbox.server.tenants import Tenant, peer_uid
 from sandbox.spec.errors import HostError, RefusedError
+from sandbox.wire.errors import error_to_map
+from sandbox.wire.messages import Notification, encode
 
 __all__ = ["Doors", "bind_unix", "open_tcp"]
 
 _BACKLOG = 512
 _MOST_CONNECTIONS = 16_384
+_FD_SHARE = 0.5  # of our descriptors, for connections; the rest is the jobs'
+_MOST_OVER = 256  # connections of tenants that had none, when all places are taken
 _MOST_STRANGERS = 256  # on TCP, before they have said who they are
 _HANDSHAKE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1  # with no fd or memory left: others must end first
@@ -79,9 +85,12 @@ class Doors:
     def __init__(self, service: Service, nursery: trio.Nursery) -> None:
         """`nursery`: for the connections, which outlast their listeners."""
         self._service, self._nursery = service, nursery
+        most_fds, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.intake = Intake(min(_MOST_CONNECTIONS, int(most_fds * _FD_SHARE)))
         self.connections = 0
         self._left = trio.lowlevel.ParkingLot()
-        self._strangers = 0
+        self._shaking_hands = 0
+        self._strangers: set[Connection] = set()
 
     async def unix(self, listener: socket.socket) -> None:
         """Let in whom the kernel says to be somebody we know."""
@@ -93,11 +102,11 @@ class Doors:
             try:
                 uid = peer_uid(peer)  # type: ignore[arg-type]
                 tenant = self._service.tenants.of_uid(uid)
+                connection = self._connection(trio.SocketStream(peer), tenant, f"uid {uid}")
             except (RefusedError, OSError) as error:
-                self._service.log.event("stranger_refused", error=str(error))
-                peer.close()
+                self._turn_away(peer, error)
                 continue
-            self._nursery.start_soon(self._serve, trio.SocketStream(peer), tenant, f"uid {uid}")
+            self._nursery.start_soon(self._serve, connection)
 
     async def tcp(self, listener: trio.SocketListener, context: ssl.SSLContext | None) -> None:
         """Let in who comes over the network; `context`: with TLS, else in clear."""
@@ -105,9 +114,11 @@ class Doors:
             peer = await self._accept(listener.socket)
             if peer is None:
                 continue
-            if self._strangers >= _MOST_STRANGERS:
-                peer.close()
+            self._strangers = {one for one in self._strangers if not one.is_known}
+            if self._shaking_hands + len(self._strangers) >= _MOST_STRANGERS:
+                self._turn_away(peer, RefusedError("busy: too many have not said who they are", 1))
                 continue
+            self._shaking_hands += 1
             self._nursery.start_soon(self._meet, peer, context)
 
     async def wait_until_answered(self) -> None:
@@ -123,14 +134,18 @@ class Doors:
                 self._service.log.event("no_room", level="warning", error=str(error))
                 await trio.sleep(_PAUSE_SECONDS)
             return None
-        if self.connections >= _MOST_CONNECTIONS:
-            self._service.log.event("too_many_connections", level="warning")
-            peer.close()
+        if self.connections >= self.intake.most_connections + _MOST_OVER:
+            self._turn_away(peer, RefusedError(f"busy: {self.connections} connections", 1))
             return None
         return peer
 
+    def _turn_away(self, peer: trio.socket.SocketType, error: RefusedError | OSError) -> None:
+        self._service.log.event("stranger_refused", error=str(error))
+        word = encode(Notification("error", (error_to_map(error),)))
+        with contextlib.suppress(OSError), socket.socket(fileno=peer.detach()) as refused:
+            refused.send(word, socket.MSG_DONTWAIT)  # a new socket has room for it
+
     async def _meet(self, peer: trio.socket.SocketType, context: ssl.SSLContext | None) -> None:
-        self._strangers += 1
         where = "tcp"
         try:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a half-open one ends
@@ -147,20 +162,27 @@ class Doors:
                     with contextlib.suppress(RefusedError):  # nobody's: then a token may tell
                         tenant = self._service.tenants.of_certificate(certificate)
                 stream = tls
+            connection = self._connection(stream, tenant, where)
+            if tenant is None:
+                self._strangers.add(connection)
         except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._service.log.event("handshake_failed", peer=where, error=str(error))
             peer.close()
             return
         finally:
-            self._strangers -= 1
-        await self._serve(stream, tenant, where)
+            self._shaking_hands -= 1
+        await self._serve(connection)
 
-    async def _serve(self, stream: trio.abc.Stream, tenant: Tenant | None, where: str) -> None:
+    def _connection(self, stream: trio.abc.Stream, tenant: Tenant | None, where: str) -> Connection:
+        return Connection(stream, self._service, tenant, where, self.intake)
+
+    async def _serve(self, connection: Connection) -> None:
         self.connections += 1
         try:
-            await Connection(stream, self._service, tenant, where).serve()
+            await connection.serve()
         except Exception as error:  # a bug of ours: it costs this connection, and no other
-            self._service.log.bug(error, peer=where)
+            self._service.log.bug(error, peer=connection.where)
         finally:
+            self._strangers.discard(connection)
             self.connections -= 1
             self._left.unpark_all()

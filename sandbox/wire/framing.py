@@ -72,9 +72,9 @@ class Decoder:
         return message
 
     @property
-    def is_between_messages(self) -> bool:
-        """Whether nothing of a message is there that is not whole yet."""
-        return not self._received
+    def held_bytes(self) -> int:
+        """How much is there of a message that is not whole yet, once `next_message` gave None."""
+        return len(self._received)
 
     def end(self) -> None:
         """Note that the stream has ended. Raises ProtocolError if that cuts a message."""

@@ -1,6 +1,7 @@
 """job.*: submit, look, wait, read, write, end, forget."""
 
 import inspect
+import re
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,6 +14,7 @@ from sandbox.server.service import Peer, Service
 from sandbox.server.shapes import EMPTY, PIECE, RESULT, STATUS, Field, Shape
 from sandbox.server.submission import DURABILITIES, Submission
 from sandbox.spec.errors import RefusedError
+from sandbox.spec.fields import shown
 from sandbox.wire.errors import InvalidParamsError, NotFoundError, error_from_map
 from sandbox.wire.values import MOST_INTEGER
 
@@ -31,6 +33,7 @@ MOST_READ_BYTES = 256 << 10
 MOST_STDIN_BYTES = 512 << 10
 MOST_WAIT_SECONDS = 60.0
 _MOST_LISTED = 1000
+_ID = re.compile("[0-9a-f]{22}")
 
 JOB = Param("text", "id of the job, as job.submit answered it", bounds={"most_bytes": 64})
 WAIT = Param("number", "how long to wait for it", 0.0, {"least": 0.0, "most": MOST_WAIT_SECONDS})
@@ -85,6 +88,8 @@ def on_job(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give the method the Record of its `job`, brought from the journal where need be."""
 
     def run(service: Service, peer: Peer, job: str, **values: Any) -> Any:
+        if not _ID.fullmatch(job):
+            raise NotFoundError(f"no job {shown(job)}")
         record = service.jobs.held(peer.tenant.name, job)
         if record is not None:
             return function(service, peer, record, **values)
@@ -98,10 +103,11 @@ async def _found(
     service: Service, peer: Peer, job: str, function: Callable[..., Any], values: dict[str, Any]
 ) -> Answer:
     record = await service.jobs.find(peer.tenant.name, job)
+    # Many such calls may be in flight: what is large must not be made before its turn to be sent.
     outcome = function(service, peer, record, **values)
     if inspect.iscoroutine(outcome):
         return await outcome
-    return lambda: outcome
+    return outcome if callable(outcome) else lambda: outcome
 
 
 @method(
@@ -156,9 +162,9 @@ async def _waited(
 
 @method("job.status", STATUS, "not_found", job=JOB, inline_bytes=INLINE)
 @on_job
-def status(service: Service, _peer: Peer, record: Record, inline_bytes: int) -> dict[str, Any]:
+def status(service: Service, _peer: Peer, record: Record, inline_bytes: int) -> Answer:
     """What is known of a job now."""
-    return service.jobs.tell(record, inline_bytes)
+    return lambda: service.jobs.tell(record, inline_bytes)
 
 
 @method("job.wait", STATUS, "not_found", job=JOB, wait_seconds=WAIT, inline_bytes=INLINE)
@@ -191,7 +197,7 @@ def result(_service: Service, _peer: Peer, record: Record, wait_seconds: float) 
             await record.ended()
         return answer
 
-    return waited() if wait_seconds and not record.is_published else answer()
+    return waited() if wait_seconds and not record.is_published else answer
 
 
 @method(
@@ -216,7 +222,7 @@ def read(
         return answer
 
     is_there = offset < spool.size_bytes or spool.is_complete
-    return answer() if is_there or not wait_seconds else waited()
+    return answer if is_there or not wait_seconds else waited()
 
 
 @method(
@@ -337,10 +343,14 @@ def read_artifact(
     _service: Service, _peer: Peer, record: Record, path: bytes, offset: int, most_bytes: int
 ) -> Any:
     """Bytes of a file that `collect` named without a destination."""
-    data = record.read_artifact(path, offset, most_bytes) if record.is_published else None
-    if data is None:
-        raise NotFoundError(f"job {record.id} has left no such artifact")
-    return {"offset": offset, "data": data, "is_end": len(data) < most_bytes}
+
+    def answer() -> dict[str, Any]:
+        data = record.read_artifact(path, offset, most_bytes) if record.is_published else None
+        if data is None:
+            raise NotFoundError(f"job {record.id} has left no such artifact")
+        return {"offset": offset, "data": data, "is_end": len(data) < most_bytes}
+
+    return answer
 
 
 @method(
@@ -354,5 +364,5 @@ def stats(service: Service, peer: Peer, job: str | None) -> dict[str, Any]:
     live = service.jobs.live(peer.tenant.name)
     chosen = [record for record in live if job in (None, record.id)]
     if job is not None and not chosen:
-        raise NotFoundError(f"no job {job} is queued or running")
+        raise NotFoundError(f"no job {shown(job)} is queued or running")
     return {"jobs": [record.usage() for record in chosen]}

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from sandbox.server.method import Param, method
-from sandbox.server.methods.job import NOT_ACCEPTED, SUBMITTING, submission_of
+from sandbox.server.methods.job import MOST_READ_BYTES, NOT_ACCEPTED, SUBMITTING, submission_of
 from sandbox.server.record import OUTPUTS
 from sandbox.server.service import Peer, Service
 from sandbox.server.shapes import Field, Shape
@@ -60,7 +60,9 @@ def submit(
         with trio.move_on_after(wait_seconds):
             for record in records:
                 await record.ended()
-        return lambda: {"jobs": [service.jobs.tell(record, inline_bytes) for record in records]}
+        # All of them go into one frame.
+        each_bytes = min(inline_bytes, MOST_READ_BYTES // len(records))
+        return lambda: {"jobs": [service.jobs.tell(record, each_bytes) for record in records]}
 
     return submitted()
 

@@ -25,7 +25,8 @@ def open_stream(
     _service: Service, peer: Peer, record: Record, stream: str, offset: int, credit_bytes: int
 ) -> Any:
     """Have an output pushed: notifications stream.data [{subscription, offset, data}], at last
-    stream.end [{subscription, offset}]. No more is sent than there is credit for."""
+    stream.end [{subscription, offset}], which has an `error` too where the rest of the output is
+    lost. No more is sent than there is credit for."""
     return {"subscription": peer.open_stream(record, stream, offset, credit_bytes)}
 
 

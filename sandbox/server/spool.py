@@ -6,6 +6,7 @@ it slowly, late or twice slows the job or us. An input is a window: it waits for
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -155,6 +156,7 @@ class Input:
         self._is_ended = False
         self._is_unread = False
         self._moved = trio.lowlevel.ParkingLot()
+        self._line: deque[object] = deque()
 
     def write(self, offset: int, data: bytes, *, end: bool) -> None:
         """Take of `data`, which begins at `offset`, what is new and what there is room for.
@@ -162,6 +164,9 @@ class Input:
         `self.offset` tells what was taken; `end` counts only if that is all. Raises
         InvalidParamsError: a gap, or something beyond the end.
         """
+        if self._is_unread:  # as /dev/null: the job has closed it, or is over
+            self.offset = max(self.offset, offset + len(data))
+            return
         if offset > self.offset:
             raise InvalidParamsError(
                 "offset", f"{offset} leaves a gap; the next byte of stdin is {self.offset}"
@@ -171,14 +176,32 @@ class Input:
             if fresh:
                 raise InvalidParamsError("offset", f"stdin has ended at byte {self.offset}")
             return
-        if self._is_unread:  # as /dev/null: the job has closed it, or is over
-            taken = len(fresh)
-        else:
-            taken = min(len(fresh), _WINDOW_BYTES - len(self._waiting))
-            self._waiting += fresh[:taken]
+        taken = min(len(fresh), _WINDOW_BYTES - len(self._waiting))
+        self._waiting += fresh[:taken]
         self.offset += taken
         if end and taken == len(fresh):
             self._is_ended = True
+        self._moved.unpark_all()
+
+    @property
+    def writers(self) -> int:
+        """How many writes wait, each for its turn or, the first one, for room."""
+        return len(self._line)
+
+    def line_up(self) -> object:
+        """A place behind the writes that wait; it must be left."""
+        place = object()
+        self._line.append(place)
+        return place
+
+    async def turn(self, place: object) -> None:
+        """Wait until that place is the first."""
+        while self._line[0] is not place:
+            await self._moved.park()
+
+    def leave(self, place: object) -> None:
+        """Let the next one write."""
+        self._line.remove(place)
         self._moved.unpark_all()
 
     async def writable(self) -> None:

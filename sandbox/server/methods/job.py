@@ -33,6 +33,7 @@ MOST_READ_BYTES = 256 << 10
 MOST_STDIN_BYTES = 512 << 10
 MOST_WAIT_SECONDS = 60.0
 _MOST_LISTED = 1000
+_MOST_WRITERS = 4  # that wait on one stdin, each with up to MOST_READ_BYTES
 _ID = re.compile("[0-9a-f]{22}")
 
 JOB = Param("text", "id of the job, as job.submit answered it", bounds={"most_bytes": 64})
@@ -229,6 +230,7 @@ def read(
     "job.write", Shape({"offset": Field("integer", "of the byte that is expected next")}),
     "not_found", "invalid_params: `job`, its stdin is not open; `offset`, it leaves a gap, or stdin"
     " has ended there",
+    "refused: without an `offset`, while earlier writes wait for room",
     job=JOB,
     data=Param("data", "what it is to read", b"", {"most_bytes": MOST_READ_BYTES}),
     offset=Param("integer", "number of its first byte; without one: what comes next", None),
@@ -241,22 +243,40 @@ def write(
     data: bytes, offset: int | None, end: bool, wait_seconds: float,
 ) -> Any:  # fmt: skip
     """Write to the stdin of a job that was submitted with `stdin_open`. What comes twice is
-    dropped, so to send again is safe. As much is taken as there is room for: the answer tells."""
+    dropped, so to send again is safe. As much is taken as there is room for: the answer tells.
+    Writes that wait for room are few, and taken in the order in which they came."""
     source = record.input
     if not record.submission.stdin_open:
         raise InvalidParamsError("job", f"the stdin of job {record.id} is not open")
-    start = source.offset if offset is None else offset
-    until = start + len(data)
-    source.write(start, data, end=end)
-    if source.offset >= until or not wait_seconds:
-        return {"offset": source.offset}
+    reached = source.offset
+
+    def take() -> bool:
+        nonlocal offset, reached
+        offset = source.offset if offset is None else offset
+        source.write(offset, data, end=end)
+        reached = source.offset
+        return reached >= offset + len(data)
+
+    def answer() -> dict[str, Any]:
+        return {"offset": reached}
+
+    if not source.writers and (take() or not wait_seconds):
+        return answer()
+    if not wait_seconds or source.writers >= _MOST_WRITERS:
+        if offset is None:  # with one, the answer tells that nothing was taken
+            raise RefusedError("earlier writes to this stdin wait for room", 0.1)
+        return answer()
+    place = source.line_up()  # now, and not when the coroutine runs: that may be in any order
 
     async def waited() -> Answer:
-        with trio.move_on_after(wait_seconds):
-            while source.offset < until:
-                await source.writable()
-                source.write(start, data, end=end)
-        return lambda: {"offset": source.offset}
+        try:
+            with trio.move_on_after(wait_seconds):
+                await source.turn(place)
+                while not take():
+                    await source.writable()
+        finally:
+            source.leave(place)
+        return answer
 
     return waited()
 

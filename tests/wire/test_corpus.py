@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import conversation, frame, message, spec
+from fuzz import conversation, frame, message, server, spec
 from fuzz.driver import corpus
 
 TARGETS = {
     "conversation": conversation.target,
     "frame": frame.target,
     "message": message.target,
+    "server": server.target,
     "spec": spec.target,
 }
 

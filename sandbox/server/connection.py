@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from sandbox.server.intake import Intake, TenantIntake
-from sandbox.server.method import METHODS
+from sandbox.server.methods import METHODS
 from sandbox.server.receiver import Receiver
 from sandbox.server.record import Record
 from sandbox.server.sender import Sender
@@ -58,6 +58,11 @@ class Connection:
         self._has_text_errors = False
         if tenant is not None:
             self._become(tenant)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the client waits for something: an answer, or the rest of a stream."""
+        return len(self._calls) > 0 or bool(self._subscriptions)
 
     @property
     def is_known(self) -> bool:

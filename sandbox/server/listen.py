@@ -27,6 +27,8 @@ _FD_SHARE = 0.5  # of our descriptors, for connections; the rest is the jobs'
 _MOST_OVER = 256  # connections of tenants that had none, when all places are taken
 _MOST_STRANGERS = 256  # on TCP, before they have said who they are
 _HANDSHAKE_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+_QUIET_SECONDS = 0.25
 _PAUSE_SECONDS = 0.1  # with no fd or memory left: others must end first
 _SHORT_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -87,10 +89,14 @@ class Doors:
         self._service, self._nursery = service, nursery
         most_fds, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.intake = Intake(min(_MOST_CONNECTIONS, int(most_fds * _FD_SHARE)))
-        self.connections = 0
-        self._left = trio.lowlevel.ParkingLot()
+        self._open: set[Connection] = set()
         self._shaking_hands = 0
         self._strangers: set[Connection] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._open)
 
     async def unix(self, listener: socket.socket) -> None:
         """Let in whom the kernel says to be somebody we know."""
@@ -122,9 +128,15 @@ class Doors:
             self._nursery.start_soon(self._meet, peer, context)
 
     async def wait_until_answered(self) -> None:
-        """Wait until every client has gone, as one does that has its last answer."""
-        while self.connections:
-            await self._left.park()
+        """Wait until no client has waited for anything for a moment, or none is there.
+
+        Who was told the end of a job may have one question more, about its output.
+        """
+        quiet_at = trio.current_time() + _QUIET_SECONDS
+        while self._open and trio.current_time() < quiet_at:
+            await trio.sleep(_LOOK_SECONDS)
+            if any(connection.is_busy for connection in self._open):
+                quiet_at = trio.current_time() + _QUIET_SECONDS
 
     async def _accept(self, door: trio.socket.SocketType) -> trio.socket.SocketType | None:
         try:
@@ -169,6 +181,9 @@ class Doors:
             self._service.log.event("handshake_failed", peer=where, error=str(error))
             peer.close()
             return
+        except RefusedError as error:  # its tenant has too many connections
+            self._turn_away(peer, error)
+            return
         finally:
             self._shaking_hands -= 1
         await self._serve(connection)
@@ -177,12 +192,11 @@ class Doors:
         return Connection(stream, self._service, tenant, where, self.intake)
 
     async def _serve(self, connection: Connection) -> None:
-        self.connections += 1
+        self._open.add(connection)
         try:
             await connection.serve()
         except Exception as error:  # a bug of ours: it costs this connection, and no other
             self._service.log.bug(error, peer=connection.where)
         finally:
             self._strangers.discard(connection)
-            self.connections -= 1
-            self._left.unpark_all()
+            self._open.discard(connection)

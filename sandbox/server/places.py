@@ -1,11 +1,18 @@
-"""Where the daemon listens and keeps its state, unless it is told."""
+"""Where the daemon listens and keeps its state, and how it makes sure that nobody else does."""
 
+import contextlib
+import fcntl
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox.server.config import Config
+from sandbox.server.listen import bind_unix
+from sandbox.spec.errors import HostError
+from sandbox.supervisor.startup import runner_ids
 
-__all__ = ["socket_path", "state_directory"]
+__all__ = ["bound", "claimed", "socket_path", "state_directory"]
 
 
 def socket_path(config: Config) -> Path:
@@ -33,3 +40,59 @@ def state_directory(config: Config) -> Path:
         return Path("/var/lib/sandbox")
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "sandbox"
+
+
+@contextlib.contextmanager
+def claimed(directory: Path) -> Iterator[Path]:
+    """The state directory, ours alone for as long as this lasts."""
+    uid, gid = runner_ids()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync(directory.parent)  # "power" is to find it there again
+        if os.geteuid() == 0:
+            os.chown(directory, uid, gid)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(
+            f"the state directory {directory} cannot be used: {error.strerror}; fix: --state DIR"
+        ) from error
+    try:
+        found = os.fstat(fd)
+        if found.st_uid != uid or found.st_mode & 0o077:
+            raise HostError(f"{directory} is not ours alone; fix: chown, and chmod 700 {directory}")
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HostError(
+                f"another server keeps its state in {directory}; fix: end it, or --state DIR"
+            ) from None
+        yield directory
+    finally:
+        os.close(fd)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def bound(config: Config) -> Iterator[socket.socket]:
+    """The unix socket, which goes with us."""
+    path = socket_path(config)
+    is_shared = bool(config.listen.allowed_uids) or any(t.uids for t in config.tenants)
+    listener = bind_unix(path, 0o666 if is_shared else 0o600)
+    inode = path.stat().st_ino
+    if os.geteuid() == 0:
+        os.chown(path, *runner_ids())
+    try:
+        yield listener
+    finally:
+        # While we still listen, nobody puts another in its place between the look and the removal.
+        with contextlib.suppress(OSError):  # of a root that has dropped
+            if path.stat().st_ino == inode:
+                path.unlink()
+        listener.close()

@@ -1,17 +1,15 @@
 """The daemon: everything brought up in order, served until told to end, and brought down again."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
 
-from sandbox.server import methods
 from sandbox.server.admission import Admission, Demand, Share
 from sandbox.server.blobs import BlobStore
 from sandbox.server.budget import host_budget
@@ -19,11 +17,11 @@ from sandbox.server.config import Config
 from sandbox.server.http import MetricsPort, open_port
 from sandbox.server.jobs import Jobs
 from sandbox.server.journal import open_journal
-from sandbox.server.listen import Doors, bind_unix, open_tcp
+from sandbox.server.listen import Doors, open_tcp
 from sandbox.server.log import Log
 from sandbox.server.metrics import Metrics
 from sandbox.server.notify import Notifier
-from sandbox.server.places import socket_path, state_directory
+from sandbox.server.places import bound, claimed, state_directory
 from sandbox.server.policies import Policies
 from sandbox.server.runner import Runner
 from sandbox.server.service import Service
@@ -32,11 +30,11 @@ from sandbox.server.spool_files import SpoolFiles
 from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
 from sandbox.server.tls import server_context
-from sandbox.spec.errors import HostError, SandboxError, SpecError
+from sandbox.spec.errors import SandboxError, SpecError
 from sandbox.supervisor.cgroup.bandwidth import OUR_CORES
 from sandbox.supervisor.pool import Budget
-from sandbox.supervisor.startup import Ground, runner_ids, start_zygote, take_ground
-from sandbox.supervisor.supervisor import first_failure, open_supervisor
+from sandbox.supervisor.startup import Ground, start_zygote, take_ground
+from sandbox.supervisor.supervisor import Supervisor, first_failure, open_supervisor
 
 __all__ = ["serve"]
 
@@ -44,10 +42,8 @@ _MOST_QUEUED = 10_000
 _MOST_RESULTS = 100_000
 _LAST_SECONDS = 5.0  # for clients to take their answers, when all jobs are over
 
-assert methods  # importing it declares them
 
-
-def serve(config: Config, reload: "Reload | None" = None) -> None:
+def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, or server.drain; then every job is over, or left to the next.
 
     `reload`: reads the configuration again, for SIGHUP and server.reload. Raises SandboxError: it
@@ -65,8 +61,8 @@ def serve(config: Config, reload: "Reload | None" = None) -> None:
             _leave_cores(config.budget.own_cores)
         process = start_zygote()
         held.callback(process.close)
-        state = held.enter_context(_owned(state_directory(config)))
-        listener = held.enter_context(_bound(config))
+        state = held.enter_context(claimed(state_directory(config)))
+        listener = held.enter_context(bound(config))
         ground, _ = take_ground(process, allow_degraded=config.allow_degraded)
         held.callback(ground.close)
         daemon = _Daemon(config, reload, ground, state, listener, notifier, log)
@@ -82,7 +78,7 @@ class _Daemon:
     def __init__(
         self,
         config: Config,
-        reload: "Reload | None",
+        reload: Callable[[], Config] | None,
         ground: Ground,
         state: Path,
         listener: socket.socket,
@@ -152,8 +148,9 @@ class _Daemon:
                     await self._draining.wait()
                     await jobs.drained()  # whoever comes until then may ask, and hears why not
                     listening.cancel_scope.cancel()
-                clients.cancel_scope.deadline = trio.current_time() + _LAST_SECONDS
-                clients.start_soon(doors.wait_until_answered)
+                with trio.move_on_after(_LAST_SECONDS):
+                    await doors.wait_until_answered()
+                clients.cancel_scope.cancel()
             blobs.close()
             runs.cancel_scope.cancel()
         self._log.event("ended")
@@ -220,9 +217,6 @@ class _Daemon:
         return Share(config.weight, _merged(config.caps, self._budget), config.most_queued)
 
 
-Reload = "Callable[[], Config]"
-
-
 def _cores(config: Config) -> tuple[int, ...]:
     own = config.budget.own_cores
     return tuple(sorted(OUR_CORES)) if own is None else own
@@ -245,66 +239,12 @@ def _merged(caps: Caps, whole: Demand) -> Demand:
     return whole._replace(**said)
 
 
-def _watch(metrics, service, doors, supervisor, log) -> None:
+def _watch(
+    metrics: Metrics, service: Service, doors: Doors, supervisor: Supervisor, log: Log
+) -> None:
     metrics.jobs_queued.read = lambda: service.admission.queued
     metrics.jobs_running.read = lambda: service.admission.used.jobs
     metrics.connections.read = lambda: doors.connections
     metrics.blob_bytes.read = lambda: service.blobs.total_bytes
     metrics.pool_idle.read = lambda: supervisor.pool.idle
     metrics.log_dropped.read = lambda: log.dropped_lines
-
-
-@contextlib.contextmanager
-def _owned(directory: Path) -> Iterator[Path]:
-    """The state directory, ours alone for as long as this lasts."""
-    uid, gid = runner_ids()
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(directory.parent)  # "power" is to find it there again
-        if os.geteuid() == 0:
-            os.chown(directory, uid, gid)
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise HostError(
-            f"the state directory {directory} cannot be used: {error.strerror}; fix: --state DIR"
-        ) from error
-    try:
-        found = os.fstat(fd)
-        if found.st_uid != uid or found.st_mode & 0o077:
-            raise HostError(f"{directory} is not ours alone; fix: chown, and chmod 700 {directory}")
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HostError(
-                f"another server keeps its state in {directory}; fix: end it, or --state DIR"
-            ) from None
-        yield directory
-    finally:
-        os.close(fd)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _bound(config: Config) -> Iterator[socket.socket]:
-    """The unix socket, which goes with us."""
-    path = socket_path(config)
-    is_shared = bool(config.listen.allowed_uids) or any(t.uids for t in config.tenants)
-    listener = bind_unix(path, 0o666 if is_shared else 0o600)
-    inode = path.stat().st_ino
-    if os.geteuid() == 0:
-        os.chown(path, *runner_ids())
-    try:
-        yield listener
-    finally:
-        # While we still listen, nobody puts another in its place between the look and the removal.
-        with contextlib.suppress(OSError):  # of a root that has dropped
-            if path.stat().st_ino == inode:
-                path.unlink()
-        listener.close()

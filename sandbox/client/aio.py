@@ -227,11 +227,11 @@ class AsyncClient:
 
     def hint(self, call: Call) -> None:
         """Make a call whose outcome is of no interest, on the connection that there is."""
-        for link in self._links:
-            if link.is_open:
-                with contextlib.suppress(SandboxError):  # whoever waits for it is told
-                    link.send(call)
-                break
+        links = [link for link in self._links if link.is_open]
+        if links:
+            with contextlib.suppress(SandboxError):  # whoever waits for it is told
+                # The server refuses too many calls at once on a connection, hints among them.
+                min(links, key=lambda link: link.conversation.calls).send(call)
 
     async def connected(
         self, use: Callable[[AsyncLink], Awaitable[T]], *, is_repeatable: bool

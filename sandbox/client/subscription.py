@@ -6,6 +6,7 @@ from collections import deque
 
 from sandbox.spec.errors import ProtocolError, SandboxError, SpecError
 from sandbox.wire.credits import Credits
+from sandbox.wire.errors import error_from_map
 from sandbox.wire.framing import FRAME_BYTES
 from sandbox.wire.values import Fields
 
@@ -89,6 +90,8 @@ class Subscription:
         if data and not self.is_abandoned:
             self._pieces.append(data)
         self._is_end = method == "stream.end"
+        if self._is_end and params.get("error") is not None:
+            self._failure = error_from_map(params["error"])
         self._wake()
 
     def fail(self, error: SandboxError) -> None:
@@ -97,4 +100,4 @@ class Subscription:
         self._wake()
 
 
-_KEYS = ("subscription", "offset", "data")
+_KEYS = ("subscription", "offset", "data", "error")

@@ -13,7 +13,7 @@ from sandbox.server.record import Record
 from sandbox.server.sender import Sender
 from sandbox.server.service import Service
 from sandbox.server.subscription import Subscription
-from sandbox.server.tenants import Tenant
+from sandbox.server.tenants import Tenant, Tenants
 from sandbox.spec.errors import ProtocolError, RefusedError, SandboxError
 from sandbox.spec.fields import shown, suggestion
 from sandbox.wire.calls import MOST_CALLS, Calls
@@ -56,6 +56,8 @@ class Connection:
         self._next_subscription = 1
         self._nursery: trio.Nursery
         self._has_text_errors = False
+        # Who it is by another configuration; raises RefusedError: nobody.
+        self.recheck: Callable[[Tenants], Tenant] | None = None
         if tenant is not None:
             self._become(tenant)
 
@@ -96,6 +98,17 @@ class Connection:
             for record in self._attached:
                 record.cancellation.set()
 
+    def end_unless_known(self, tenants: Tenants) -> None:
+        """End it, if who it is has no place in another configuration any more."""
+        if self.recheck is None:  # it has not said yet who it is
+            return
+        try:
+            is_same = self.recheck(tenants).name == self.tenant.name
+        except RefusedError:
+            is_same = False
+        if not is_same:
+            self._nursery.cancel_scope.cancel()
+
     # What the methods ask of their peer
 
     def attach(self, record: Record) -> None:
@@ -108,6 +121,7 @@ class Connection:
         if self._tenant is None:
             try:
                 self._become(self._service.tenants.of_token(token))
+                self.recheck = lambda tenants: tenants.of_token(token)
             except RefusedError as error:
                 self._service.log.event("stranger_refused", peer=self.where, error=str(error))
                 raise

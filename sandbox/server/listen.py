@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import resource
 import socket
@@ -14,7 +15,7 @@ import trio
 from sandbox.server.connection import Connection
 from sandbox.server.intake import Intake
 from sandbox.server.service import Service
-from sandbox.server.tenants import Tenant, peer_uid
+from sandbox.server.tenants import Tenant, Tenants, peer_uid
 from sandbox.spec.errors import HostError, RefusedError
 from sandbox.wire.errors import error_to_map
 from sandbox.wire.messages import Notification, encode
@@ -109,6 +110,7 @@ class Doors:
                 uid = peer_uid(peer)  # type: ignore[arg-type]
                 tenant = self._service.tenants.of_uid(uid)
                 connection = self._connection(trio.SocketStream(peer), tenant, f"uid {uid}")
+                connection.recheck = functools.partial(_of_uid, uid)
             except (RefusedError, OSError) as error:
                 self._turn_away(peer, error)
                 continue
@@ -126,6 +128,11 @@ class Doors:
                 continue
             self._shaking_hands += 1
             self._nursery.start_soon(self._meet, peer, context)
+
+    def review(self, tenants: Tenants) -> None:
+        """End the connections of whom a new configuration does not let in."""
+        for connection in self._open:
+            connection.end_unless_known(tenants)
 
     async def wait_until_answered(self) -> None:
         """Wait until no client has waited for anything for a moment, or none is there.
@@ -165,18 +172,21 @@ class Doors:
             where = "{}:{}".format(*peer.getpeername()[:2])
             stream: trio.abc.Stream = trio.SocketStream(peer)
             tenant: Tenant | None = None
+            certificate = b""
             if context is not None:
                 tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
                 with trio.fail_after(_HANDSHAKE_SECONDS):
                     await tls.do_handshake()
-                certificate = tls.getpeercert(binary_form=True)
-                if certificate is not None:
+                certificate = tls.getpeercert(binary_form=True) or b""
+                if certificate:
                     with contextlib.suppress(RefusedError):  # nobody's: then a token may tell
                         tenant = self._service.tenants.of_certificate(certificate)
                 stream = tls
             connection = self._connection(stream, tenant, where)
             if tenant is None:
                 self._strangers.add(connection)
+            else:
+                connection.recheck = functools.partial(_of_certificate, certificate)
         except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._service.log.event("handshake_failed", peer=where, error=str(error))
             peer.close()
@@ -200,3 +210,11 @@ class Doors:
         finally:
             self._strangers.discard(connection)
             self._open.discard(connection)
+
+
+def _of_uid(uid: int, tenants: Tenants) -> Tenant:
+    return tenants.of_uid(uid)
+
+
+def _of_certificate(certificate: bytes, tenants: Tenants) -> Tenant:
+    return tenants.of_certificate(certificate)

@@ -11,11 +11,11 @@ from pathlib import Path
 import trio
 
 from sandbox.server.admission import Admission, Demand, Share
+from sandbox.server.assembly import assemble
 from sandbox.server.blobs import BlobStore
 from sandbox.server.budget import host_budget
 from sandbox.server.config import Config
 from sandbox.server.http import MetricsPort, open_port
-from sandbox.server.jobs import Jobs
 from sandbox.server.journal import open_journal
 from sandbox.server.listen import Doors, open_tcp
 from sandbox.server.log import Log
@@ -25,7 +25,7 @@ from sandbox.server.places import bound, claimed, state_directory
 from sandbox.server.policies import Policies
 from sandbox.server.runner import Runner
 from sandbox.server.service import Service
-from sandbox.server.shelf import Retention, Shelf
+from sandbox.server.shelf import Retention
 from sandbox.server.spool_files import SpoolFiles
 from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
@@ -89,6 +89,7 @@ class _Daemon:
         self._state, self._listener = state, listener
         self._notifier, self._log = notifier, log
         self._draining = trio.Event()
+        self._doors: Doors | None = None
 
     async def run(self) -> None:
         """Serve until it is time to end."""
@@ -126,22 +127,29 @@ class _Daemon:
                 config.state.results_bytes,
                 _MOST_RESULTS,
             )
-            policies = Policies(config.policies)
-            files = SpoolFiles(state / "spool")
-            jobs = Jobs(
-                Runner(supervisor, self._log), admission, journal, blobs, policies,
-                Shelf(journal, files, retention), files, self._log, metrics, runs,
-            )  # fmt: skip
-            service = self._service = Service(
-                jobs, blobs, admission, policies, tenants, self._log, metrics, self._budget,
-                self._drain, self._reload,
-            )  # fmt: skip
+            service, recovery = assemble(
+                Runner(supervisor, self._log),
+                admission,
+                journal,
+                blobs,
+                SpoolFiles(state / "spool"),
+                Policies(config.policies),
+                tenants,
+                budget=self._budget,
+                retention=retention,
+                log=self._log,
+                metrics=metrics,
+                nursery=runs,
+                drain=self._drain,
+                reload=self._reload,
+            )
+            self._service, jobs = service, service.jobs
             runs.start_soon(self._heed_signals)
             runs.start_soon(self._notifier.keep_alive)
-            await jobs.recover()
+            await recovery.run()
             runs.start_soon(jobs.keep_tidy)
             async with trio.open_nursery() as clients:
-                doors = Doors(service, clients)
+                doors = self._doors = Doors(service, clients)
                 _watch(metrics, service, doors, supervisor, self._log)
                 async with trio.open_nursery() as listening:
                     await self._listen(listening, doors, tls, metrics)
@@ -204,6 +212,8 @@ class _Daemon:
             tenants = Tenants(config.tenants, config.listen.allowed_uids)
             self._service.policies.reload()
             self._service.tenants = tenants
+            if self._doors is not None:
+                self._doors.review(tenants)
             self._service.admission.reload_shares()
             self._log.event("reloaded")
         finally:

@@ -57,6 +57,11 @@ class Submission(NamedTuple):
         """Whether it survives the machine's, too."""
         return self.durability == "power"
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it holds in memory."""
+        return len(self.stdin) + _size_bytes(self.job)
+
     def pack(self) -> bytes:
         """This as bytes, for the journal."""
         return msgpack.packb(self._asdict(), default=dict, unicode_errors=_AS_SENT)
@@ -67,3 +72,11 @@ class Submission(NamedTuple):
         return cls(
             **msgpack.unpackb(data, use_list=False, strict_map_key=False, unicode_errors=_AS_SENT)
         )
+
+
+def _size_bytes(value: Any) -> int:
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_size_bytes(key) + _size_bytes(item) for key, item in value.items())
+    return sum(map(_size_bytes, value)) if isinstance(value, list | tuple) else 1

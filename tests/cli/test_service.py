@@ -264,7 +264,7 @@ def test_the_same_key_is_the_same_job(daemon: Daemon) -> None:
         (["kill", "--signal", "TREM", "x"], "did you mean SIGTERM?"),
         (["ps", "x"], "ps takes options only"),
         (["logs", "a", "b"], "one JOB at a time"),
-        (["wait", "x"], "no job x"),
+        (["wait", "x"], 'no job "x"'),
         (["ps", "--host", "http://x"], "is no address"),
     ],
 )

@@ -25,11 +25,11 @@ from trio.testing import (
 
 from sandbox.server import intake
 from sandbox.server.admission import Admission, Demand, Share
+from sandbox.server.assembly import assemble
 from sandbox.server.blobs import BlobStore
 from sandbox.server.config import config_from_mapping
 from sandbox.server.connection import Connection
 from sandbox.server.intake import Intake
-from sandbox.server.jobs import Jobs
 from sandbox.server.journal import open_journal
 from sandbox.server.listen import Doors
 from sandbox.server.log import Log
@@ -37,7 +37,7 @@ from sandbox.server.metrics import Metrics
 from sandbox.server.policies import Policies
 from sandbox.server.runner import Runner
 from sandbox.server.service import Service
-from sandbox.server.shelf import Retention, Shelf
+from sandbox.server.shelf import Retention
 from sandbox.server.spool_files import SpoolFiles
 from sandbox.server.tenants import Tenant, Tenants
 from sandbox.spec.job import Job
@@ -136,22 +136,27 @@ async def serving(directory: Path) -> AsyncIterator[Server]:
         log = Log(fd=log_file.fileno(), environ={})
     try:
         async with open_journal(directory / "journal.sqlite") as kept, trio.open_nursery() as runs:
-            policies = Policies(None)
-            files = SpoolFiles(directory / "spool")
-            shelf = Shelf(kept, files, Retention(3600, GIB, GIB, 1000))
-            jobs = Jobs(
-                Runner(_Programs(), log), admission, kept, blobs, policies, shelf, files, log,
-                metrics, runs,
-            )  # fmt: skip
-            service = Service(
-                jobs, blobs, admission, policies, tenants, log, metrics, budget,
-                lambda _: None, lambda: None,
-            )  # fmt: skip
+            service, _ = assemble(
+                Runner(_Programs(), log),
+                admission,
+                kept,
+                blobs,
+                SpoolFiles(directory / "spool"),
+                Policies(None),
+                tenants,
+                budget=budget,
+                retention=Retention(3600, GIB, GIB, 1000),
+                log=log,
+                metrics=metrics,
+                nursery=runs,
+                drain=lambda _: None,
+                reload=lambda: None,
+            )
             with _patience():
                 async with trio.open_nursery() as clients:
                     yield Server(service, clients, log_path)
                     clients.cancel_scope.cancel()
-            for record in list(jobs._live.values()):
+            for record in service.jobs._live:
                 record.cancellation.set()
             runs.cancel_scope.cancel()
         blobs.close()

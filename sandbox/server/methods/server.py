@@ -91,9 +91,14 @@ def info(service: Service, _peer: Peer) -> dict[str, Any]:
     }
 
 
-@method("server.metrics", Shape({"text": Field("text", "as Prometheus reads it")}))
+@method(
+    "server.metrics",
+    Shape({"text": Field("text", "as Prometheus reads it")}),
+    "refused: you are not local",
+    is_local=True,
+)
 def metrics(service: Service, _peer: Peer) -> dict[str, Any]:
-    """What the metrics port shows."""
+    """What the metrics port shows: it names every tenant."""
     return {"text": service.metrics.text()}
 
 

@@ -6,6 +6,7 @@ peers where they are installed. Prints the table; writes it as JSON, and a plot 
 
 python -m bench compare BEFORE AFTER: what a change did, from the JSON of two runs.
 python -m bench soak [--jobs N]: what a supervisor grows in a hundred thousand jobs.
+python -m bench load [--minutes N]: what a daemon grows and leaves, and whether its jobs come right.
 """
 
 import argparse
@@ -17,8 +18,10 @@ from pathlib import Path
 import trio
 
 from bench.compare import comparison_rows
+from bench.connections import measure_connections
 from bench.figures import POOL, figures
 from bench.jobs import job_of
+from bench.load import main as load
 from bench.machine import Watch
 from bench.memory import measure_memory
 from bench.peers import Peers, find_peers
@@ -40,6 +43,8 @@ _ROUNDS, _QUICK_ROUNDS = 80, 8
 def main() -> None:
     if sys.argv[1:2] == ["compare"]:
         _compare(sys.argv[2:])
+    elif sys.argv[1:2] == ["load"]:
+        load(sys.argv[2:])
     elif sys.argv[1:2] == ["soak"]:
         soak(sys.argv[2:])
     else:
@@ -94,6 +99,7 @@ def _measure(arguments: list[str]) -> None:
         watch = Watch()
         ratios = trio.run(_run, staged, peers, rounds, options.only)
         ratios += measure_memory(options.only)
+        ratios += measure_connections(staged, options.only)
     machine = watch.machine()
     print(format_rows(ratio_rows(ratios), markdown=options.markdown))
     print(f"\n{rounds} rounds; {machine.text()}")

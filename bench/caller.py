@@ -33,8 +33,9 @@ class Caller:
         """`where`: a unix socket, or a host and port for those who have a token."""
         family = socket.AF_INET if isinstance(where, tuple) else socket.AF_UNIX
         self.socket = socket.socket(family, socket.SOCK_STREAM)
-        self.socket.settimeout(_PATIENCE_SECONDS)
+        # Before it has a timeout: with one, a full backlog is an error.
         self.socket.connect(where if isinstance(where, tuple) else str(where))
+        self.socket.settimeout(_PATIENCE_SECONDS)
         if family == socket.AF_INET:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=2 * _MESSAGE_BYTES)

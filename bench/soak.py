@@ -16,17 +16,18 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import trio
 
 from bench.cgroups import v1_directories, v2_run
+from bench.growth import growth, leaves, print_verdict
 from bench.jobs import job_of
 from bench.machine import Watch
+from bench.processes import anonymous_kib, children, entries, mounts, namespaces, zombies
 from bench.resident import Resident, resident
-from bench.table import format_rows
 from sandbox.spec.errors import ZygoteError
 
 __all__ = ["main"]
@@ -39,7 +40,6 @@ _KILL_EVERY = {"zygote": 400, "init": 40}  # rounds, on average
 _KILL_WITHIN_SECONDS = 0.02  # of the begin of a round: before, during and after its jobs
 _RETRY_SECONDS = 1.5  # a pool that could not park tries again after a second
 _SETTLE_SECONDS = 0.3  # for those that are gone to be gone
-_NAMESPACES = ("net", "user", "mnt")
 
 
 class Sample(NamedTuple):
@@ -145,8 +145,8 @@ class _Soak:
             self._alone_seconds.append(time.perf_counter() - started)
 
     async def _kill(self, what: str) -> None:
-        zygotes = _children(os.getpid())
-        victims = zygotes if what == "zygote" else [i for z in zygotes for i in _children(z)]
+        zygotes = children(os.getpid())
+        victims = zygotes if what == "zygote" else [i for z in zygotes for i in children(z)]
         if not victims:
             return
         try:
@@ -169,21 +169,21 @@ class _Soak:
             await self._round(here, _AT_ONCE, kill=None)
             await here.filled()
         await trio.sleep(_SETTLE_SECONDS)
-        zygote = next(iter(_children(os.getpid())), -1)
+        zygote = next(iter(children(os.getpid())), -1)
         median = statistics.median(self._alone_seconds) if self._alone_seconds else 0.0
         self._alone_seconds.clear()
         self.samples.append(
             Sample(
                 jobs=self.done,
-                supervisor_kib=_anonymous_kib(os.getpid()),
-                zygote_kib=_anonymous_kib(zygote),
-                supervisor_fds=_count(Path("/proc/self/fd")),
-                zygote_fds=_count(Path(f"/proc/{zygote}/fd")),
+                supervisor_kib=anonymous_kib(os.getpid()),
+                zygote_kib=anonymous_kib(zygote),
+                supervisor_fds=entries(Path("/proc/self/fd")),
+                zygote_fds=entries(Path(f"/proc/{zygote}/fd")),
                 cgroups=sum(1 for _ in _cgroups()),
-                supervisor_mounts=_lines(os.getpid()),
-                zygote_mounts=_lines(zygote),
-                namespaces=len(set(_namespaces())),
-                zombies=sum(map(_is_zombie, Path("/proc").glob("[0-9]*"))),
+                supervisor_mounts=mounts(os.getpid()),
+                zygote_mounts=mounts(zygote),
+                namespaces=len(namespaces((os.getpid(), *children(os.getpid())))),
+                zombies=zombies(),
                 median_ms=round(median * 1000, 3),
             )
         )
@@ -215,9 +215,11 @@ def main(arguments: list[str]) -> None:
     try:
         trio.run(soak.run)
     except BaseExceptionGroup as group:  # the supervisor has failed: that is the verdict
-        soak.faults.append(f"after {soak.done} jobs: {_leaves(group)}")
-    grown = _growth(soak.samples)
-    _print(soak, grown)
+        soak.faults.append(f"after {soak.done} jobs: {leaves(group)}")
+    grown = growth(soak.samples, _SLACK, _NOT_JUDGED)
+    kills = ", ".join(f"{count} {what}s" for what, count in soak.kills.items()) or "nothing"
+    told = f"{soak.done} jobs; killed: {kills}; {soak.lost} jobs lost with their init, as told"
+    print_verdict(soak.samples, told, grown, soak.faults)
     print(watch.machine().text())
     if options.json is not None:
         found = {
@@ -232,77 +234,6 @@ def main(arguments: list[str]) -> None:
     sys.exit(1 if grown or soak.faults or soak.done < soak.jobs else 0)
 
 
-def _growth(samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
-    """What rose from the first third to the last: the medians of both."""
-    third = len(samples) // 3
-    grown = {}
-    for name in Sample._fields if third else ():
-        if name in _NOT_JUDGED:
-            continue
-        first, last = (
-            statistics.median(getattr(sample, name) for sample in part)
-            for part in (samples[:third], samples[-third:])
-        )
-        share, number = _SLACK.get(name, (0.0, 0.0))
-        if last > first * (1 + share) + number:
-            grown[name] = (first, last)
-    return grown
-
-
-def _print(soak: _Soak, grown: dict[str, tuple[float, float]]) -> None:
-    rows = [tuple(name.replace("_", " ") for name in Sample._fields)]
-    rows += [tuple(map(str, sample)) for sample in soak.samples]
-    print(format_rows(rows, markdown=False))
-    kills = ", ".join(f"{count} {what}s" for what, count in soak.kills.items()) or "nothing"
-    print(f"\n{soak.done} jobs; killed: {kills}; {soak.lost} jobs lost with their init, as told")
-    for name, (first, last) in grown.items():
-        print(f"GROWN: {name}: {first:g} in the first third, {last:g} in the last")
-    for fault, count in Counter(soak.faults).most_common(20):
-        print(f"FAULT: {fault}" + (f" ({count} times)" if count > 1 else ""))
-    if len(soak.faults) > 20:
-        print(f"{len(soak.faults)} faults in all")
-    if not grown and not soak.faults and soak.samples:
-        print("nothing grew, and every job came to what it had to")
-
-
-def _leaves(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(map(_leaves, error.exceptions))
-    return repr(error)
-
-
-def _children(pid: int) -> list[int]:
-    """proc_pid_task(5); none of a process that is gone."""
-    try:
-        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        return []
-    return [int(child) for text in texts for child in text.split()]
-
-
-def _anonymous_kib(pid: int) -> int:
-    # Not smaps_rollup: this one may be read of a process of another user namespace too.
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return -1
-    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), -1)
-
-
-def _count(directory: Path) -> int:
-    try:
-        return len(list(directory.iterdir()))
-    except OSError:
-        return -1
-
-
-def _lines(pid: int) -> int:
-    try:
-        return len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
-    except OSError:
-        return -1
-
-
 def _cgroups() -> Iterator[Path]:
     """Of this process's jobs, in every hierarchy."""
     runs = [
@@ -310,34 +241,3 @@ def _cgroups() -> Iterator[Path]:
     ] or [v2_run()]
     for run in runs:
         yield from (path for path in run.rglob("*") if path.is_dir())
-
-
-def _namespaces() -> Iterator[str]:
-    """Those that a process is in, and those that an fd of ours or of a zygote keeps."""
-    for process in Path("/proc").glob("[0-9]*"):
-        if _is_zombie(process):
-            continue
-        links = [process / "ns" / name for name in _NAMESPACES]
-        if int(process.name) in (os.getpid(), *_children(os.getpid())):
-            links += _listed(process / "fd")
-        for link in links:
-            try:
-                target = str(link.readlink())
-            except OSError:
-                continue  # gone, or not ours to see
-            if target.partition(":")[0] in _NAMESPACES:
-                yield target
-
-
-def _listed(directory: Path) -> list[Path]:
-    try:
-        return list(directory.iterdir())
-    except OSError:
-        return []
-
-
-def _is_zombie(process: Path) -> bool:
-    try:
-        return (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False

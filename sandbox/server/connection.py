@@ -99,14 +99,11 @@ class Connection:
                 record.cancellation.set()
 
     def end_unless_known(self, tenants: Tenants) -> None:
-        """End it, if who it is has no place in another configuration any more."""
-        if self.recheck is None:  # it has not said yet who it is
-            return
+        """End it, if another configuration does not let in who it is. Else it stays who it is."""
         try:
-            is_same = self.recheck(tenants).name == self.tenant.name
+            if self.recheck is not None:
+                self.recheck(tenants)
         except RefusedError:
-            is_same = False
-        if not is_same:
             self._nursery.cancel_scope.cancel()
 
     # What the methods ask of their peer

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from server.daemon import Daemon, command, over
 
-from sandbox.spec.errors import RefusedError, SpecError
+from sandbox.client.sync import Client
+from sandbox.server.tenants import new_token
+from sandbox.spec.errors import RefusedError, SandboxError, SpecError
 
 LONG = command("exec sleep 1000", limits={"wall": 3600})
 ONE_AT_A_TIME = "drain_seconds = 3600\n[budget]\njobs = 1\n"
@@ -277,6 +279,25 @@ def test_a_reload_reads_tenants_again(configured: Daemon) -> None:
         assert client.call("server.hello")["tenant"] == own  # who is in stays who it is
     with configured.client() as client:
         assert client.call("server.hello")["tenant"] == "judge"
+
+
+def test_a_reload_sends_away_who_is_let_in_no_more(configured: Daemon) -> None:
+    token, digest = new_token()
+    text = "drain_seconds = 0\n" + configured.config.read_text()
+    tcp = '[listen]\ntcp = "127.0.0.1:0"\nclear = true\n'
+    tenants = '[tenants.guest]\ntokens = ["{}"]\n'
+    configured.drain()
+    configured.config.write_text(text + tcp + tenants.format(digest))
+    configured.start()
+    places = configured.wait_for("listening")["where"].split()
+    (where,) = (place for place in places if place.startswith("tcp:"))
+    with Client(where, token=token, reconnect_seconds=0) as guest, configured.client() as client:
+        job = guest.submit(["sleep", "60"])
+        configured.config.write_text(text + tcp + tenants.format(new_token()[1]))
+        client.call("server.reload")
+        with pytest.raises(SandboxError):
+            job.status()
+        assert client.call("server.info")["used"]["jobs"] == 1, "its jobs go on"
 
 
 BROKEN = [

@@ -7,10 +7,9 @@ import os
 from sandbox.cli.attached import Attached
 from sandbox.client import calls
 from sandbox.client.address import default_address, find_credentials, parse_address
-from sandbox.client.errors import DisconnectedError
 from sandbox.client.link import Link
 from sandbox.client.requests import job_map
-from sandbox.spec.errors import SpecError
+from sandbox.spec.errors import SandboxError, SpecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,13 +44,16 @@ def find_link(host: str | None) -> Link | None:
         return None
     if asked:
         return connect(asked)
-    path = default_address().path
-    if path is None or not os.path.exists(path):
+    address = default_address()
+    if address.path is None or not os.path.exists(address.path):
         return None
     try:
-        return connect(None)
-    except DisconnectedError:  # what a server left behind that was killed
+        link = connect(None)
+        if not _is_local(address):
+            link.ask(calls.hello(None))
+    except SandboxError:  # left behind by a server that was killed, or it is not for us
         return None
+    return link
 
 
 def run_attached(

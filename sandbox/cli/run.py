@@ -93,8 +93,9 @@ def _find_link(host: str | None) -> Link | None:
     """A connection to the server that is to run the job; None: there is none, we do."""
     if host is None and "SANDBOX_HOST" not in os.environ:
         runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-        # A look, before anything is loaded that only a client needs.
-        if not os.path.exists(f"{runtime}/sandbox/sandbox.sock"):
+        # A look, before anything is loaded that only a client needs: see client/address.py.
+        places = (f"{runtime}/sandbox/sandbox.sock", "/run/sandbox-serve/sandbox.sock")
+        if not any(map(os.path.exists, places)):
             return None
     from sandbox.cli.remote import find_link
 

@@ -20,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 _FORMS = "write unix:PATH, tls:HOST:PORT, or tcp:HOST:PORT on the loopback"
-_SYSTEM_SOCKET = "/run/sandbox/sandbox.sock"  # of a server that was started as root
+_SYSTEM_SOCKET = "/run/sandbox-serve/sandbox.sock"  # of the host's own service
 _MOST_PATH_BYTES = 107  # sun_path without its NUL, unix(7)
 _MOST_TOKEN_LENGTH = 1024  # it must fit into the first frame, which is small
 

@@ -25,7 +25,7 @@ def socket_path(config: Config) -> Path:
     if directory := os.environ.get("RUNTIME_DIRECTORY"):  # systemd.exec(5)
         return Path(directory.split(":")[0]) / "sandbox.sock"
     if os.geteuid() == 0:
-        return Path("/run/sandbox/sandbox.sock")
+        return Path("/run/sandbox-serve/sandbox.sock")  # /run/sandbox has the leases
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     return Path(runtime) / "sandbox" / "sandbox.sock"
 

@@ -1,6 +1,7 @@
 """serve.toml: what it may say, what every mistake is called, and who may have written it."""
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sandbox.server.config import (
     read_address,
     require_safe,
 )
-from sandbox.server.tenant_config import Caps, TenantConfig
+from sandbox.server.tenant_config import CAPS, Caps, TenantConfig
 from sandbox.spec.errors import SpecError
 
 GIB = 1 << 30
@@ -321,3 +322,27 @@ def test_what_is_no_configuration_file_is_told_as_such(tmp_path: Path) -> None:
             load_config(tmp_path / name)
         assert caught.value.field == "config"
         assert name in str(caught.value)
+
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "serve.toml"
+
+
+def test_the_example_says_what_goes_without_it() -> None:
+    judge = TenantConfig("judge")
+    assert load_config(EXAMPLE) == Config()._replace(tenants=(judge,))
+
+
+def test_the_example_has_every_key() -> None:
+    text = "\n".join(line.removeprefix("# ") for line in EXAMPLE.read_text().splitlines()[3:])
+    document = tomllib.loads(text)
+    keys = {key: set(value) for key, value in document.items() if isinstance(value, dict)}
+    assert keys["listen"] == {
+        "socket", "tcp", "tls_certificate", "tls_key", "tls_client_ca", "clear", "metrics",
+        "allow_users",
+    }  # fmt: skip
+    assert keys["state"] == set(State._fields)
+    assert keys["budget"] == {*CAPS, "own_cores", "most_queued"}
+    assert set(document["tenants"]["judge"]) == {
+        *CAPS, "weight", "most_priority", "most_queued", "blob_bytes", "tokens", "certificates",
+        "users",
+    }  # fmt: skip

@@ -51,6 +51,7 @@ async def open_journal(path: Path) -> AsyncIterator["Journal"]:
     try:
         yield journal
     finally:
+        journal.stop_listening()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(journal.close, limiter=limiter)
 
@@ -67,9 +68,13 @@ class Journal:
         self._starts: set[Order] = set()
         self._is_open = True
 
+    def stop_listening(self) -> None:
+        """Take no order any more."""
+        self._is_open = False
+        self._threads.stop_listening()
+
     def close(self) -> None:
         """Do all orders given so far and close the file. Of another thread: it waits for them."""
-        self._is_open = False
         self._threads.close()
 
     async def accept(self, *entries: Entry, power: bool) -> Entry | None:

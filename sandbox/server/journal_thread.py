@@ -62,7 +62,7 @@ class Order:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class JournalThreads:
+class JournalThreads(trio.abc.Instrument):
     """Runs orders, in the order of `put`, until `close`."""
 
     def __init__(self, file: JournalFile, answer: Callable[[Sequence[Order]], None]) -> None:
@@ -74,6 +74,7 @@ class JournalThreads:
         self._commits = threading.Lock()  # held over a transaction, and while the WAL restarts
         self._wal_bytes = 0  # about; under the lock
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._given: list[Order] = []  # in this turn of the loop
         self._kept: list[Order] = []  # of the first thread
         self._committed: queue.SimpleQueue[list[Order] | None] = queue.SimpleQueue()
         self._sync_failure: OSError | None = None  # of the second thread
@@ -81,10 +82,24 @@ class JournalThreads:
         self._syncer = threading.Thread(target=self._sync_orders, name="journal-disk", daemon=True)
         self._committer.start()
         self._syncer.start()
+        trio.lowlevel.add_instrument(self)
 
     def put(self, order: Order) -> None:
-        """Have an order run; returns at once."""
-        self._orders.put(order)
+        """Have an order run; returns at once. From the loop."""
+        self._given.append(order)
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Hand over what the loop's turn has brought: a thread that is woken earlier only wants
+        the interpreter that the loop still has. trio.abc.Instrument.
+        """
+        for order in self._given:
+            self._orders.put(order)
+        self._given.clear()
+
+    def stop_listening(self) -> None:
+        """No order is given any more. From the loop, before `close`."""
+        trio.lowlevel.remove_instrument(self)
+        self.before_io_wait(0.0)
 
     def close(self) -> None:
         """Run all orders given so far, end both threads and close the file. Waits for all that."""
@@ -162,7 +177,7 @@ class JournalThreads:
             for order in orders:
                 order.error = error
                 if order.undo is not None:
-                    self.put(Order(order.undo, is_kept=True))
+                    self._orders.put(Order(order.undo, is_kept=True))
         self._end(orders)
 
     def _checkpoint(self) -> None:

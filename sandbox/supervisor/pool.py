@@ -17,6 +17,7 @@ from sandbox.supervisor.template import Template
 
 __all__ = ["Budget", "Line", "Pool"]
 
+AFTERWARDS_SECONDS = 0.002  # after a job's end, for its caller to hear of it
 SANDBOX_BYTES = 1 << 20  # nearly all of it the kernel's own, for namespaces, mounts and cgroups
 _QUIET_SECONDS = 0.05  # without a start or an end of a job: those that run are long ones
 _WINDOW_SECONDS = 30.0  # demand is remembered for one to two of them
@@ -173,6 +174,7 @@ class Pool:
             self._filled.set()
             with trio.move_on_after(_LOOK_SECONDS if self._lines else float("inf")):
                 await self._wake.wait()
+                await trio.sleep(AFTERWARDS_SECONDS)
 
     async def _refill(self) -> None:
         while self._next_line() is not None:

@@ -30,7 +30,7 @@ from sandbox.supervisor.planner import (
     shape_of,
     template_key,
 )
-from sandbox.supervisor.pool import Budget, Pool
+from sandbox.supervisor.pool import AFTERWARDS_SECONDS, Budget, Pool
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.startup import Ground
 from sandbox.supervisor.template import Template
@@ -219,7 +219,14 @@ class Supervisor:
             self.pool.drop(template)
 
     def _dispose(self, sandbox: Sandbox) -> None:
-        self._endings.start_soon(sandbox.destroy)
+        self._endings.start_soon(_destroy, sandbox)
+
+
+async def _destroy(sandbox: Sandbox) -> None:
+    # It takes as long as a short job: first whoever waits for that gets to hear of its end.
+    with trio.CancelScope(shield=True):
+        await trio.sleep(AFTERWARDS_SECONDS)
+    await sandbox.destroy()
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:

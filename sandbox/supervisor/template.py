@@ -109,11 +109,13 @@ class Template:
     async def _ask(self, request: Callable[[Zygote], Awaitable[_Answer]]) -> _Answer:
         """Ask the zygote, or the next one where that dies meanwhile."""
         for left in reversed(range(_TRIES)):
-            zygote = await self.zygote()
+            zygote = None
             try:
+                zygote = await self.zygote()
                 return await request(zygote)
-            except SandboxError:
-                if not (left and zygote.is_dead):
+            except SandboxError as error:
+                died = isinstance(error, ZygoteError) if zygote is None else zygote.is_dead
+                if not (left and died) or self.is_closed:
                     raise
         raise AssertionError  # the last try has raised
 

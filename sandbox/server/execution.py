@@ -16,10 +16,12 @@ from sandbox.server.preparation import Prepared, prepare, release
 from sandbox.server.record import Record
 from sandbox.server.runner import Outcome, Runner
 from sandbox.server.shelf import Shelf
+from sandbox.server.ticket import State
 from sandbox.spec.errors import RefusedError, SandboxError
 from sandbox.spec.result import Result
 from sandbox.supervisor.lifecycle import Cancellation, not_started
 from sandbox.supervisor.pipeline import Pipe
+from sandbox.supervisor.pool import AFTERWARDS_SECONDS
 
 __all__ = ["Execution", "cancelled"]
 
@@ -113,8 +115,9 @@ class Execution:
         for record in records:
             record.cancellation = queued  # in the queue, one of a pipeline is all of it
         try:
-            with queued.interrupts():
-                await ticket.admitted()
+            if ticket.state is not State.ADMITTED:
+                with queued.interrupts():
+                    await ticket.admitted()
             if queued.is_set:
                 return [cancelled()] * len(records)
             for record in records:
@@ -173,11 +176,12 @@ class Execution:
                 else:
                     await trio.sleep(_RETRY_SECONDS)
         record.publish()
-        self._report(record)
         if record.is_accepted:
             self._shelf.put(record)
         else:
             record.remove_files()
+        await trio.sleep(AFTERWARDS_SECONDS)  # first whoever waits for the end
+        self._report(record)
         self._live.remove(record)
 
     def _report(self, record: Record) -> None:

@@ -19,6 +19,7 @@ from sandbox.server.journal_store import Store
 
 __all__ = ["JournalThreads", "Order"]
 
+_MOST_TURNS, _MOST_GIVEN = 16, 32  # that orders may wait for a loop that is busy
 _MOST_BATCH_ORDERS = 256  # the last of a batch waits for the first
 _ORDER_BYTES = 12 << 10  # about what an order adds to the WAL: three pages
 _CHECKPOINT_BYTES = 16 << 20
@@ -74,7 +75,8 @@ class JournalThreads(trio.abc.Instrument):
         self._commits = threading.Lock()  # held over a transaction, and while the WAL restarts
         self._wal_bytes = 0  # about; under the lock
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
-        self._given: list[Order] = []  # in this turn of the loop
+        self._given: list[Order] = []  # and not handed over yet
+        self._turns = 0  # of the loop since the first of them
         self._kept: list[Order] = []  # of the first thread
         self._committed: queue.SimpleQueue[list[Order] | None] = queue.SimpleQueue()
         self._sync_failure: OSError | None = None  # of the second thread
@@ -89,17 +91,23 @@ class JournalThreads(trio.abc.Instrument):
         self._given.append(order)
 
     def before_io_wait(self, timeout: float) -> None:
-        """Hand over what the loop's turn has brought: a thread that is woken earlier only wants
-        the interpreter that the loop still has. trio.abc.Instrument.
+        """Hand over what was given, when the loop has nothing else to do, or has kept it for long:
+        a thread that is woken earlier only wants the interpreter that the loop has, as long as that
+        starts a job. trio.abc.Instrument.
         """
-        for order in self._given:
-            self._orders.put(order)
-        self._given.clear()
+        if not self._given:
+            return
+        self._turns += 1
+        if timeout > 0 or self._turns >= _MOST_TURNS or len(self._given) >= _MOST_GIVEN:
+            self._turns = 0
+            for order in self._given:
+                self._orders.put(order)
+            self._given.clear()
 
     def stop_listening(self) -> None:
         """No order is given any more. From the loop, before `close`."""
         trio.lowlevel.remove_instrument(self)
-        self.before_io_wait(0.0)
+        self.before_io_wait(1.0)
 
     def close(self) -> None:
         """Run all orders given so far, end both threads and close the file. Waits for all that."""

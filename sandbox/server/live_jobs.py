@@ -34,7 +34,8 @@ class LiveJobs:
 
     def of_tenant(self, tenant: str) -> list[Record]:
         """The tenant's, but for those that nobody was told of."""
-        return [job for job in self if job.tenant == tenant and job.is_accepted]
+        own = (job for job in self if job.tenant == tenant and job.is_accepted)
+        return [job for job in own if not job.is_published]  # which is noted here a moment longer
 
     def of_key(self, name: Name) -> Record | None:
         """The job of that key, if it is in memory; ended ones too."""

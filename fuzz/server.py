@@ -194,7 +194,12 @@ class _Server:
         raise NotFoundError(f"no job {job}")
 
     async def submit(
-        self, tenant: str, submissions: Sequence[Submission], pipes: Sequence[Any] = ()
+        self,
+        tenant: str,
+        submissions: Sequence[Submission],
+        pipes: Sequence[Any] = (),
+        *,
+        is_new: bool = False,
     ) -> list[Record]:
         await trio.lowlevel.checkpoint()
         records = []

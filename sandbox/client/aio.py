@@ -221,7 +221,9 @@ class AsyncClient:
         """Make one call, and wait for what its reply says; see the class."""
 
         async def ask(link: AsyncLink) -> Any:
-            return await link.ask(call, self.answer_seconds)
+            nonlocal call
+            asked, call = call, call.again()
+            return await link.ask(asked, self.answer_seconds)
 
         return await self.connected(ask, is_repeatable=call.is_repeatable)
 

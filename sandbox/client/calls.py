@@ -47,6 +47,11 @@ class Call(NamedTuple):
     # What to call with what it has brought, if nobody waits for that any more.
     undo: Callable[[Any], Call] | None = None
 
+    def again(self) -> Call:
+        """The same call, after one whose answer was lost: its key is not new any more."""
+        params = {name: value for name, value in self.params.items() if name != "is_new"}
+        return self._replace(params=params)
+
 
 def hello(token: str | None) -> Call:
     """Say who we are: the map of who the server is."""
@@ -217,6 +222,6 @@ def _submission(options: Mapping[str, Any]) -> dict[str, Any]:
     if params.get("attached"):
         params.setdefault("durability", "memory")  # it ends with us: nothing is to outlive
         return params
-    if params.get("keep", True):
-        params.setdefault("key", os.urandom(16).hex())
+    if params.get("keep", True) and "key" not in params:
+        params |= {"key": os.urandom(16).hex(), "is_new": True}
     return params

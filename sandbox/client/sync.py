@@ -266,6 +266,7 @@ class Client:
                     if delay_seconds is None:
                         raise
                 time.sleep(delay_seconds)
+                call = call.again()
         finally:
             self._lock.release()
 

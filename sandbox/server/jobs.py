@@ -101,12 +101,17 @@ class Jobs:
     # Submitting
 
     async def submit(
-        self, tenant: str, submissions: Sequence[Submission], pipes: Sequence[Pipe] = ()
+        self,
+        tenant: str,
+        submissions: Sequence[Submission],
+        pipes: Sequence[Pipe] = (),
+        *,
+        is_new: bool = False,
     ) -> list[Record]:
         """Accept a job, or those of a pipeline; or find what was accepted for their key.
 
-        They are journalled when this returns, as their durability asks. Raises SpecError,
-        RefusedError: nothing was accepted.
+        They are journalled when this returns, as their durability asks. `is_new`: the journal need
+        not be asked for their key first. Raises SpecError, RefusedError: nothing was accepted.
         """
         self._accepting += 1
         try:
@@ -114,20 +119,28 @@ class Jobs:
             with trio.CancelScope(shield=True):
                 if submissions[0].key is None:
                     return await self._accept(tenant, submissions, pipes)
-                return await self._claim((tenant, submissions[0].key), submissions, pipes)
+                name = (tenant, submissions[0].key)
+                return await self._claim(name, submissions, pipes, is_new=is_new)
         finally:
             self._accepting -= 1
             self._live.stir()
 
     async def _claim(
-        self, name: Name, submissions: Sequence[Submission], pipes: Sequence[Pipe]
+        self,
+        name: Name,
+        submissions: Sequence[Submission],
+        pipes: Sequence[Pipe],
+        *,
+        is_new: bool,
     ) -> list[Record]:
         while name in self._claims:
             await self._claims[name].wait()
         claim = self._claims[name] = trio.Event()
         try:
             # Whatever its durability: the first one may have been accepted with another.
-            known = self._live.of_key(name) or await self._journal.find_key(*name)
+            known: object = self._live.of_key(name)
+            if known is None and not is_new:
+                known = await self._journal.find_key(*name)
             if known is not None:
                 return [await self._earlier(name[0], one) for one in submissions]
             return await self._accept(name[0], submissions, pipes)

@@ -62,6 +62,9 @@ SUBMITTING = {
         "text", "idempotency key: a second submit under it finds the first one's job", None,
         {"most_bytes": 128},
     ),
+    "is_new": Param(
+        "flag", "nobody has submitted under this key: it need not be looked for first", False
+    ),
     "durability": Param(
         "choice", "what it survives: nothing, kill -9 of the supervisor, loss of power", "process",
         {"choices": DURABILITIES},
@@ -123,12 +126,20 @@ async def _found(
     **SUBMITTING,
 )  # fmt: skip
 def submit(
-    service: Service, peer: Peer, wait_seconds: float, inline_bytes: int, **fields: Any
-) -> Coroutine[Any, Any, Answer]:
+    service: Service, peer: Peer,
+    wait_seconds: float, inline_bytes: int, is_new: bool, **fields: Any,
+) -> Coroutine[Any, Any, Answer]:  # fmt: skip
     """Accept a job. It is as durable as was asked for when this answers; with `wait_seconds` the
     answer waits for its end, so that one call is enough for a short job."""
     submission = submission_of(peer, **fields)
-    return _submit(service, peer, submission, wait_seconds, inline_bytes)
+
+    async def submitted() -> Answer:
+        (record,) = await service.jobs.submit(peer.tenant.name, [submission], is_new=is_new)
+        if submission.attached:
+            peer.attach(record)
+        return await _waited(service, record, wait_seconds, inline_bytes)
+
+    return submitted()
 
 
 def submission_of(peer: Peer, **fields: Any) -> Submission:
@@ -141,15 +152,6 @@ def submission_of(peer: Peer, **fields: Any) -> Submission:
         )
         raise InvalidParamsError("priority", problem)
     return submission
-
-
-async def _submit(
-    service: Service, peer: Peer, submission: Submission, wait_seconds: float, inline_bytes: int
-) -> Answer:
-    (record,) = await service.jobs.submit(peer.tenant.name, [submission])
-    if submission.attached:
-        peer.attach(record)
-    return await _waited(service, record, wait_seconds, inline_bytes)
 
 
 async def _waited(

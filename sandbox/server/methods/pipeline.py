@@ -35,7 +35,7 @@ _MOST_JOBS = 16
 )  # fmt: skip
 def submit(
     service: Service, peer: Peer, jobs: tuple[Any, ...], pipes: tuple[Any, ...],
-    wait_seconds: float, inline_bytes: int, **fields: Any,
+    wait_seconds: float, inline_bytes: int, is_new: bool, **fields: Any,
 ) -> Coroutine[Any, Any, Callable[[], Any]]:  # fmt: skip
     """Accept jobs that are started together, each reading what another writes. Each is a job like
     any other then. Where all of them wait for each other, they end, and the evidence says who
@@ -53,7 +53,7 @@ def submit(
     connected = [_pipe(pipe, f"pipes[{number}]", len(jobs)) for number, pipe in enumerate(pipes)]
 
     async def submitted() -> Callable[[], Any]:
-        records = await service.jobs.submit(peer.tenant.name, submissions, connected)
+        records = await service.jobs.submit(peer.tenant.name, submissions, connected, is_new=is_new)
         if fields["attached"]:
             for record in records:
                 peer.attach(record)

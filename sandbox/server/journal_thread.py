@@ -9,6 +9,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from sandbox.server.journal_store import Store
 
 __all__ = ["JournalThreads", "Order"]
 
-_MOST_TURNS, _MOST_GIVEN = 16, 32  # that orders may wait for a loop that is busy
+_PATIENCE_SECONDS, _MOST_GIVEN = 0.0005, 32  # of orders, with a loop that is busy
 _MOST_BATCH_ORDERS = 256  # the last of a batch waits for the first
 _ORDER_BYTES = 12 << 10  # about what an order adds to the WAL: three pages
 _CHECKPOINT_BYTES = 16 << 20
@@ -76,7 +77,7 @@ class JournalThreads(trio.abc.Instrument):
         self._wal_bytes = 0  # about; under the lock
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._given: list[Order] = []  # and not handed over yet
-        self._turns = 0  # of the loop since the first of them
+        self._given_at = 0.0  # the first of them
         self._kept: list[Order] = []  # of the first thread
         self._committed: queue.SimpleQueue[list[Order] | None] = queue.SimpleQueue()
         self._sync_failure: OSError | None = None  # of the second thread
@@ -88,6 +89,8 @@ class JournalThreads(trio.abc.Instrument):
 
     def put(self, order: Order) -> None:
         """Have an order run; returns at once. From the loop."""
+        if not self._given:
+            self._given_at = time.perf_counter()
         self._given.append(order)
 
     def before_io_wait(self, timeout: float) -> None:
@@ -97,9 +100,8 @@ class JournalThreads(trio.abc.Instrument):
         """
         if not self._given:
             return
-        self._turns += 1
-        if timeout > 0 or self._turns >= _MOST_TURNS or len(self._given) >= _MOST_GIVEN:
-            self._turns = 0
+        is_late = time.perf_counter() - self._given_at >= _PATIENCE_SECONDS
+        if timeout > 0 or is_late or len(self._given) >= _MOST_GIVEN:
             for order in self._given:
                 self._orders.put(order)
             self._given.clear()

@@ -14,6 +14,7 @@ __all__ = ["PIECE_BYTES", "Output", "feed", "read", "write"]
 
 PIECE_BYTES = 65536
 _GATHER_SECONDS = 0.002
+_BURST_FRAMES, _FRAMES_A_SECOND = 16.0, 2000.0
 
 Sink = Callable[[str, bytes], Awaitable[None]]
 
@@ -31,24 +32,24 @@ class Output:
     async def pump(self, stream: str, fd: int) -> None:
         """Forward one stream until its end. A slow sink slows the job; nothing is buffered here.
 
-        A job that writes little at a time, and faster than that is read, is read again only after
-        some milliseconds: its pipe gathers what it writes meanwhile, so that a million small writes
-        are not a million frames. What it writes now and then goes on at once.
+        A job that goes on writing little at a time is read again only after some milliseconds: its
+        pipe gathers what it writes meanwhile, so that a million small writes are not a million
+        frames. A dialogue is never held up.
         """
-        while True:
-            piece = read_now(fd)
-            is_slower = piece is None
-            if piece is None:
-                piece = await read(fd)
-            if not piece:
-                break
+        frames = _BURST_FRAMES  # small ones that may go on at once
+        read_at = trio.current_time()
+        while piece := await read(fd):
             allowed = self.count(stream, piece)
             await self.hand_on(stream, allowed)
             if len(allowed) < len(piece):
                 self.exceed()  # and read on, so that the writer can be seen to end
-            if len(piece) < PIECE_BYTES // 2 and not is_slower:
-                with trio.move_on_after(_GATHER_SECONDS):
-                    await self._ending.over.wait()
+            if len(piece) < PIECE_BYTES // 2:
+                now = trio.current_time()
+                frames = min(_BURST_FRAMES, frames + (now - read_at) * _FRAMES_A_SECOND) - 1
+                read_at = now
+                if frames < 1:
+                    with trio.move_on_after(_GATHER_SECONDS):
+                        await self._ending.over.wait()
 
     def count(self, stream: str, piece: bytes) -> bytes:
         """As much of a piece as the limit allows, which is then used up by it."""
@@ -99,18 +100,12 @@ async def write(fd: int, data: bytes, counter: Callable[[int], None] | None = No
 
 async def read(fd: int, most: int = PIECE_BYTES) -> bytes:
     """The next bytes of an fd that does not block, at most so many; none at its end."""
-    while (piece := read_now(fd, most)) is None:
-        await trio.lowlevel.wait_readable(fd)
-    return piece
-
-
-def read_now(fd: int, most: int = PIECE_BYTES) -> bytes | None:
-    """As `read`; None: there is nothing now."""
-    try:
-        return os.read(fd, most)
-    except BlockingIOError:
-        return None
-    except OSError as error:
-        if error.errno == errno.EIO:  # a terminal whose last slave is closed, pty(7)
-            return b""
-        raise
+    while True:
+        try:
+            return os.read(fd, most)
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(fd)
+        except OSError as error:
+            if error.errno == errno.EIO:  # a terminal whose last slave is closed, pty(7)
+                return b""
+            raise

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import trio
-from supervisor.resident import TRUE, python, resident
+from supervisor.resident import HELD, TRUE, python, resident
 
 from sandbox.spec.job import Job
+from sandbox.supervisor import streams
 
 WRITES = 20_000
 MANY_SMALL = f"""
@@ -59,6 +61,29 @@ def test_what_is_written_comes_before_the_job_ends() -> None:
         return frames
 
     assert trio.run(main) == [b"?", b"!"]
+
+
+def test_a_dialogue_waits_for_no_more_to_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_GATHER_SECONDS", 1000.0)  # who is gathered is never heard
+
+    async def main() -> list[bytes]:
+        send, receive = trio.open_memory_channel[bytes](1)
+        answers: list[bytes] = []
+
+        async def sink(_stream: str, data: bytes) -> None:
+            answers.append(data)
+            await send.send(data)
+
+        async def stdin() -> AsyncIterator[bytes]:
+            for number in range(10):
+                yield b"%d" % number
+                await receive.receive()
+
+        async with resident() as here:
+            (await here.run(HELD, stdin=stdin(), sink=sink)).must_end()
+        return answers
+
+    assert trio.run(main) == [b"%d" % number for number in range(10)]
 
 
 def test_a_large_output_comes_in_whole_pipes() -> None:

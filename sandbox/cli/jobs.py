@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "run"]
 
 _HOST = {"--host": Option("of this server (default: $SANDBOX_HOST, or your own)", "HOST")}
 _HELP = {"--help": Option("show this")}
+_SHORT = ("--all", "--quiet", "--follow", "--force", "--signal", "--help")  # by first letter
 _REFRESH_SECONDS = 1.0
 _CLEAR = "\x1b[H\x1b[2J"  # ECMA-48: home, erase all
 
@@ -39,11 +40,14 @@ class _Command:
 def run(name: str, words: Sequence[str]) -> int:
     """Run one of COMMANDS; the exit code. Raises SandboxError."""
     command = COMMANDS[name]
-    given, rest = parse_options(words, command.options)
+    short = {option[1:3]: option for option in _SHORT if option in command.options}
+    given, rest = parse_options([short.get(word, word) for word in words], command.options)
     values = dict(given)
     if "--help" in values:
         usage = f"Usage: sandbox {name} [OPTIONS] {command.takes}".rstrip()
-        print(f"{usage}\n\n{command.does}.\n\n{help_lines(command.options)}")
+        aliases = ", ".join(f"{letter} for {option}" for letter, option in short.items())
+        lines = help_lines(command.options)
+        print(f"{usage}\n\n{command.does}.\n\n{lines}\n\nAlso {aliases}.")
         return 0
     if command.takes and not command.takes.startswith("[") and not rest:
         raise SpecError("JOB", f"is missing; see sandbox {name} --help")

@@ -245,6 +245,7 @@ def test_a_job_goes_on_without_its_command(daemon: Daemon) -> None:
     assert follower.communicate(timeout=PATIENCE_SECONDS) == (b"", b"two\n")
     assert job not in ask("ps") and job in ask("ps", "--all", "--quiet").split()
     assert "signaled" in ask("ps", "--all")
+    assert job in ask("ps", "-a", "-q").split()
     assert ask("logs", "--stdout", job) == "one\n"
     assert ask("rm", job).strip() == job
     gone = sandbox("logs", job, host=here(daemon))

@@ -14,7 +14,7 @@ __all__ = ["PIECE_BYTES", "Output", "feed", "read", "write"]
 
 PIECE_BYTES = 65536
 _GATHER_SECONDS = 0.002
-_BURST_FRAMES, _FRAMES_A_SECOND = 16.0, 2000.0
+_BURST_FRAMES, _FRAMES_A_SECOND = 16.0, 3000.0
 
 Sink = Callable[[str, bytes], Awaitable[None]]
 

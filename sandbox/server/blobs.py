@@ -8,7 +8,6 @@ A complete blob is not flushed to the disk (see `Hold.flush`), so a power cut ma
 under its name. Therefore those found at start are hashed again before their first use.
 """
 
-import hashlib
 import heapq
 import os
 import re
@@ -23,6 +22,7 @@ import trio
 
 from sandbox.server.blob_file import flush
 from sandbox.server.blob_space import IDLE_SECONDS, SHA256, KeptBlob, Space
+from sandbox.server.directories import directory_name
 from sandbox.spec.errors import HostError
 from sandbox.spec.fields import shown
 from sandbox.wire.errors import InvalidParamsError, NotFoundError
@@ -168,7 +168,7 @@ class BlobStore:
 
     def list(self, tenant: str, after: str = "", most: int = 1000) -> list[Blob]:
         """The first `most` complete blobs, by name, that follow the name `after`."""
-        space = self._spaces.get(_directory_name(tenant))
+        space = self._spaces.get(directory_name(tenant))
         kept = space.kept if space else {}
         names = (name for name, blob in kept.items() if name > after and not blob.is_deleted)
         return [self._blob(name, kept[name]) for name in heapq.nsmallest(most, names)]
@@ -189,7 +189,7 @@ class BlobStore:
 
     def used_bytes(self, tenant: str) -> int:
         """What counts against the tenant's quota: whole blocks, those reserved included."""
-        space = self._spaces.get(_directory_name(tenant))
+        space = self._spaces.get(directory_name(tenant))
         return space.used_bytes if space else 0
 
     @property
@@ -231,15 +231,11 @@ class BlobStore:
     def _space(self, tenant: str, sha256: str) -> Space:
         if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
             raise InvalidParamsError("sha256", f"{shown(sha256)} is not 64 digits of 0-9, a-f")
-        name = _directory_name(tenant)
+        name = directory_name(tenant)
         return self._spaces.get(name) or Space(self._directory / name)
 
     def _blob(self, sha256: str, kept: KeptBlob) -> Blob:
         return Blob(sha256, kept.size_bytes, True, kept.last_used + self._retention_seconds)
-
-
-def _directory_name(tenant: str) -> str:
-    return hashlib.sha256(tenant.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _not_found(sha256: str) -> NotFoundError:

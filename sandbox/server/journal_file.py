@@ -24,6 +24,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.server.directories import sync_directory
 from sandbox.spec.errors import HostError
 
 __all__ = ["Disk", "JournalFile", "open_file"]
@@ -123,7 +124,7 @@ def open_file(path: Path) -> JournalFile:
             undo.callback(disk_connection.close)
             wal_fd = os.open(wal, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             undo.callback(os.close, wal_fd)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except sqlite3.Error as error:
             raise _host_error(path, error) from error
         except OSError as error:
@@ -204,14 +205,6 @@ def _write_wal_header(connection: sqlite3.Connection) -> None:
     # The first commit of a WAL syncs it, so no order's should be the first: this changes nothing,
     # and is a commit all the same.
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _host_error(path: Path, error: sqlite3.Error) -> HostError:

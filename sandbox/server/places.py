@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox.server.config import Config
+from sandbox.server.directories import sync_directory
 from sandbox.server.listen import bind_unix
 from sandbox.spec.errors import HostError
 from sandbox.supervisor.startup import runner_ids
@@ -48,7 +49,7 @@ def claimed(directory: Path) -> Iterator[Path]:
     uid, gid = runner_ids()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(directory.parent)  # "power" is to find it there again
+        sync_directory(directory.parent)  # "power" is to find it there again
         if os.geteuid() == 0:
             os.chown(directory, uid, gid)
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -67,14 +68,6 @@ def claimed(directory: Path) -> Iterator[Path]:
                 f"another server keeps its state in {directory}; fix: end it, or --state DIR"
             ) from None
         yield directory
-    finally:
-        os.close(fd)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -1,11 +1,12 @@
 """The files of jobs in the spool: a directory for each tenant, and in it one for each job."""
 
-import hashlib
 import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
+
+from sandbox.server.directories import directory_name
 
 __all__ = ["SpoolFiles"]
 
@@ -25,7 +26,7 @@ class SpoolFiles:
 
     def directory(self, tenant: str, job: str) -> Path:
         """That of one job; whether it exists or not."""
-        return self._top / _directory_name(tenant) / job
+        return self._top / directory_name(tenant) / job
 
     def jobs(self) -> list[str]:
         """Every job that files are held of."""
@@ -34,11 +35,11 @@ class SpoolFiles:
     def measure(self, tenant: str, job: str) -> None:
         """Note what an ended job holds, if anything."""
         if size := _size_bytes(self.directory(tenant, job)):
-            self._held.setdefault(_directory_name(tenant), OrderedDict())[job] = size
+            self._held.setdefault(directory_name(tenant), OrderedDict())[job] = size
 
     def remove(self, tenant: str, job: str) -> None:
         """Remove what a job holds."""
-        self._remove(_directory_name(tenant), job)
+        self._remove(directory_name(tenant), job)
 
     def remove_all(self, jobs: Iterable[str]) -> None:
         """Remove what these hold, whosesoever."""
@@ -63,11 +64,6 @@ class SpoolFiles:
     def _remove(self, owner: str, job: str) -> None:
         if self._held.get(owner, {}).pop(job, None) is not None:
             shutil.rmtree(self._top / owner / job, ignore_errors=True)
-
-
-def _directory_name(tenant: str) -> str:
-    # Never the tenant's own text as a path.
-    return hashlib.sha256(tenant.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _directories(top: Path) -> list[Path]:

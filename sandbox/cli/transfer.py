@@ -6,10 +6,10 @@ import os
 import stat
 
 from sandbox.client import calls
-from sandbox.client.operations import Done, advance, upload
+from sandbox.client.operations import carry_out, upload
 from sandbox.client.requests import job_map
 from sandbox.client.sources import open_source
-from sandbox.spec.errors import SandboxError, SpecError
+from sandbox.spec.errors import SpecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,13 +108,4 @@ def _upload(link: Link, path: str, field: str) -> str:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise SpecError(field, f"{path} is no regular file, and only those can be sent")
     with open_source(path) as source:
-        steps = upload(source)
-        step = advance(steps)
-        while not isinstance(step, Done):
-            try:
-                answer = link.ask(step)
-            except SandboxError as error:
-                step = advance(steps, error=error)
-            else:
-                step = advance(steps, answer)
-        return step.value
+        return carry_out(upload(source), link.ask)

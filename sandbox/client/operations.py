@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sandbox.client import calls
 from sandbox.client.requests import describe_job, job_map
-from sandbox.spec.errors import ProtocolError
+from sandbox.spec.errors import ProtocolError, SandboxError
 from sandbox.spec.result import Completed
 
 TYPE_CHECKING = False
@@ -25,8 +25,8 @@ else:
     from sandbox.spec.named_tuple import NamedTuple
 
 __all__ = [
-    "Done", "advance", "complete", "end_of", "next_piece", "result_of", "submit_job", "upload",
-    "write_all",
+    "Done", "advance", "carry_out", "complete", "end_of", "next_piece", "result_of", "submit_job",
+    "upload", "write_all",
 ]  # fmt: skip
 
 # A peer that answers and never gets further would keep us for good.
@@ -45,6 +45,19 @@ def advance(steps: Steps[Any], answer: Any = None, error: BaseException | None =
         return steps.send(answer) if error is None else steps.throw(error)
     except StopIteration as end:
         return Done(end.value)
+
+
+def carry_out(steps: Steps[T], ask: Callable[[Call], Any]) -> T:
+    """Make the calls of an operation by `ask`, which blocks: its return value."""
+    step = advance(steps)
+    while not isinstance(step, Done):
+        try:
+            answer = ask(step)
+        except SandboxError as error:
+            step = advance(steps, error=error)
+        else:
+            step = advance(steps, answer)
+    return step.value
 
 
 def submit_job(job: Any, options: Mapping[str, Any]) -> Steps[Status]:

@@ -11,7 +11,7 @@ from sandbox.client.backoff import Backoff
 from sandbox.client.errors import DisconnectedError
 from sandbox.client.job_handle import JobHandle
 from sandbox.client.link import Link
-from sandbox.client.operations import Done, advance, complete, submit_job, upload
+from sandbox.client.operations import carry_out, complete, submit_job, upload
 from sandbox.spec.errors import SandboxError
 
 TYPE_CHECKING = False
@@ -234,15 +234,7 @@ class Client:
 
     def do(self, steps: Steps[T]) -> T:
         """Carry out an operation: its return value."""
-        step = advance(steps)
-        while not isinstance(step, Done):
-            try:
-                answer = self.ask(step)
-            except SandboxError as error:
-                step = advance(steps, error=error)
-            else:
-                step = advance(steps, answer)
-        return step.value
+        return carry_out(steps, self.ask)
 
     def ask(self, call: Call) -> Any:
         """Make one call, and wait for what its reply says; see the class."""

@@ -40,7 +40,6 @@ class Attached:
 
     def __init__(self, link: Link, stdin_fd: int, stdout_fd: int, stderr_fd: int) -> None:
         self._link = link
-        self._poll = select.poll()
         self._stdin_fd = stdin_fd
         self._outputs = {"stdout": _Output(stdout_fd), "stderr": _Output(stderr_fd)}
         self._stdin = bytearray()  # from `_stdin_offset` on
@@ -69,14 +68,14 @@ class Attached:
             if status.is_over and self._is_whole(status):
                 self._show(status)
             else:
-                status = self._serve(status, wakeup_fd, is_fed="stdin_open" in said, tty=tty)
+                status = self._serve(wakeup_fd, is_fed="stdin_open" in said, tty=tty)
             for output in self._outputs.values():
                 output.flush()
             return status
 
     # The loop
 
-    def _serve(self, status: Status, wakeup_fd: int, *, is_fed: bool, tty: bool) -> Status:
+    def _serve(self, wakeup_fd: int, *, is_fed: bool, tty: bool) -> Status:
         self._is_stdin_told = not is_fed
         self._is_resized = tty
         for name, output in self._outputs.items():

@@ -26,7 +26,7 @@ from sandbox.spec.fields import (
     shown,
 )
 from sandbox.spec.quantities import GIB, parse_count, parse_seconds, parse_size
-from sandbox.spec.toml_file import parse_toml
+from sandbox.spec.toml_file import parsed
 
 __all__ = ["Address", "Budget", "Config", "Listen", "State", "config_from_mapping", "load_config",
            "read_address", "require_safe"]  # fmt: skip
@@ -93,13 +93,7 @@ def load_config(path: Path) -> Config:
     It says who may come in. Paths in it are relative to it. Raises SpecError: "config" where the
     file is not to be read or trusted, else the field.
     """
-    text = read_trusted(path, "config")
-    try:
-        document = parse_toml(text)
-    except ValueError as error:  # no UTF-8, no TOML, or a number of more digits than int() takes
-        raise SpecError("config", f"{path}: {error}") from error
-    except RecursionError:
-        raise SpecError("config", f"{path}: nested too deeply") from None
+    document = parsed(read_trusted(path, "config"), path, "config")
     return config_from_mapping(document, path.absolute().parent)
 
 

@@ -2,12 +2,12 @@
 
 import contextlib
 import errno
-import functools
 import os
 import resource
 import socket
 import ssl
 import stat
+from operator import methodcaller
 from pathlib import Path
 
 import trio
@@ -110,7 +110,7 @@ class Doors:
                 uid = peer_uid(peer)  # type: ignore[arg-type]
                 tenant = self._service.tenants.of_uid(uid)
                 connection = self._connection(trio.SocketStream(peer), tenant, f"uid {uid}")
-                connection.recheck = functools.partial(_of_uid, uid)
+                connection.recheck = methodcaller("of_uid", uid)
             except (RefusedError, OSError) as error:
                 self._turn_away(peer, error)
                 continue
@@ -186,7 +186,7 @@ class Doors:
             if tenant is None:
                 self._strangers.add(connection)
             else:
-                connection.recheck = functools.partial(_of_certificate, certificate)
+                connection.recheck = methodcaller("of_certificate", certificate)
         except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._service.log.event("handshake_failed", peer=where, error=str(error))
             peer.close()
@@ -210,11 +210,3 @@ class Doors:
         finally:
             self._strangers.discard(connection)
             self._open.discard(connection)
-
-
-def _of_uid(uid: int, tenants: Tenants) -> Tenant:
-    return tenants.of_uid(uid)
-
-
-def _of_certificate(certificate: bytes, tenants: Tenants) -> Tenant:
-    return tenants.of_certificate(certificate)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox.spec.errors import SpecError
 
-__all__ = ["Parse", "parse_toml", "read_toml"]
+__all__ = ["Parse", "parse_toml", "parsed", "read_toml"]
 
 _MOST_BYTES = 1 << 20
 
@@ -32,6 +32,11 @@ def read_toml(path: Path, field: str, parse: Parse = parse_toml) -> dict[str, An
         raise SpecError(field, f"{path}: {getattr(error, 'strerror', error)}") from error
     if len(text) > _MOST_BYTES:
         raise SpecError(field, f"{path}: over {_MOST_BYTES} bytes")
+    return parsed(text, path, field, parse)
+
+
+def parsed(text: bytes, path: Path, field: str, parse: Parse = parse_toml) -> dict[str, Any]:
+    """The document that `text`, of `path`, is. Raises SpecError with `field`, naming the file."""
     try:
         return parse(text)
     except ValueError as error:  # no UTF-8, no TOML, or a number of more digits than int() takes

@@ -57,6 +57,7 @@ _MOST_SCRIPTS = 16  # of sandboxes that differ in shape or disk, of 10 KiB
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MEMLOCK_BYTES = 8 << 20
 _STACK_BYTES = 8 << 20
+_PENDING_SIGNALS = 1024
 _WALLS = ("identity", "view", "processes", "network", "ipc", "uts", "cgroup", "syscalls", "quotas")
 
 
@@ -293,6 +294,9 @@ def rlimits_of(limits: Limits, grades: dict[str, str]) -> tuple[tuple[int, int, 
         resource.RLIMIT_MEMLOCK: (_MEMLOCK_BYTES, _MEMLOCK_BYTES),
         resource.RLIMIT_NICE: (0, 0),
         resource.RLIMIT_RTPRIO: (0, 0),
+        # The kernel counts what is queued on our own user as well (kernel/ucount.c), so that one
+        # job could leave no timer and no signal for the others, nor for us.
+        resource.RLIMIT_SIGPENDING: (_PENDING_SIGNALS, _PENDING_SIGNALS),
         resource.RLIMIT_STACK: (_STACK_BYTES, resource.RLIM_INFINITY),
     }
     if limits.stack_bytes is not None:

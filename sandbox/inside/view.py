@@ -24,9 +24,10 @@ from sandbox.kernel.mounts import (
     OPEN_TREE_CLONE,
 )
 
-__all__ = ["SCRATCH", "STATX_BYTES", "build_view", "make_directories", "mount_cgroup_files"]
+__all__ = ["MOST_TERMINALS", "SCRATCH", "STATX_BYTES", "build_view", "make_directories", "mount_cgroup_files"]
 
 SCRATCH = MS_NOSUID | MS_NODEV
+MOST_TERMINALS = 32
 _UPPER_PROBE = b".upper"
 _EMPTY_FILE, _EMPTY_DIRECTORY = b"/empty/file", b"/empty/directory"
 _QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -48,7 +49,8 @@ def build_view(script: Script, plan: SandboxPlan) -> None:
     _mount_scratch(script, plan)
     _mount_proc(script, plan)
     script.step = Step.DEVICES
-    options = b"newinstance,ptmxmode=0666,mode=0620"
+    # Counted for the whole machine, and charged to nobody: tens of kilobytes each.
+    options = b"newinstance,ptmxmode=0666,mode=0620,max=%d" % MOST_TERMINALS
     script.call("mount", b"devpts", b"dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, options)
     found = script.space(STATX_BYTES)
     script.check("statx", AT_FDCWD, b"dev/pts/ptmx", 0, 0, found)

@@ -7,7 +7,10 @@ without a share of its own takes from every other job, from every tenant, and fr
 import errno
 from pathlib import Path
 
+import pytest
 from containment.walls import attack, without_rlimits
+
+from sandbox.inside import view
 
 QUEUES_SIGNALS = """
 import ctypes, os, signal
@@ -26,3 +29,29 @@ def test_a_job_queues_no_more_signals_than_its_share(tmp_path: Path) -> None:
         assert output == "2000 0\n", "control: more than a share must be possible"
     _, output = attack(QUEUES_SIGNALS, tmp_path)
     assert output == f"1024 {errno.EAGAIN}\n"
+
+
+OPENS_TERMINALS = """
+import os
+count = 0
+try:
+    while count < 48:
+        os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+        count += 1
+except OSError as error:
+    print(count, error.errno)
+else:
+    print(count)
+"""
+
+
+def test_a_job_opens_no_more_terminals_than_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel has some thousand for all its users, and charges their buffers to nobody."""
+    monkeypatch.setattr(view, "MOST_TERMINALS", 64)
+    _, output = attack(OPENS_TERMINALS, tmp_path)
+    assert output == "48\n", "control: more than a share must be possible"
+    monkeypatch.undo()
+    _, output = attack(OPENS_TERMINALS, tmp_path)
+    assert output == f"32 {errno.ENOSPC}\n"

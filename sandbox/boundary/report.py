@@ -65,6 +65,7 @@ class Step:
     MACHINE = 35
     STREAMS = 36
     COLLECTOR = 37
+    SHARES = 38
 
 
 STEPS = {number: name.lower() for name, number in vars(Step).items() if isinstance(number, int)}

@@ -6,7 +6,7 @@ import os
 import struct
 
 from sandbox.boundary.report import REPORT_BYTES, Kind, Report, Step
-from sandbox.inside.lock import become_job, forbid_new_privileges, load_filter
+from sandbox.inside.lock import become_job, forbid_new_privileges, load_filter, take_shares
 from sandbox.inside.plan import SandboxPlan
 from sandbox.inside.script import AT_FDCWD, LATE_AT, SIGSET_BYTES, Pointer, Script
 from sandbox.inside.stub import StubFds, write_stub
@@ -61,6 +61,7 @@ def write_script(plan: SandboxPlan) -> tuple[bytes, int]:
     script.close(mapped_fd)
     become_job(script, plan)
     script.call("prctl", PR_SET_PDEATHSIG, _SIGKILL)  # the new uid has cleared it, prctl(2)
+    take_shares(script, plan)
     build_view(script, plan)
     terminal = (_open_terminal(script),) if plan.terminal else ()
     script.call("write", write_fd, b"1", 1)  # the stub may go on: what it sees is final

@@ -31,6 +31,7 @@ __all__ = [
     "forbid_new_privileges",
     "load_filter",
     "restrict_paths",
+    "take_shares",
 ]
 
 _PROBE = b"/tmp/.landlock"
@@ -47,6 +48,22 @@ def become_job(script: Script, plan: SandboxPlan) -> None:
         ids = script.space(16)
         script.check(f"getres{name}", ids, ids + 4, ids + 8)
         script.expect(ids, struct.pack("<3I", plan.inside_id, plan.inside_id, plan.inside_id))
+
+
+def take_shares(script: Script, plan: SandboxPlan) -> None:
+    """Bound what the kernel counts in every user namespace up to the first: namespaces(7)."""
+    script.step = Step.SHARES
+    for name, most in plan.shares:
+        value = b"%d\n" % most
+        path = b"/proc/sys/user/" + name
+        fd = script.open("openat", AT_FDCWD, path, os.O_WRONLY | os.O_CLOEXEC, 0)
+        script.call("write", fd, value, len(value), result=len(value))
+        script.close(fd)
+        fd = script.open("openat", AT_FDCWD, path, os.O_RDONLY | os.O_CLOEXEC, 0)
+        found = script.space(16)
+        script.check("read", fd, found, 16, result=len(value))
+        script.expect(found, value)
+        script.close(fd)
 
 
 def drop_capabilities(script: Script, plan: SandboxPlan) -> None:

@@ -20,6 +20,7 @@ class SandboxPlan(Record):
     drops_groups: bool  # False: the host allows no setgroups to a single-id map
     cgroup_fds: int  # how many come along
     born_in_cgroup: bool  # that is a v2 directory for clone3 of the stub; else v1 `tasks` files
+    shares: tuple[tuple[bytes, int], ...]  # (name below /proc/sys/user, most for this sandbox)
     hostname: bytes
     scratch: bytes  # the third name of the scratch space, beside tmp and dev/shm; no leading slash
     uppers: tuple[bytes, ...]  # overlays of the template ("" is the root) that the job may write

@@ -24,7 +24,10 @@ from sandbox.kernel.mounts import (
     OPEN_TREE_CLONE,
 )
 
-__all__ = ["MOST_TERMINALS", "SCRATCH", "STATX_BYTES", "build_view", "make_directories", "mount_cgroup_files"]
+__all__ = [
+    "MOST_TERMINALS", "SCRATCH", "STATX_BYTES",
+    "build_view", "make_directories", "mount_cgroup_files",
+]  # fmt: skip
 
 SCRATCH = MS_NOSUID | MS_NODEV
 MOST_TERMINALS = 32

@@ -20,6 +20,7 @@ from sandbox.kernel.processes import (
     CAP_SETPCAP,
     CAP_SETUID,
     CAP_SYS_ADMIN,
+    CAP_SYS_RESOURCE,
     CAPABILITY_VERSION_3,
     CLONE_PIDFD,
     CloneArgs,
@@ -35,7 +36,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 # What init needs before it gives it up. execve(2) keeps only what is ambient: the ids of the new
 # user namespace are not mapped yet, so nobody is root there.
 _KEPT = (
-    CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_ADMIN,
+    CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_ADMIN, CAP_SYS_RESOURCE,
     # An overlay writes to its upper as who has mounted it, in directories that are closed to all.
     CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
 )  # fmt: skip

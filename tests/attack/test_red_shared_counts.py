@@ -8,7 +8,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from containment.walls import attack, without_rlimits
+from containment.walls import attack, without, without_rlimits
 
 from sandbox.inside import view
 
@@ -55,3 +55,36 @@ def test_a_job_opens_no_more_terminals_than_its_share(
     monkeypatch.undo()
     _, output = attack(OPENS_TERMINALS, tmp_path)
     assert output == f"32 {errno.ENOSPC}\n"
+
+
+WATCHES_FILES = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+count = 0
+while count < 20 and libc.inotify_init() >= 0:
+    count += 1
+print(count, ctypes.get_errno())
+"""
+MAKES_A_USER_NAMESPACE = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.unshare(0x10000000), ctypes.get_errno())
+"""
+
+
+def test_a_job_has_no_more_inotify_instances_than_its_share(tmp_path: Path) -> None:
+    with without("shares", look=False):
+        _, output = attack(WATCHES_FILES, tmp_path)
+        assert output == "20 0\n", "control: more than a share must be possible"
+    _, output = attack(WATCHES_FILES, tmp_path)
+    assert output == f"16 {errno.EMFILE}\n"
+
+
+def test_a_job_makes_no_user_namespace_even_where_its_filter_would_allow_it(
+    tmp_path: Path,
+) -> None:
+    with without("shares", look=False):
+        _, output = attack(MAKES_A_USER_NAMESPACE, tmp_path)
+        assert output == "0 0\n", "control: it must work"
+    _, output = attack(MAKES_A_USER_NAMESPACE, tmp_path)
+    assert output == f"-1 {errno.ENOSPC}\n"

@@ -34,7 +34,7 @@ __all__ = [
 # Of every sandbox, in about the order in which they are done: by init, by the stub, and late.
 STEPS = (
     "namespaces", "time_namespace", "network",
-    "identity", "hostname", "root", "scratch", "proc", "devices", "pivot",
+    "identity", "shares", "hostname", "root", "scratch", "proc", "devices", "pivot",
     "dumpable", "init_capabilities", "no_new_privileges", "init_filter",
     "cgroup_payload", "cgroup_namespace", "cgroup_files", "session", "streams", "capabilities",
     "cwd", "descriptors", "landlock", "inputs", "filter", "exec",

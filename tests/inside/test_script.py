@@ -218,7 +218,8 @@ def test_the_numbers_are_those_that_libseccomp_knows(name: str) -> None:
 
 
 PLAN = SandboxPlan(
-    inside_id=1000, drops_groups=True, cgroup_fds=1, born_in_cgroup=True, hostname=b"sandbox",
+    inside_id=1000, drops_groups=True, cgroup_fds=1, born_in_cgroup=True,
+    shares=((b"max_user_namespaces", 0),), hostname=b"sandbox",
     scratch=b"work", uppers=(b"",), disk=Disk(1000, 1000), proc_options=b"subset=pid",
     proc_masks=((b"keys", False), (b"sys", True)),
     cgroup_mounts=((b"cgroup2", b"", b"sys/fs/cgroup"),), init_filter=b"", filter=bytes(8),

@@ -39,7 +39,8 @@ for flags in map(int, sys.argv[2:]):
     os.waitpid(pid, 0)
     os.close(pidfd)
 """
-KEPT = "0x2001db"  # chown, dac_override, fowner, fsetid, setgid, setuid, setpcap, sys_admin
+# chown, dac_override, fowner, fsetid, setgid, setuid, setpcap, sys_admin, sys_resource
+KEPT = "0x12001db"
 
 
 def spawned(*flags: int) -> list[str]:

@@ -92,8 +92,9 @@ def _processes() -> list[str]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             # The owner of /proc/PID is root while a process is not dumpable; its status tells.
-            uid = int(path.joinpath("status").read_text().split("\nUid:\t")[1].split()[0])
-            name = path.joinpath("comm").read_text().strip()
+            status = path.joinpath("status").read_text(errors="replace")
+            uid = int(status.split("\nUid:\t")[1].split()[0])
+            name = path.joinpath("comm").read_text(errors="replace").strip()
         except OSError:
             continue
         if uid in ids:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _LOOK_SECONDS = 0.1  # the longest time between two looks at what is only sample
 _LEAST_LOOK_SECONDS = 0.002  # so a job's CPU time is seen at most about this late, on an idle host
 _DRAIN_SECONDS = 10  # for init to kill and reap all; then init itself is killed
 _END_OF_FILE = b"\x04"  # VEOF of a new terminal, termios(3)
+_INNERMOST_PID = re.compile(rb"\nNSpid:(?:\t\d+)*\t(\d+)\n")
 _IDLE_CPU_SECONDS = 0.001  # less progress between two looks than this is none
 
 
@@ -402,7 +404,9 @@ class Run:
 def _pid_inside(pid: int) -> str:
     """The pid that a process of ours has in its own, innermost namespace. proc_pid_status(5)."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = Path(f"/proc/{pid}/status").read_bytes()
     except OSError:  # dead already, by another's kill
         return "?"
-    return next((line.split()[-1] for line in lines if line.startswith("NSpid:")), "?")
+    # Its name comes first, and is the job's: any bytes, of which the kernel escapes newlines only.
+    found = _INNERMOST_PID.search(status)
+    return found[1].decode() if found else "?"

@@ -98,14 +98,22 @@ def _walk(top: str, field: str) -> Iterator[tuple[str, str]]:
             return
     except OSError as error:
         raise SpecError(field, f"{top}: {error.strerror}") from error
+    real_top = os.path.realpath(top)
     for directory, _, names in os.walk(top):
         for name in names:
             path = os.path.join(directory, name)
+            # A link may be somebody else's, and lead to what only we may read.
+            if not os.path.realpath(path).startswith(real_top.rstrip("/") + "/"):
+                raise SpecError(field, f"{path} is a link that leads out of {top}")
             yield path, os.path.relpath(path, top)
 
 
 def _upload(link: Link, path: str, field: str) -> str:
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    try:
+        is_regular = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        raise SpecError(field, f"{path}: {error.strerror}") from error
+    if not is_regular:
         raise SpecError(field, f"{path} is no regular file, and only those can be sent")
     with open_source(path) as source:
         return carry_out(upload(source), link.ask)

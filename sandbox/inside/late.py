@@ -53,11 +53,13 @@ def write_bind_script(binds: tuple[Bind, ...], disk: Disk | None) -> bytes:
     return script.pack()
 
 
-def write_input_script(path: bytes, mode: int, size: int | None) -> bytes:
-    """For the stub: make this file, of the bytes that follow; without a size a directory."""
+def write_input_script(path: bytes, mode: int, size: int | None, link: bytes = b"") -> bytes:
+    """For the stub: make this file, of the bytes to come; without a size a link or directory."""
     script = Script(REPORT_FD, range(REPORT_FD + 1), at=LATE_AT)
     script.step = Step.INPUTS
-    if size is None:
+    if size is None and link:
+        script.call("symlinkat", link, AT_FDCWD, path)
+    elif size is None:
         make_directories(script, path)
     else:
         make_directories(script, os.path.dirname(path))

@@ -26,13 +26,9 @@ from sandbox.kernel.processes import (
 )
 
 __all__ = [
-    "become_job",
-    "drop_capabilities",
-    "forbid_new_privileges",
-    "load_filter",
-    "restrict_paths",
+    "become_job", "drop_capabilities", "forbid_new_privileges", "load_filter", "restrict_paths",
     "take_shares",
-]
+]  # fmt: skip
 
 _PROBE = b"/tmp/.landlock"
 _EACCES = 13

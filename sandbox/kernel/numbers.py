@@ -24,8 +24,8 @@ BY_MACHINE = {
         "pipe2": 293, "pivot_root": 155, "ppoll": 271, "prctl": 157, "read": 0, "readlinkat": 267,
         "recvmsg": 47, "rt_sigaction": 13, "rt_sigprocmask": 14, "seccomp": 317, "sendmsg": 46,
         "setgroups": 116, "sethostname": 170, "setresgid": 119, "setresuid": 117, "setsid": 112,
-        "signalfd4": 289, "statfs": 137, "statx": 332, "umask": 95, "umount2": 166, "uname": 63,
-        "unlinkat": 263, "unshare": 272, "write": 1,
+        "signalfd4": 289, "statfs": 137, "statx": 332, "symlinkat": 266, "umask": 95,
+        "umount2": 166, "uname": 63, "unlinkat": 263, "unshare": 272, "write": 1,
     },
     "aarch64": _COMMON | {
         "capget": 90, "capset": 91, "chdir": 49, "close": 57, "dup3": 24, "fchmod": 52,
@@ -34,8 +34,8 @@ BY_MACHINE = {
         "pipe2": 59, "pivot_root": 41, "ppoll": 73, "prctl": 167, "read": 63, "readlinkat": 78,
         "recvmsg": 212, "rt_sigaction": 134, "rt_sigprocmask": 135, "seccomp": 277,
         "sendmsg": 211, "setgroups": 159, "sethostname": 161, "setresgid": 149, "setresuid": 147,
-        "setsid": 157, "signalfd4": 74, "statfs": 43, "statx": 291, "umask": 166, "umount2": 39,
-        "uname": 160, "unlinkat": 35, "unshare": 97, "write": 64,
+        "setsid": 157, "signalfd4": 74, "statfs": 43, "statx": 291, "symlinkat": 36, "umask": 166,
+        "umount2": 39, "uname": 160, "unlinkat": 35, "unshare": 97, "write": 64,
     },
 }  # fmt: skip
 NUMBERS = BY_MACHINE[os.uname().machine]

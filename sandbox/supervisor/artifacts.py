@@ -80,6 +80,10 @@ async def _send_one(source: Source, stub_fd: int) -> None:
         if stat.S_ISDIR(found.st_mode):
             await write(stub_fd, write_input_script(source.destination, 0, None))
             return
+        if stat.S_ISLNK(found.st_mode):
+            link = os.readlink(b"", dir_fd=fd)
+            await write(stub_fd, write_input_script(source.destination, 0, None, link))
+            return
         if not stat.S_ISREG(found.st_mode):
             raise SpecError("copy", f"{source.path} is neither a file nor a directory")
         mode = found.st_mode & 0o777

@@ -1,23 +1,37 @@
 """The caller's files of a job: what is copied in, and where its artifacts go."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.kernel.mounts import (
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
 from sandbox.spec.errors import SpecError
 from sandbox.spec.job import Artifact, Input, Job
 
 __all__ = ["Destination", "Files", "Source"]
 
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+
 
 class Source:
-    """One file or directory to be copied in."""
+    """One file, directory or symbolic link to be copied in."""
 
-    def __init__(self, path: Path, destination: bytes, *, ahead: bool) -> None:
-        """`ahead`: open it now, because we are about to lose the right to."""
-        self.path, self.destination = path, destination
+    def __init__(self, top: Path, below: bytes, destination: bytes, *, ahead: bool) -> None:
+        """`top`: what the caller has named, `below`: from there on. `ahead`: open it now, because
+        we are about to lose the right to.
+        """
+        self.path = Path(os.fsdecode(os.path.join(os.fsencode(top), below)))
+        self.destination = os.path.join(destination, below) if below else destination
+        self._top, self._below = top, below
         self._fd = self._open() if ahead else -1
 
     def take(self) -> int:
@@ -33,9 +47,26 @@ class Source:
 
     def _open(self) -> int:
         try:
-            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            if not self._below:
+                return os.open(self._top, _READ | os.O_CLOEXEC)
+            top_fd = os.open(self._top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return _open_below(top_fd, self._below)
+            finally:
+                os.close(top_fd)
         except OSError as error:
             raise SpecError("copy", f"{self.path}: {error.strerror}") from error
+
+
+def _open_below(top_fd: int, path: bytes) -> int:
+    """A link is opened itself: who has filled the directory may have it lead anywhere on the host,
+    and a directory on the way may have become one."""
+    try:
+        return openat2(top_fd, path, _READ, _BENEATH)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return openat2(top_fd, path, os.O_PATH | os.O_NOFOLLOW, _BENEATH)
 
 
 class Destination:
@@ -72,9 +103,8 @@ def _open_sources(inputs: tuple[Input, ...]) -> tuple[Source, ...]:
     for item in inputs:
         if not item.copied:
             continue
-        for path in _walk(item.source):
-            below = os.fsencode(path)[len(os.fsencode(item.source)) :]
-            sources.append(Source(path, item.destination + below, ahead=ahead))
+        for below in _walk(os.fsencode(item.source)):
+            sources.append(Source(item.source, below, item.destination, ahead=ahead))
     return tuple(sources)
 
 
@@ -111,12 +141,14 @@ class Files(NamedTuple):
             source.close()
 
 
-def _walk(top: Path) -> Iterator[Path]:
-    yield top
-    if top.is_dir():
+def _walk(top: bytes) -> Iterator[bytes]:
+    yield b""
+    if os.path.isdir(top):
         for directory, names, files in os.walk(top, onerror=_raise):
-            yield from (Path(directory) / name for name in (*names, *files))
+            below = os.path.relpath(directory, top)
+            for name in (*names, *files):
+                yield os.path.normpath(os.path.join(below, name))
 
 
 def _raise(error: OSError) -> None:
-    raise SpecError("copy", f"{error.filename}: {error.strerror}") from error
+    raise SpecError("copy", f"{os.fsdecode(error.filename)}: {error.strerror}") from error

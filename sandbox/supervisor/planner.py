@@ -60,7 +60,12 @@ _STACK_BYTES = 8 << 20
 _PENDING_SIGNALS = 1024
 # What else is counted on our own user, too: of inotify instances it has 128 by default. And a user
 # namespace, with which most escapes from one begin, is none even where the filter would allow it.
-_SHARES = {b"max_user_namespaces": 0, b"max_inotify_instances": 16, b"max_inotify_watches": 8192}
+_SHARES = (
+    (b"max_user_namespaces", 0),
+    (b"max_inotify_instances", 16),
+    (b"max_inotify_watches", 8192),
+)
+_PROC_USER = b"/proc/sys/user/"
 _WALLS = ("identity", "view", "processes", "network", "ipc", "uts", "cgroup", "syscalls", "quotas")
 
 
@@ -78,10 +83,17 @@ def host_facts() -> Facts:
     has_time = has_time_namespaces()
     release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
     is_shared = not has_time or release >= _SHARING_SINCE
-    shares = tuple(
-        (name, most) for name, most in _SHARES.items() if os.path.exists(b"/proc/sys/user/" + name)
-    )
-    return Facts(landlock.handled_accesses(), has_time, _SHARED if is_shared else 0, shares)
+    return Facts(landlock.handled_accesses(), has_time, _SHARED if is_shared else 0, _shares())
+
+
+def _shares() -> tuple[tuple[bytes, int], ...]:
+    """Those that a sandbox can take: containers are often shown /proc/sys to be read only."""
+    try:
+        if os.statvfs(_PROC_USER).f_flag & os.ST_RDONLY:
+            return ()
+    except OSError:
+        return ()
+    return tuple(share for share in _SHARES if os.path.exists(_PROC_USER + share[0]))
 
 
 @functools.cache

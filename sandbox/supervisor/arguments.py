@@ -27,7 +27,7 @@ _NARROW = {
     "prlimit64": {0, 1}, "ptrace": set(),
     "sched_getaffinity": {0, 1}, "sched_setaffinity": {0, 1}, "sched_setscheduler": {0, 1},
     "seccomp": {0, 1}, "setns": {0, 1}, "setpriority": {0, 1, 2}, "setrlimit": {0},
-    "setsockopt": {0, 1, 2, 4}, "socket": {0, 1, 2}, "socketpair": {0, 1, 2},
+    "setsockopt": {0, 1, 2, 4}, "shmget": {0, 2}, "socket": {0, 1, 2}, "socketpair": {0, 1, 2},
     "tgkill": {0, 1, 2}, "unshare": set(),
 }  # fmt: skip
 

@@ -115,6 +115,9 @@ def calls(arch: int, checks: dict[int, list[ArgumentCheck]]) -> Iterator[Call]:
     for number, its_checks in checks.items():
         for registers in arguments(its_checks):
             yield Call(arch, number, registers)
+        for check in its_checks:  # its neighbours, which could be taken for it
+            registers = tuple(check.value if at == check.index else 0 for at in range(6))
+            yield from (Call(arch, near, registers) for near in (number - 1, number + 1))
     for number in NUMBERS:
         yield Call(arch, X32_BIT | number)
         yield Call(arch, -2 - number)  # -1 has a test of its own

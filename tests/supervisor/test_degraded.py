@@ -58,3 +58,14 @@ def test_the_cpu_time_of_a_process_is_still_bounded(tmp_path: Path) -> None:
         "while True: pass", tmp_path, allow_degraded=True, limits={"cpu_seconds": 1.0}
     )
     assert result.verdict == "cpu_time"
+
+
+def test_a_job_of_any_name_is_looked_at(tmp_path: Path) -> None:
+    program = (
+        "import ctypes, time\n"
+        "ctypes.CDLL(None).prctl(15, b'\\xff) \\xfe')\n"  # PR_SET_NAME
+        "time.sleep(0.5)\n"  # looks are 0.1 s apart
+        "print('ran')"
+    )
+    result, output = attack(program, tmp_path, allow_degraded=True, limits={"cpu_seconds": 5.0})
+    assert (result.verdict, output) == ("exited", "ran\n")

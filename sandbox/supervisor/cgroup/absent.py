@@ -39,8 +39,8 @@ class AbsentJob:
     def cpu_seconds(self) -> float:
         """CPU time of the payload's first process and of children that it has waited for."""
         with contextlib.suppress(OSError):  # it is gone: what was seen last
-            with open(f"/proc/{self._payload_pid}/stat") as file:
-                fields = file.read().rsplit(")", 1)[1].split()
+            with open(f"/proc/{self._payload_pid}/stat", "rb") as file:  # its name: any bytes
+                fields = file.read().rsplit(b")", 1)[1].split()
             user, system, waited_user, waited_system = map(int, fields[11:15])  # proc_pid_stat(5)
             self._user = (user + waited_user) / _TICKS
             self._system = (system + waited_system) / _TICKS

@@ -16,16 +16,6 @@ ALLOW, NOTIFY = 0x7FFF0000, 0x7FC00000
 ALL_BITS, HIGH = (1 << 64) - 1, 1 << 32
 I386, X32_BIT = 0x40000003, 0x40000000
 
-# No program of a policy may have these, in any form.
-NEVER = {
-    "bpf", "chroot", "clone3", "delete_module", "finit_module", "fsconfig", "fsmount", "fsopen",
-    "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "ioperm", "iopl",
-    "kexec_load", "keyctl", "mount", "mount_setattr", "move_mount", "open_by_handle_at",
-    "open_tree", "perf_event_open", "pidfd_getfd", "pivot_root", "process_vm_readv",
-    "process_vm_writev", "ptrace", "quotactl", "reboot", "request_key", "seccomp", "setgroups",
-    "setns", "swapon", "sync", "syslog", "umount2", "unshare", "userfaultfd", "vmsplice",
-}  # fmt: skip
-
 
 @cache
 def policy(name: str) -> Policy:
@@ -96,12 +86,6 @@ def test_with_a_listener_only_kills_differ(name: str) -> None:
         call = Call(ARCH, number, (0, 0x5412))  # TIOCSTI, where it is an ioctl
         alone, heard = run(program(name), call), run(program(name, True), call)
         assert heard == (NOTIFY if alone == KILL_PROCESS else alone), syscall_name(number)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_no_program_needs_is_never_allowed(name: str) -> None:
-    allowed = {n for rule in policy(name).syscalls if rule.action == "allow" for n in rule.names}
-    assert not allowed & NEVER
 
 
 @pytest.mark.parametrize("name", NAMES)

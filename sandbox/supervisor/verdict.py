@@ -60,10 +60,11 @@ def decide(
         return "cpu_time", [*found, cpu_evidence(usage.cpu_seconds, limits.cpu_seconds)]
     if wall_seconds > limits.wall_seconds:
         return "wall_time", [*found, wall_evidence(wall_seconds, limits.wall_seconds)]
-    if signal_number == signal.SIGXCPU:
-        return "cpu_time", [*found, "signal: SIGXCPU from RLIMIT_CPU"]
+    if signal_number == signal.SIGXCPU and not usage.is_whole:
+        return "cpu_time", [*found, "signal: SIGXCPU, as RLIMIT_CPU sends it"]
     if signal_number == signal.SIGSYS:
-        return "violation", [*found, "signal: SIGSYS from the filter; syscall not known"]
+        # A job can send it to itself as well: wait(2) does not tell who did.
+        return "violation", [*found, "signal: SIGSYS, as the filter sends it; syscall not known"]
     if failed and scratch.is_full_of:
         return "disk", [*found, f"quota: scratch space of {scratch.is_full_of} seen full (statfs)"]
     if failed and usage.fork_refusals:

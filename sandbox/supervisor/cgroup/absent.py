@@ -63,6 +63,7 @@ class AbsentJob:
             processes_peak=None,
             fork_refusals=0,
             throttled_seconds=None,
+            is_whole=False,
         )
 
     def holds_payload(self, pid: int, cgroups: bytes) -> bool:

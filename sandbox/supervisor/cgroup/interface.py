@@ -24,6 +24,7 @@ class Usage(NamedTuple):
     processes_peak: int | None
     fork_refusals: int
     throttled_seconds: float | None  # summed over the cores; None without a CPU controller
+    is_whole: bool = True  # CPU time is that of all processes, to their end
 
 
 class JobCgroup(Protocol):

@@ -12,7 +12,7 @@ from sandbox.kernel.processes import prctl
 from sandbox.spec.policy import load_policy
 from sandbox.supervisor.seccomp import ARCH, compile_filter
 
-__all__ = ["ARCH", "errno_of", "libc_syscall", "run_program"]
+__all__ = ["ARCH", "errno_of", "filter_loader", "libc_syscall", "run_program"]
 
 _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -25,7 +25,8 @@ def libc_syscall(number: int, *arguments: int) -> int:
     return ctypes.get_errno() if _libc.syscall(*wide) == -1 else 0
 
 
-def _load(policy: str | None) -> Callable[[], None]:
+def filter_loader(policy: str | None) -> Callable[[], None]:
+    """What loads the filter into the process that calls it; compiled before, in this one."""
     if policy is None:
         return lambda: None
     program = compile_filter(load_policy(policy), listener=False).program
@@ -39,7 +40,7 @@ def _load(policy: str | None) -> Callable[[], None]:
 
 def errno_of(attack: Callable[[], int], policy: str | None) -> int | str:
     """What `attack` returns in a process under the filter, or "kill" if it dies of the call."""
-    load = _load(policy)
+    load = filter_loader(policy)
     pid = os.fork()
     if pid == 0:
         load()
@@ -69,6 +70,6 @@ def run_program(
         input=stdin,
         env={"PATH": "/usr/bin:/bin", **shown, **{k: str(v) for k, v in places.items()}}
         | environment,
-        preexec_fn=_load(policy),
+        preexec_fn=filter_loader(policy),
         capture_output=True,
     )

@@ -13,6 +13,7 @@ from sandbox.supervisor.streams import read, write
 __all__ = ["Destination", "Source", "receive", "send"]
 
 _PIECE_BYTES = 1 << 18
+_MOST_ERRNO = 4095  # MAX_ERRNO of the kernel; strerror(3) takes an int
 
 
 async def send(sources: tuple[Source, ...], fd: int) -> None:
@@ -25,13 +26,17 @@ async def send(sources: tuple[Source, ...], fd: int) -> None:
         return  # the stub is dead, and whoever waits for it knows
 
 
-async def receive(destinations: tuple[Destination, ...], fd: int) -> dict[str, str]:
+async def receive(
+    destinations: tuple[Destination, ...], fd: int, most_bytes: int
+) -> dict[str, str]:
     """Read the collector's archive; what became of each artifact. `fd` does not block.
 
-    The collector is only as trustworthy as the job: names and sizes are checked here again.
+    `most_bytes`: what the collector was told to send of all files together. It is only as
+    trustworthy as the job: names and sizes are checked here again, and one that lies is not heard
+    any more.
     """
     outcome = {}
-    reader = _Reader(fd)
+    reader = _Reader(fd, most_bytes)
     waiting = list(destinations)
     while waiting:
         destination = waiting.pop(0)
@@ -52,8 +57,11 @@ async def _receive_one(destination: Destination, reader: "_Reader") -> str:
     entry = Entry.unpack(await reader.exactly(HEADER_BYTES))
     if await reader.exactly(entry.name_bytes) != destination.artifact.path:
         raise EOFError
-    if entry.kind != EntryKind.FILE:
+    if entry.kind == EntryKind.REFUSED and entry.mode <= _MOST_ERRNO:
         return f"not collected: {os.strerror(entry.mode)}"
+    if entry.kind != EntryKind.FILE or entry.size > reader.left_bytes:
+        raise EOFError
+    reader.left_bytes -= entry.size
     failure = ""
     left = entry.size
     while left:
@@ -100,8 +108,9 @@ async def _send_one(source: Source, stub_fd: int) -> None:
 
 
 class _Reader:
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, left_bytes: int) -> None:
         self._fd = fd
+        self.left_bytes = left_bytes  # of files
 
     async def exactly(self, count: int) -> bytes:
         data = bytearray()

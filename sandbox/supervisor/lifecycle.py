@@ -243,7 +243,7 @@ class Run:
             for fd in fds:
                 os.close(fd)
         try:
-            return await artifacts.receive(destinations, read_fd)
+            return await artifacts.receive(destinations, read_fd, plan.max_bytes)
         finally:
             os.close(read_fd)  # a collector that still writes ends by SIGPIPE's error
             try:

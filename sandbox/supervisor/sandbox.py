@@ -104,7 +104,7 @@ class Sandbox:
         with trio.move_on_after(_BUILD_SECONDS) as patience:
             if not self._shape.has_inputs:
                 await self._expect(self._report, Kind.LOCKED)  # the last of the two, mostly
-            fds = await self._expect(self._control, Kind.READY)
+            fds = await self._expect(self._control, Kind.READY, 2 + self._shape.terminal)
         if patience.cancelled_caught:
             raise ZygoteError(f"the sandbox's init did not answer for {_BUILD_SECONDS} s")
         self._stub_pidfd, self.scratch_fd, *rest = fds
@@ -287,6 +287,7 @@ class Sandbox:
         """Why a stub is dead that had its job to execute, and did not."""
         with contextlib.suppress(BlockingIOError):
             if (answer := self._report.receive_now()) is not None:
+                _close(answer[1])
                 if answer[0].first == Step.EXEC:
                     return ExecError(answer[0].second, self._command)
                 return _step_failure(answer[0])
@@ -349,12 +350,18 @@ class Sandbox:
                 raise _failure(problem, error) from error
             raise
 
-    async def _expect(self, link: Link, kind: int) -> list[int]:
-        """The fds of the next report, which must be of this kind. Raises why it is not."""
-        answer = await link.receive()
-        if answer is None or answer[0].kind != kind:
-            raise await self._setup_failure(answer and answer[0])
-        return answer[1]
+    async def _expect(self, link: Link, kind: int, count: int = 0) -> list[int]:
+        """The so many fds of the next report, which must be of this kind. Raises why it is not."""
+        report, fds = await link.receive() or (None, [])
+        if report is not None and report.kind == kind and len(fds) == count:
+            return fds
+        _close(fds)
+        if report is not None and report.kind == kind:
+            raise ZygoteError(
+                f"a sandbox's init or stub sent {len(fds)} fds where {count} were due; "
+                "the payload was never started"
+            )
+        raise await self._setup_failure(report)
 
     async def _setup_failure(self, report: Report | None) -> Exception:
         # Init ends without a word when the stub has failed: then the stub has told why. And the
@@ -363,8 +370,7 @@ class Sandbox:
             if report is None:
                 with trio.move_on_after(1):
                     report, fds = await link.receive() or (None, [])
-                    for fd in fds:
-                        os.close(fd)
+                    _close(fds)
         if report is None or report.kind != Kind.FAILED:
             return self._out_of_memory() or ZygoteError(_INIT_DIED)
         return _step_failure(report)
@@ -376,6 +382,11 @@ class Sandbox:
                 "the memory limit is too small to start the job in; the payload was never started"
             )
         return None
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _failure(what: str, error: OSError) -> SetupError | ZygoteError:

@@ -140,8 +140,7 @@ class Zygote:
         Raises SetupError with the errno.
         """
         if joins:
-            report, _ = await self._answer("the base user namespace")
-            _refuse_failure(report, "the base user namespace")
+            await self._answer("the base user namespace")
         from sandbox.supervisor.probe import namespaces_of
 
         with contextlib.suppress(OSError):  # it is dead; its last words are heard below
@@ -160,22 +159,27 @@ class Zygote:
         self.process.kill()
         turn = self._begin_turn()
         await turn.wait()  # those before see the end of the link
+        self._link.close()
         self.process.close()
 
     async def spawn(
         self, plan: SpawnPlan, fds: tuple[int, ...], meanwhile: Callable[[], Awaitable[None]]
     ) -> tuple[int, int]:
         """Clone a sandbox; pid and pidfd of its init. fds: as sandbox/inside/init.py says."""
-        report, (pidfd,) = await self._ask(b"s" + encode(plan), fds, "the clone", meanwhile)
+        request = b"s" + encode(plan)
+        report, (pidfd,) = await self._ask(request, fds, "the clone", meanwhile, answer_fds=1)
         return report.first, pidfd
 
     async def open_binds(self, plan: BindsPlan) -> list[int]:
         """A detached tree for each bind of the plan, to be handed to init and closed."""
-        return (await self._ask(b"b" + encode(plan), (), "the read-only inputs"))[1]
+        request, count = b"b" + encode(plan), len(plan.binds)
+        return (await self._ask(request, (), "the read-only inputs", answer_fds=count))[1]
 
     async def collect(self, plan: CollectPlan, fds: tuple[int, ...]) -> int:
         """Start a collector; its pidfd. fds: as sandbox/zygote/main.py says."""
-        return (await self._ask(b"c" + encode(plan), fds, "the collector"))[1][0]
+        request = b"c" + encode(plan)
+        _, (pidfd,) = await self._ask(request, fds, "the collector", answer_fds=1)
+        return pidfd
 
     async def _ask(
         self,
@@ -183,9 +187,10 @@ class Zygote:
         fds: tuple[int, ...],
         what: str,
         meanwhile: Callable[[], Awaitable[None]] | None = None,
+        answer_fds: int = 0,
     ) -> tuple[Report, list[int]]:
-        """The answer and its fds. None: it was asked already. `meanwhile`: what there is to do
-        while it works; what that raises is raised when the answer is there."""
+        """The answer and its fds, which are so many. None: it was asked already. `meanwhile`: what
+        there is to do while it works; what that raises is raised when the answer is there."""
         import trio
 
         # Not to be cancelled half way: the answer would be taken for that of the next request.
@@ -200,13 +205,11 @@ class Zygote:
                     failure = error
                 if not turn.is_set():
                     await turn.wait()
-                report, handed = await self._answer(what)
+                report, handed = await self._answer(what, answer_fds)
             finally:
                 self._end_turn(turn)
-            _refuse_failure(report, what)
             if failure is not None:
-                for fd in handed:
-                    os.close(fd)
+                _close(handed)
                 raise failure
             return report, handed
         self._is_lost = True
@@ -244,12 +247,31 @@ class Zygote:
         if self._turns:
             self._turns[0].set()
 
-    async def _answer(self, what: str) -> tuple[Report, list[int]]:
+    async def _answer(self, what: str, count: int = 0) -> tuple[Report, list[int]]:
+        """That it is done, with so many fds. Raises why it is not."""
         answer = await self._link.receive()
         if answer is None:
             self._is_lost = True
             raise ZygoteError(f"the zygote died before it had done {what}; the job was not started")
-        return answer
+        report, handed = answer
+        try:
+            _refuse_failure(report, what)
+            if len(handed) != count:  # it is out of step, or not ours any more
+                self._is_lost = True
+                self.process.kill()
+                raise ZygoteError(
+                    f"the zygote answered with {len(handed)} fds where {count} were due ({what}), "
+                    "and was killed"
+                )
+        except BaseException:
+            _close(handed)
+            raise
+        return report, handed
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _refuse_failure(report: Report, what: str) -> None:

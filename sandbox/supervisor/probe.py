@@ -28,8 +28,9 @@ _IDS = re.compile(
     rb"FDSize:\t\d+\nGroups:\t([^\n]*)\n"
 )
 _RIGHTS = (b"\nSigBlk:", b"\nCpus_allowed:")
-# Of a line of mountinfo: its point, its options, and what it propagates. proc_pid_mountinfo(5)
-_MOUNT = re.compile(rb"^\d+ \d+ \S+ \S+ (\S+) (\S+) (.*?)- ", re.MULTILINE)
+# A line of mountinfo: its point, its options, and what it propagates. Of blanks, the kernel quotes
+# space, tab and newline only: a name may hold the others. proc_pid_mountinfo(5)
+_MOUNT = re.compile(rb"^\d+ \d+ [^ ]+ [^ ]+ ([^ ]+) ([^ ]+) (.*?)- .*\n", re.MULTILINE)
 _ONLY_LOOPBACK = re.compile(rb"[^\n]*\n[^\n]*\n *lo:[^\n]*\n")  # below two lines of heading
 _PIECE_BYTES = 8192  # more than the kernel gives at once; a large buffer costs more than the read
 _MOST_KEPT = 64  # texts that were judged
@@ -126,13 +127,19 @@ def check_mounts(
 ) -> None:
     """Whether mountinfo lists exactly the planned mounts and the binds, with at least their
     options. Raises SetupError, OSError."""
-    found = tuple(_MOUNT.findall(_read(pid, "mountinfo")))
+    found = _mounts(_read(pid, "mountinfo"))
     if binds:
         points = {b"/" + bind.target: b"ro,nosuid,nodev" for bind in binds}
         below = tuple(point + b"/" for point in points)
         _require(Step.BINDS, _is_planned(found, {**dict(planned), **points}, below))
     else:
         _require(Step.PIVOT, _is_parked_view(found, planned))
+
+
+def _mounts(table: bytes) -> tuple[tuple[bytes, bytes, bytes], ...]:
+    found = tuple(_MOUNT.findall(table))
+    _require(Step.PIVOT, len(found) == table.count(b"\n"))  # a line not understood hides a mount
+    return found
 
 
 def namespaces_of(pid: int) -> frozenset[str]:

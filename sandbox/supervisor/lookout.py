@@ -26,7 +26,7 @@ _BOOT = (
 )
 _ANSWER_SECONDS = 10  # its interpreter starts meanwhile
 _MOST_BYTES = 1 << 20
-_LINE = re.compile(rb"(\d+) (\d+) (\d+) ([\w: ]+)")
+_LINE = re.compile(rb"(\d{1,20}) (\d{1,20}) (\d{1,20}) ([\w: ]+)")
 _TOLD_BY = ("/proc/self/syscall", "/proc/self/timers")  # which a kernel may be built without
 
 

@@ -13,14 +13,16 @@ __all__ = ["host_path", "inside_path", "places_above"]
 
 # Where the sandbox has mounts of its own; nothing of a job's may cover them.
 _RESERVED = (b"/dev", b"/proc", b"/sys")
+_MOST_BYTES = 4095  # PATH_MAX without its NUL: the kernel takes no longer one, path_resolution(7)
+_MOST_PARTS = 128  # each directory above a place is made, by whoever builds the sandbox
 _SHARED_MEMORY = b"/dev/shm"  # part of the job's own scratch space
 
 
 def inside_path(value: Any, field: str, cwd: bytes) -> bytes:
     """An absolute path in the sandbox, normalised; a relative one is below `cwd`.
 
-    Raises SpecError: "..", which a link inside could turn anywhere; the root itself; /dev, /proc,
-    /sys and what is below them, but for /dev/shm.
+    Raises SpecError: one too long or deep; "..", which a link inside could turn anywhere; the root
+    itself; /dev, /proc, /sys and what is below them, but for /dev/shm.
     """
     path = read_bytes(value, field)
     if not path:
@@ -29,6 +31,10 @@ def inside_path(value: Any, field: str, cwd: bytes) -> bytes:
         raise SpecError(field, f"{shown(path)} holds ..; name the place itself")
     # posixpath keeps two leading slashes, which POSIX allows to mean something else.
     whole = b"/" + posixpath.normpath(posixpath.join(cwd, path)).lstrip(b"/")
+    if len(whole) > _MOST_BYTES:
+        raise SpecError(field, f"{shown(path)} is over {_MOST_BYTES} bytes, which no path can be")
+    if whole.count(b"/") > _MOST_PARTS:
+        raise SpecError(field, f"{shown(path)} is over {_MOST_PARTS} directories deep")
     is_reserved = any(_is_at_or_below(whole, place) for place in _RESERVED)
     if whole == b"/" or (is_reserved and not _is_at_or_below(whole, _SHARED_MEMORY)):
         raise SpecError(field, f"{shown(whole)} is the sandbox's own; write a place like /work/…")

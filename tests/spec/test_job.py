@@ -233,3 +233,24 @@ def test_of_many_inputs_the_one_below_a_read_only_one_is_found(tmp_path: Path) -
     shared = {"source": str(tmp_path), "destination": "/work/3999"}
     with pytest.raises(SpecError, match=r'^copy.3999.: .* lies below "/work/3999", which'):
         job_from_mapping({"command": ["true"], "ro": [shared], "copy": copies}, tmp_path)
+
+
+@pytest.mark.parametrize("key", ["cwd", "ro", "copy", "collect"])
+@pytest.mark.parametrize(
+    ("most", "more", "problem"),
+    [
+        ("/" + "a" * 4094, "/" + "a" * 4095, "over 4095 bytes"),
+        ("/a" * 128, "/a" * 129, "over 128 directories deep"),
+    ],
+    ids=["long", "deep"],
+)
+def test_a_place_longer_or_deeper_than_any_is_refused(
+    most: str, more: str, problem: str, key: str, base: Path
+) -> None:
+    """Each directory above it is made, and named, so that a megabyte would become gigabytes."""
+    for place, is_taken in ((most, True), (more, False)):
+        value = {"cwd": place, "collect": [f"{place}=out"]}.get(key, [f"main.c:{place}"])
+        if is_taken:
+            read(base, **{key: value})
+        else:
+            assert problem in refusal(base, **{key: value}).problem

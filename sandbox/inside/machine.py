@@ -13,15 +13,13 @@ from __future__ import annotations
 import os
 import struct
 
-from sandbox.inside.script import LATE_AT, SCRIPT_AT
+from sandbox.inside.script import LATE_AT, MOST_LATE_BYTES, SCRIPT_AT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MOST_JOB_BYTES", "SPAWN_AT", "machine_image", "machine_job"]
-
-MOST_JOB_BYTES = 32 << 20  # far above what execve(2) takes for arguments and environment
+__all__ = ["SPAWN_AT", "machine_image", "machine_job"]
 
 _CODE = {
     "x86_64": bytes.fromhex(
@@ -106,7 +104,7 @@ def machine_image(machine: str = os.uname().machine) -> bytes:
         (_LOAD, _READ | _EXECUTE, 0, _CODE_AT, _CODE_AT, size, size, 0x1000),
         (
             *(_LOAD, _READ | _WRITE, 0, SCRIPT_AT, SCRIPT_AT),
-            *(0, LATE_AT + MOST_JOB_BYTES - SCRIPT_AT, 0x1000),
+            *(0, LATE_AT + MOST_LATE_BYTES - SCRIPT_AT, 0x1000),
         ),
         (_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16),
     )
@@ -121,7 +119,7 @@ def machine_job(
     executed.
 
     That is how many bytes follow, and the memory that execve(2) is called with, pointers and all.
-    Raises ValueError: a string holds a null byte, or it is all more than MOST_JOB_BYTES.
+    Raises ValueError: a string holds a null byte, or it is all more than MOST_LATE_BYTES.
     """
     arrays = [tuple(argv), tuple(environment), tuple(paths)]
     strings = b"".join(text + b"\0" for array in arrays for text in array)
@@ -137,6 +135,6 @@ def machine_job(
             text_at += len(text) + 1
         pointers.append(0)
     body = struct.pack(f"<{3 + len(pointers)}Q", *starts, *pointers) + strings
-    if 8 + len(body) > MOST_JOB_BYTES:
+    if 8 + len(body) > MOST_LATE_BYTES:
         raise ValueError("arguments and environment are too long for execve")
     return struct.pack("<Q", len(body)) + body

@@ -16,12 +16,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ANY", "AT_FDCWD", "EEXIST", "LATE_AT", "SCRIPT_AT", "SIGSET_BYTES", "Pointer", "Script"]
+__all__ = [
+    "ANY", "AT_FDCWD", "EEXIST", "LATE_AT", "MOST_LATE_BYTES", "SCRIPT_AT", "SIGSET_BYTES",
+    "Pointer", "Script",
+]  # fmt: skip
 
 ANY = -(1 << 63)  # the result of a call that may be anything but an error
 # Where the machine loads them; to the second address a job, too.
 SCRIPT_AT, LATE_AT = 0x700000, 0x800000
-_MOST_BYTES = LATE_AT - SCRIPT_AT
+MOST_LATE_BYTES = 32 << 20  # of a job, far above what execve(2) takes for it
+_MOST_BYTES = {SCRIPT_AT: LATE_AT - SCRIPT_AT, LATE_AT: MOST_LATE_BYTES}
 AT_FDCWD = -100
 EEXIST = 17
 SIGSET_BYTES = 8  # of the kernel, not of libc
@@ -180,11 +184,11 @@ class Script:
     def pack(self) -> bytes:
         """The script as the machine reads it: how many bytes follow, the entries, the data.
 
-        Raises ValueError: with the space behind, it would reach into what comes late.
+        Raises ValueError: with the space behind, it would reach out of its memory.
         """
         end = self._address(Pointer("space", self._space)) - self._at
-        if self._at == SCRIPT_AT and end > _MOST_BYTES:
-            raise ValueError(f"a script of {end} bytes; there is room for {_MOST_BYTES}")
+        if end > _MOST_BYTES[self._at]:
+            raise ValueError(f"a script of {end} bytes; there is room for {_MOST_BYTES[self._at]}")
         for at, pointer in self._pointers:
             struct.pack_into("<Q", self._data, at, self._address(pointer))
         packed = bytearray()

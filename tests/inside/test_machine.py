@@ -20,8 +20,8 @@ from inside.running import Machine
 from sandbox.boundary.report import REPORT_FD, Kind, Report
 from sandbox.inside import machine as machines
 from sandbox.inside.init import CONTROL_FD
-from sandbox.inside.machine import MOST_JOB_BYTES, machine_image, machine_job
-from sandbox.inside.script import ANY, AT_FDCWD, LATE_AT, Script
+from sandbox.inside.machine import machine_image, machine_job
+from sandbox.inside.script import ANY, AT_FDCWD, LATE_AT, MOST_LATE_BYTES, Script
 from sandbox.kernel.numbers import BY_MACHINE
 
 LISTINGS = Path(machines.__file__).parent
@@ -97,7 +97,7 @@ def test_a_job_has_its_strings_where_its_pointers_say(
 
 
 @pytest.mark.parametrize(
-    "argv", [[b"a\0b"], [b"x" * MOST_JOB_BYTES], [b""] * (MOST_JOB_BYTES // 8)]
+    "argv", [[b"a\0b"], [b"x" * MOST_LATE_BYTES], [b""] * (MOST_LATE_BYTES // 8)]
 )
 def test_a_job_that_cannot_be_laid_out_is_refused(argv: list[bytes]) -> None:
     with pytest.raises(ValueError):

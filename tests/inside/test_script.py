@@ -87,6 +87,17 @@ def test_equal_data_is_shared_and_memory_is_not(content: bytes, other: bytes) ->
     assert len({first, own, another}) == 3
 
 
+@pytest.mark.parametrize(("at", "room"), [(SCRIPT_AT, LATE_AT - SCRIPT_AT), (LATE_AT, 32 << 20)])
+def test_a_script_stays_in_its_memory(at: int, room: int) -> None:
+    """Of a late one the machine would be told by a fault, when the sandbox stands already."""
+    script = Script(CONTROL_FD, (), at=at)
+    script.space(room - 8)
+    assert len(script.pack()) == 8
+    script.space(1)
+    with pytest.raises(ValueError, match=f"there is room for {room}"):
+        script.pack()
+
+
 @given(at=AT, before=CONTENTS, content=CONTENTS, behind=CONTENTS)
 def test_a_pointer_in_memory_leads_to_its_bytes(
     at: int, before: bytes, content: bytes, behind: bytes

@@ -144,11 +144,19 @@ def _all_names() -> str:
 
 def _load_parent(path: Path, name: str, parse: Parse) -> Policy:
     beside = path.parent / f"{name}.toml"
-    if "/" in name or not (name in policy_names() or beside.is_file()):
+    is_beside = _is_file(beside)
+    if "/" in name or not (name in policy_names() or is_beside):
         raise SpecError("extends", f"{shown(name)} is no policy{suggestion(name, policy_names())}")
-    if not beside.is_file():
+    if not is_beside:
         beside = _directory() / f"{name}.toml"
     return policy_from_mapping(name, read_toml(beside, "extends", parse), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any, or a directory that is closed to us
+        return False
 
 
 def _syscalls(table: Mapping[str, Any], parent: Policy | None) -> tuple[SyscallRule, ...]:

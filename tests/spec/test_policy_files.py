@@ -220,3 +220,11 @@ def test_an_installed_package_brings_the_same_policies(tmp_path: Path) -> None:
 
 def _modules(root: Path) -> set[Path]:
     return {path.relative_to(root) for path in (root / "sandbox").rglob("*.py")}
+
+
+def test_a_name_that_no_file_can_have_is_no_policy_to_extend(tmp_path: Path) -> None:
+    path = tmp_path / "child.toml"
+    path.write_text(f'why = "w"\nextends = "{"a" * 300}"\n')
+    with pytest.raises(SpecError, match="is no policy") as caught:
+        load_policy(str(path))
+    assert caught.value.field.endswith("extends")

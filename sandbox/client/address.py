@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sandbox.spec.errors import SpecError
-from sandbox.spec.fields import shown
+from sandbox.spec.fields import printable, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
 _FORMS = "write unix:PATH, tls:HOST:PORT, or tcp:HOST:PORT on the loopback"
 _SYSTEM_SOCKET = "/run/sandbox-serve/sandbox.sock"  # of the host's own service
 _MOST_PATH_BYTES = 107  # sun_path without its NUL, unix(7)
+_MOST_PORT_DIGITS = 5
 _MOST_TOKEN_LENGTH = 1024  # it must fit into the first frame, which is small
 
 
@@ -60,12 +61,13 @@ def parse_address(text: str, field: str = "address") -> Address:
         return Address(text, path=path)
     host, _, port_text = rest.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    is_port = port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 1 << 16
-    if not host or not is_port:
+    is_port = port_text.isascii() and port_text.isdigit() and len(port_text) <= _MOST_PORT_DIGITS
+    if not host or not is_port or not 0 < int(port_text) < 1 << 16:
         raise SpecError(field, f"{shown(text)} lacks a host or a port; write {kind}:HOST:PORT")
     if kind == "tcp" and host != "localhost" and not is_loopback(host):
         raise SpecError(
-            field, f"{shown(host)} is not this machine, and tcp: is in clear; write tls:{rest}"
+            field,
+            f"{shown(host)} is not this machine, and tcp: is in clear; write tls:{printable(rest)}",
         )
     return Address(text, host=host, port=int(port_text), is_encrypted=kind == "tls")
 

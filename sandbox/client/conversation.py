@@ -187,14 +187,17 @@ class Conversation:
 
     def _settle(self, response: Response) -> None:
         self._calls.finish(response.msgid)
-        pending = self._pending.pop(response.msgid)
+        pending = self._pending[response.msgid]  # until nothing can go wrong: `fail` must find it
         if pending.subscription is not None and response.error is None:
             self._subscribe(pending.subscription, response.result)
+        del self._pending[response.msgid]
         pending.settle(response)
 
     def _subscribe(self, subscription: Subscription, result: Any) -> None:
         # Here and not where the reply is read: the first push may be in the bytes behind it.
         subscription.begin(result)
+        if subscription.id in self._subscriptions:  # whose reader nobody would tell of its end
+            raise ProtocolError(f"the server calls two streams {subscription.id}")
         self._subscriptions[subscription.id] = subscription
         if subscription.is_abandoned:
             self.unsubscribe(subscription)

@@ -231,3 +231,25 @@ def test_no_bytes_raise_anything_but_our_errors(data: bytes) -> None:
         wire.conversation.receive(data)
     except SandboxError:
         return
+
+
+def test_a_stream_that_is_called_as_another_is_refused_and_both_readers_are_told() -> None:
+    wire = Wire()
+    first, second = wire.subscribe(), Subscription(0, lambda: None)
+    opening = wire.conversation.call("stream.open", {}, subscription=second)
+    with pytest.raises(ProtocolError, match="two streams 7"):
+        wire.answer(opening.msgid, {"subscription": 7})
+    wire.conversation.fail(DisconnectedError("gone"))
+    for take in (first.take, opening.result):
+        with pytest.raises(DisconnectedError):
+            take()
+
+
+def test_an_opening_that_is_answered_with_nonsense_is_over_when_the_connection_is() -> None:
+    wire = Wire()
+    opening = wire.conversation.call("stream.open", {}, subscription=Subscription(0, lambda: None))
+    with pytest.raises(ProtocolError):
+        wire.answer(opening.msgid, {"subscription": -1})
+    wire.conversation.fail(DisconnectedError("gone"))
+    with pytest.raises(DisconnectedError):
+        opening.result()

@@ -186,7 +186,7 @@ def _check_kind(path: Path, connection: sqlite3.Connection) -> None:
 def _check_content(path: Path, connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise HostError(_corrupt(path, str(found)))
+        raise HostError(_corrupt(path, " ".join(str(found).split())))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

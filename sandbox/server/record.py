@@ -13,6 +13,7 @@ import msgpack
 import trio
 
 from sandbox.server.journal import Entry
+from sandbox.server.kept_job import read_entry
 from sandbox.server.spool import Input, Spool
 from sandbox.server.submission import Submission
 from sandbox.spec.errors import HostError, SandboxError
@@ -204,16 +205,18 @@ class Record:
 
     @classmethod
     def from_entry(cls, entry: Entry, spool: Path) -> "Record":
-        """The job that the journal has kept."""
-        record = cls(entry.tenant, entry.job, Submission.unpack(entry.request), spool)
+        """The job that the journal has kept. Raises HostError: that is none."""
+        submission, outcome = read_entry(entry)
+        record = cls(entry.tenant, entry.job, submission, spool)
         record.state, record.runs = entry.state, entry.runs
         record.created_at, record.started_at = entry.created_at, entry.started_at
         record.ended_at = entry.ended_at
-        if entry.outcome is not None:
-            outcome = msgpack.unpackb(entry.outcome, use_list=False, strict_map_key=False)
-            record.result, record.error = outcome["result"], outcome["error"]
-            record.artifacts = dict(outcome["artifacts"])
-            record.outputs = {name: Spool.kept(spool / name, outcome[name]) for name in OUTPUTS}
+        if outcome is not None:
+            record.result, record.error = outcome.result, outcome.error
+            record.artifacts = dict(outcome.artifacts)
+            record.outputs = {
+                name: Spool.kept(spool / name, getattr(outcome, name)) for name in OUTPUTS
+            }
             record.input.close()
             record.is_published = True
         return record

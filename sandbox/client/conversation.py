@@ -169,7 +169,8 @@ class Conversation:
             number = subscription.id
 
             def forget(_: Any) -> None:
-                self._subscriptions.pop(number, None)
+                if self._subscriptions.get(number) is subscription:  # not another of that name
+                    del self._subscriptions[number]
 
             self.call("stream.close", {"subscription": number}).abandon(forget)
 

@@ -253,3 +253,16 @@ def test_an_opening_that_is_answered_with_nonsense_is_over_when_the_connection_i
     wire.conversation.fail(DisconnectedError("gone"))
     with pytest.raises(DisconnectedError):
         opening.result()
+
+
+def test_the_end_of_one_stream_is_not_that_of_another_of_its_name() -> None:
+    wire = Wire()
+    first = wire.subscribe()
+    wire.conversation.unsubscribe(first)
+    (closing,) = wire.sent()
+    assert isinstance(closing, Request)
+    wire.push("stream.end", subscription=7, offset=0, data=b"")
+    second = wire.subscribe()
+    wire.answer(closing.msgid, {})
+    wire.push("stream.data", subscription=7, offset=0, data=b"more")
+    assert second.take() == b"more"

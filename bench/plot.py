@@ -7,13 +7,13 @@ from xml.sax.saxutils import escape
 from bench.ratios import Ratio
 from bench.table import number
 
-__all__ = ["plot"]
+__all__ = ["STYLE", "plot"]
 
 _LEAST_SHARE = 1 / 16
 _WIDTH, _LABELS, _VALUES, _LINE, _TOP, _BAR = 960, 420, 70, 26, 46, 12
 # Colours that hold on white and on near black; the text takes the reader's choice.
 _LEGEND = "share of what it must be: left of the line is reached; violet: the aim; thin: p10 to p90"
-_STYLE = """
+STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .quiet { fill: #59636e } .axis { stroke: #59636e } .grid { stroke: #d1d9e0 }
   .reached { fill: #2da44e } .missed { fill: #d1643c } .spread { stroke: #1f2328 }
@@ -33,7 +33,7 @@ def plot(ratios: Sequence[Ratio], machine: str) -> str:
     bottom = _TOP + _LINE * len(shown)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
-        f"<title>Figures as shares of their goals</title><style>{_STYLE}</style>",
+        f"<title>Figures as shares of their goals</title><style>{STYLE}</style>",
         f'<text x="8" y="18" class="quiet">{_LEGEND}</text>',
     ]
     for share in scale.ticks():

@@ -174,7 +174,9 @@ class Store:
         removed = list(_within(removed, _MOST_REMOVED_BYTES))
         if not removed:
             removed = self._too_many(most_bytes, most_entries)
-        self._remove([job for job, _ in removed])
+        if self._remove([job for job, _ in removed]) < len(removed):
+            # To be asked until there are none, it would be asked for ever.
+            raise sqlite3.DatabaseError("the index of ended jobs has some that the table has not")
         return [job for job, _ in removed]
 
     def _too_many(self, most_bytes: int, most_entries: int) -> list[tuple[str, int]]:
@@ -198,11 +200,13 @@ class Store:
         """Which of these ids are known, whosesoever."""
         return {job for job in jobs if self._first("SELECT 1 FROM jobs WHERE job = ?", job)}
 
-    def _remove(self, jobs: Sequence[str]) -> None:
-        for table in ("jobs", "requests", "outcomes"):
-            self._connection.executemany(
+    def _remove(self, jobs: Sequence[str]) -> int:
+        """Remove what there is of them; how many were in `jobs`."""
+        for table in ("requests", "outcomes", "jobs"):
+            removed = self._connection.executemany(
                 f"DELETE FROM {table} WHERE job = ?", ((job,) for job in jobs)
             )
+        return removed.rowcount
 
     def _entry(self, question: str, *values: str) -> Entry | None:
         row = self._first(question, *values)

@@ -5,6 +5,7 @@ The first byte of an input says how the rest is cut; the cap on frames is 4 KiB.
 
 import msgpack
 
+from fuzz.driver import MSGPACK_TOKENS as TOKENS
 from fuzz.driver import main
 from sandbox.spec.errors import ProtocolError
 from sandbox.wire.framing import FRAME_BYTES, STRANGER_FRAME_BYTES, Decoder
@@ -72,4 +73,4 @@ def _compare_end(stream: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main("frame", target)
+    main("frame", target, TOKENS)

@@ -5,6 +5,7 @@ An input is one value of msgpack: params, an error object or a result, whatever 
 
 from typing import Any
 
+from fuzz.driver import MSGPACK_TOKENS as TOKENS
 from fuzz.driver import main
 from sandbox.spec.errors import ProtocolError, SandboxError, SpecError
 from sandbox.wire.errors import InvalidParamsError, error_from_map, error_to_map
@@ -76,4 +77,4 @@ def _read_error(value: Any) -> None:
 
 
 if __name__ == "__main__":
-    main("message", target)
+    main("message", target, TOKENS)

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
+from fuzz.driver import MSGPACK_TOKENS as TOKENS
 from fuzz.driver import main
 from sandbox.server import methods
 from sandbox.server.admission import Demand
@@ -263,4 +264,4 @@ def _record(job: str, submission: Submission | None = None) -> Record:
 
 
 if __name__ == "__main__":
-    main("server", target)
+    main("server", target, TOKENS)

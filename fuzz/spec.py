@@ -3,6 +3,7 @@
 An input is one value of msgpack.
 """
 
+from fuzz.driver import MSGPACK_TOKENS as TOKENS
 from fuzz.driver import main
 from fuzz.message import value_of
 from sandbox.spec.errors import SpecError
@@ -32,4 +33,4 @@ def target(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main("spec", target)
+    main("spec", target, TOKENS)

@@ -1,0 +1,19 @@
+"""What a target opens is closed again, by whoever was told to."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["all_closed"]
+
+
+@contextlib.contextmanager
+def all_closed() -> Iterator[None]:
+    """Inside, everything that is opened is closed too; what was open stays open."""
+    before = _open_fds()
+    yield
+    assert _open_fds() == before, f"left open: {_open_fds() - before}; lost: {before - _open_fds()}"
+
+
+def _open_fds() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}  # its own fd is always the same

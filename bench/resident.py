@@ -10,7 +10,7 @@ from sandbox.spec.result import Result
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
 from sandbox.supervisor.pool import SANDBOX_BYTES, Budget
-from sandbox.supervisor.startup import start_zygote, take_ground
+from sandbox.supervisor.startup import start_keeper, take_ground
 from sandbox.supervisor.streams import Sink
 from sandbox.supervisor.supervisor import Supervisor, open_supervisor
 
@@ -54,11 +54,11 @@ async def resident(job: Job, *, warm: int = 0) -> AsyncIterator[Resident]:
     `warm`: how many sandboxes may be parked ahead of their jobs; 0: every one is made on request.
     """
     with ExitStack() as stack:
-        process = start_zygote()
-        stack.callback(process.close)
-        ground, files = take_ground(process, job)
+        keeper = start_keeper()
+        stack.callback(keeper.close_all)
+        ground, files = take_ground(keeper, job)
         stack.callback(ground.close)
         stack.callback(files.close)
         budget = Budget(memory_bytes=warm * SANDBOX_BYTES) if warm else None
         async with open_supervisor(ground, budget) as supervisor:
-            yield Resident(job, supervisor, files, process.pid)
+            yield Resident(job, supervisor, files, keeper.first.pid)

@@ -40,18 +40,18 @@ def run_job(
     """
     limits = limits_for(job, policy)
     gc.disable()  # imports leave no garbage, and looking for it took a tenth of their time
-    from sandbox.supervisor.startup import start_zygote, take_ground
+    from sandbox.supervisor.startup import start_keeper, take_ground
 
     with contextlib.ExitStack() as held:
-        process = start_zygote()
-        held.callback(process.close)
+        keeper = start_keeper()
+        held.callback(keeper.close_all)
         # Its interpreter starts while ours imports this, and it mounts while ours imports trio.
         import ssl  # noqa: F401  # the largest part of trio that is not its own
         import subprocess  # noqa: F401
 
         from sandbox.supervisor.ahead import plan_ahead
 
-        ground, files = take_ground(process, job)
+        ground, files = take_ground(keeper, job)
         held.callback(ground.close)
         held.callback(files.close)
         plan_ahead(ground, job, policy)

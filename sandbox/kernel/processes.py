@@ -44,6 +44,7 @@ __all__ = [
     "capset",
     "clone3",
     "close_range",
+    "fork_sibling",
     "map_code",
     "pidfd_getfd",
     "pidfd_send_signal",
@@ -57,6 +58,7 @@ CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x80, 0x20000, 0x200
 CLONE_NEWIPC, CLONE_NEWUSER = 0x8000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_INTO_CGROUP = 0x100, 0x4000, 0x1000, 0x200000000
+CLONE_PARENT = 0x8000
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID = 0, 1, 3, 4
 CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 6, 7, 8, 21, 24
 # <linux/prctl.h>
@@ -95,6 +97,12 @@ def clone3() -> tuple[int, int]:
     arguments.pidfd = ctypes.addressof(pidfd)
     pid = syscall("clone3", ctypes.byref(arguments), ctypes.sizeof(arguments))
     return pid, (pidfd.value if pid else -1)
+
+
+def fork_sibling() -> int:
+    """Fork a child of our own parent's: 0 in the child, its pid here. As `clone3` in all else."""
+    arguments = CloneArgs(flags=CLONE_PARENT)  # its exit signal is ours
+    return syscall("clone3", ctypes.byref(arguments), ctypes.sizeof(arguments))
 
 
 def unshare(flags: int) -> None:

@@ -33,7 +33,7 @@ from sandbox.server.tls import server_context
 from sandbox.spec.errors import SandboxError, SpecError
 from sandbox.supervisor.cgroup.bandwidth import OUR_CORES
 from sandbox.supervisor.pool import Budget
-from sandbox.supervisor.startup import Ground, start_zygote, take_ground
+from sandbox.supervisor.startup import Ground, start_keeper, take_ground
 from sandbox.supervisor.supervisor import Supervisor, first_failure, open_supervisor
 
 __all__ = ["serve"]
@@ -59,11 +59,11 @@ def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
         held.callback(log.close)
         if config.budget.own_cores:
             _leave_cores(config.budget.own_cores)
-        process = start_zygote()
-        held.callback(process.close)
+        keeper = start_keeper()
+        held.callback(keeper.close_all)
         state = held.enter_context(claimed(state_directory(config)))
         listener = held.enter_context(bound(config))
-        ground, _ = take_ground(process, allow_degraded=config.allow_degraded)
+        ground, _ = take_ground(keeper, allow_degraded=config.allow_degraded)
         held.callback(ground.close)
         daemon = _Daemon(config, reload, ground, state, listener, notifier, log)
         try:

@@ -14,7 +14,7 @@ from sandbox.supervisor import supervisor as resident
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
 from sandbox.supervisor.pool import Budget
-from sandbox.supervisor.startup import start_zygote, take_ground
+from sandbox.supervisor.startup import start_keeper, take_ground
 from sandbox.supervisor.streams import Sink
 
 __all__ = ["Supervisor"]
@@ -49,9 +49,9 @@ class Supervisor:
                 " to give up root for good; fix: run it as an ordinary user, or use sandbox serve"
             )
         async with contextlib.AsyncExitStack() as held:
-            process = start_zygote()
-            held.callback(process.close)
-            ground, _ = take_ground(process, allow_degraded=self._allow_degraded)
+            keeper = start_keeper()
+            held.callback(keeper.close_all)
+            ground, _ = take_ground(keeper, allow_degraded=self._allow_degraded)
             held.callback(ground.close)
             opened = resident.open_supervisor(ground, self._budget)
             self._supervisor = await held.enter_async_context(opened)

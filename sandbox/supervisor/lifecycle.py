@@ -232,7 +232,7 @@ class Run:
         )
         fds: tuple[int, ...] = (write_fd,)
         try:
-            fds += self._sandbox.open_namespaces()
+            fds += await self._sandbox.open_namespaces()
             pidfd = await start_collector(plan, fds)
         except BaseException as error:
             os.close(read_fd)

@@ -1,7 +1,8 @@
 """The look from outside: what the kernel says of a locked sandbox, before its job may execute.
 
 A script has the kernel asked from inside after each wall, where only that can tell. All that /proc
-tells of another process is asked here.
+tells of another process is judged here; what it tells only to who could trace that, the lookout
+has read.
 """
 
 import functools
@@ -17,7 +18,7 @@ from sandbox.supervisor.host import has_time_namespaces
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.planner import Blueprint
 
-__all__ = ["Seen", "check_init", "check_mounts", "check_stub", "namespaces_of", "not_shown"]
+__all__ = ["Seen", "check_init", "check_mounts", "check_namespaces", "check_stub", "not_shown"]
 
 _NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 _EMPTY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -67,25 +68,33 @@ class Seen:
         return _ids(self.status), _rights(self.status), self.cgroups
 
 
-def check_init(
-    pid: int, spawn: SpawnPlan, lease: Lease | None, foreign: frozenset[str]
-) -> dict[str, str]:
-    """Look at what a new init was born with; its namespaces by name, none of which is `foreign`.
+def check_init(pid: int, spawn: SpawnPlan, lease: Lease | None) -> None:
+    """Look at what a new init was born with. Its namespaces: `check_namespaces`.
 
     Raises SetupError naming the first wall that /proc does not show; OSError: it is dead.
     """
-    namespaces = _links(pid)
-    for name, link in namespaces.items():
-        if name != "cgroup":  # the stub makes one
-            step = Step.TIME_NAMESPACE if name == "time" else Step.NAMESPACES
-            _require(step, link not in foreign)
     if spawn.time_offsets is not None:
         offsets = _read(pid, "timens_offsets").split()
         _require(Step.TIME_NAMESPACE, offsets == spawn.time_offsets.split())
     for name, host_id in zip(("uid_map", "gid_map"), _host_ids(lease), strict=True):
         expected = [b"%d" % number for number in (spawn.inside_id, host_id, 1)]
         _require(Step.IDENTITY, _read(pid, name).split() == expected)
-    return namespaces
+
+
+def check_namespaces(
+    init: dict[str, str], stub: dict[str, str], foreign: frozenset[str]
+) -> None:
+    """Whether init is in namespaces of its own, none of them `foreign`, and the stub in the same;
+    but for the cgroup namespace, which the stub makes. Raises SetupError naming the wall.
+    """
+    _require(Step.NAMESPACES, init.keys() == stub.keys() == _namespace_names())
+    for name, link in init.items():
+        if name != "cgroup":
+            step = Step.TIME_NAMESPACE if name == "time" else Step.NAMESPACES
+            _require(step, link not in foreign)
+    for name, link in stub.items():
+        step = Step.CGROUP_NAMESPACE if name == "cgroup" else Step.NAMESPACES
+        _require(step, (link == init[name]) is (name != "cgroup"))
 
 
 def check_stub(
@@ -94,18 +103,15 @@ def check_stub(
     blueprint: Blueprint,
     lease: Lease | None,
     cgroup: JobCgroup,
-    namespaces: dict[str, str],
     binds: tuple[Bind, ...] = (),
 ) -> Seen:
-    """Look at a locked stub, and at its init's rights; `namespaces`: of init. `binds`: that it has
-    already. Raises SetupError naming the first wall that /proc does not show; OSError: it cannot be
-    looked at, or is dead.
+    """Look at a locked stub, and at its init's rights; `binds`: that it has already.
+
+    Raises SetupError naming the first wall that /proc does not show; OSError: it cannot be looked
+    at, or is dead.
     """
     seen = Seen(stub)
     try:
-        for name, link in _links(stub).items():
-            step = Step.CGROUP_NAMESPACE if name == "cgroup" else Step.NAMESPACES
-            _require(step, (link == namespaces[name]) is (name != "cgroup"))
         _require(Step.CGROUP_PAYLOAD, cgroup.holds_payload(stub, seen.cgroups))
         *ids, groups = _ids(seen.status) or (b"",)
         uid, gid = _host_ids(lease)
@@ -140,11 +146,6 @@ def _mounts(table: bytes) -> tuple[tuple[bytes, bytes, bytes], ...]:
     found = tuple(_MOUNT.findall(table))
     _require(Step.PIVOT, len(found) == table.count(b"\n"))  # a line not understood hides a mount
     return found
-
-
-def namespaces_of(pid: int) -> frozenset[str]:
-    """Every namespace that a process is in, as its links tell. namespaces(7)"""
-    return frozenset(_links(pid).values())
 
 
 def not_shown(step: int) -> SetupError:
@@ -230,14 +231,10 @@ def _is_planned(
     return planned.keys() <= seen
 
 
-def _links(pid: int) -> dict[str, str]:
-    """The identity of each namespace by its name; a kernel may be without the last."""
-    names = _NAMESPACES if has_time_namespaces() else _NAMESPACES[:-1]
-    fd = os.open(f"/proc/{pid}/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return {name: os.readlink(name, dir_fd=fd) for name in names}
-    finally:
-        os.close(fd)
+@functools.cache
+def _namespace_names() -> frozenset[str]:
+    """A kernel may be without the last."""
+    return frozenset(_NAMESPACES if has_time_namespaces() else _NAMESPACES[:-1])
 
 
 def _ids(status: bytes) -> tuple[bytes, ...]:

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Iterator
 import trio
 
 from sandbox.boundary.plan import Bind, BindsPlan, Disk
-from sandbox.boundary.report import LISTENER_FD, STEPS, Kind, Report, Step
+from sandbox.boundary.report import STEPS, Kind, Report, Step
 from sandbox.inside.late import write_bind_script
-from sandbox.kernel.processes import pidfd_getfd, pidfd_send_signal
+from sandbox.kernel.processes import pidfd_send_signal
 from sandbox.spec.errors import ExecError, SetupError, ZygoteError
 from sandbox.supervisor import artifacts
 from sandbox.supervisor.cgroup import JobCgroup
@@ -23,7 +23,15 @@ from sandbox.supervisor.ends import Ends
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.link import Link
 from sandbox.supervisor.planner import Planner, Shape
-from sandbox.supervisor.probe import Seen, check_init, check_mounts, check_stub, not_shown
+from sandbox.supervisor.lookout import Lookout
+from sandbox.supervisor.probe import (
+    Seen,
+    check_init,
+    check_mounts,
+    check_namespaces,
+    check_stub,
+    not_shown,
+)
 from sandbox.supervisor.zygote import Zygote
 
 __all__ = ["Sandbox"]
@@ -43,8 +51,8 @@ class Sandbox:
     `build`, and it is locked and parked; then for its one job `fit` and `execute`.
     """
 
-    def __init__(self, planner: Planner, shape: Shape, disk: Disk) -> None:
-        self._planner, self._shape, self._disk = planner, shape, disk
+    def __init__(self, planner: Planner, shape: Shape, disk: Disk, lookout: Lookout) -> None:
+        self._planner, self._shape, self._disk, self._lookout = planner, shape, disk, lookout
         self._cgroup: JobCgroup | None = None
         self.lease: Lease | None = None  # its own id, to be set before `build`
         self.built_at = time.monotonic()
@@ -55,7 +63,7 @@ class Sandbox:
         self._report, self._stub_end = Link.pair()
         self.ends = Ends(wanted=not shape.terminal)
         self._pid = self._pidfd = self._stub_pid = self._stub_pidfd = -1
-        self._namespaces: dict[str, str] = {}  # of init, and to be of the stub
+        self._foreign: frozenset[str] = frozenset()  # namespaces that it may not be in
         self._seen: Seen | None = None
         self._deaths = select.poll()  # of init and stub
         self._signals: list[int] = []  # for the payload, once there is one
@@ -94,11 +102,12 @@ class Sandbox:
             self._stub_end.close()
             if self.lease is None:
                 os.close(lease_fd)
+        self._foreign = zygote.namespaces
         self.ends.handed_over()
         self._deaths.register(self._pidfd, select.POLLIN)
         not_seen: OSError | SetupError | None = None
         try:  # while it builds
-            self._namespaces = check_init(self._pid, spawn, self.lease, zygote.namespaces)
+            check_init(self._pid, spawn, self.lease)
         except (OSError, SetupError) as error:
             not_seen = error  # if it has failed, then its own report is what tells why
         with trio.move_on_after(_BUILD_SECONDS) as patience:
@@ -121,7 +130,7 @@ class Sandbox:
             with self._looking():
                 raise not_seen
         if not self._shape.has_inputs:
-            self._verify()
+            await self._verify()
 
     def is_sound(self) -> bool:
         """Whether a parked sandbox lives and is still what it was when it was verified."""
@@ -141,7 +150,7 @@ class Sandbox:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(artifacts.send, sources, self._report.fileno())
                 await self._expect(self._report, Kind.LOCKED)
-            self._verify(binds)
+            await self._verify(binds)
 
     def limit(self, rlimits: tuple[tuple[int, int, int], ...], affinity: tuple[int, ...]) -> None:
         """Put rlimits, and CPUs where no cpuset pins the job, on the stub, which hands them down.
@@ -204,19 +213,16 @@ class Sandbox:
         """Readable when init has a report."""
         return self._control.fileno()
 
-    def open_namespaces(self) -> tuple[int, int]:
+    async def open_namespaces(self) -> tuple[int, int]:
         """Fds of its user and mount namespaces, for a collector. Raises OSError: init is dead."""
-        fds: list[int] = []
+        fds = await self._lookout.open_namespaces(self._pid)
         try:
-            for name in ("user", "mnt"):
-                path = f"/proc/{self._pid}/ns/{name}"
-                fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
             pidfd_send_signal(self._pidfd, 0)  # it lives: the pid was not yet another's
         except OSError:
             for fd in fds:
                 os.close(fd)
             raise
-        return fds[0], fds[1]
+        return fds
 
     def outputs(self) -> dict[int, str]:
         """Our ends of the payload's output streams, and their names."""
@@ -295,22 +301,27 @@ class Sandbox:
             "the stub was killed before its exec; the payload was never started"
         )
 
-    def _verify(self, binds: tuple[Bind, ...] = ()) -> None:
+    async def _verify(self, binds: tuple[Bind, ...] = ()) -> None:
         """See whether the stub, which says that it is locked, is."""
+
+        def look() -> None:  # while the lookout does
+            with self._looking():
+                self._seen = check_stub(
+                    self._pid, self._stub_pid, self.blueprint, self.lease, self.cgroup, binds
+                )
+
+        pids = (self._pid, self._stub_pid)
         if self.blueprint.plan.notifies:
             with self._looking("step filter: its listener could not be taken"):
-                self.listener_fd = pidfd_getfd(self._stub_pidfd, LISTENER_FD)
+                (init, stub), self.listener_fd = await self._lookout.see_and_listen(
+                    pids, self._stub_pidfd, look
+                )
             self.events.register(self.listener_fd, select.EPOLLIN)
+        else:
+            with self._looking():
+                init, stub = await self._lookout.see(pids, look)
         with self._looking():
-            self._seen = check_stub(
-                self._pid,
-                self._stub_pid,
-                self.blueprint,
-                self.lease,
-                self.cgroup,
-                self._namespaces,
-                binds,
-            )
+            check_namespaces(init, stub, self._foreign)
         self.cgroup.begin()
 
     async def _attach(

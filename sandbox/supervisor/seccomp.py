@@ -28,6 +28,7 @@ __all__ = [
     "compile_filter",
     "decode",
     "init_filter",
+    "own_filter",
     "receive",
     "syscall_name",
 ]
@@ -109,6 +110,11 @@ def collector_filter() -> bytes:
         *_MEMORY, "rt_sigreturn", "exit_group", "openat2", "read", "pread64", "write", "sendmsg",
         "sendfile", "getdents64", "fstat", "newfstatat", "lseek", "close",
     )  # fmt: skip
+
+
+def own_filter(rules: tuple[SyscallRule, ...], default_action: str) -> bytes:
+    """The filter of a process of ours outside of a sandbox, for this machine's own ABI."""
+    return _filter(rules, default_action, False, ARCH).program
 
 
 def syscall_name(number: int, arch: int = ARCH) -> str:

@@ -12,13 +12,15 @@ from sandbox.spec.errors import HostError
 from sandbox.spec.job import Job
 from sandbox.supervisor import cgroup
 from sandbox.supervisor.identity import BaseMap, Identities, plan_base_map, runtime_directory
+from sandbox.supervisor.keeper import Keeper
+from sandbox.supervisor.lookout import Lookout
 from sandbox.supervisor.zygote import ZygoteProcess
 
 if TYPE_CHECKING:
     from sandbox.supervisor.files import Files
     from sandbox.supervisor.planner import Planner, TemplateKey
 
-__all__ = ["Ground", "runner_ids", "start_zygote", "take_ground"]
+__all__ = ["Ground", "runner_ids", "start_keeper", "take_ground"]
 
 
 class Ground:
@@ -29,15 +31,16 @@ class Ground:
         backend: cgroup.Backend,
         base: BaseMap,
         identities: Identities | None,
-        zygote: ZygoteProcess,
+        keeper: Keeper,
         base_fd: int,
+        lookout: Lookout,
     ) -> None:
         self.backend = backend
         self.base = base
         self.identities = identities  # None: every job runs under the runner's own id
+        self.keeper, self.lookout = keeper, lookout
         self.base_fd = base_fd  # the base user namespace, for every zygote after the first
-        self._zygote = zygote
-        self._spare: ZygoteProcess | None = zygote
+        self._spare: ZygoteProcess | None = keeper.first
         self._planned: tuple[TemplateKey, Planner] | None = None
 
     def mount_ahead(self, key: "TemplateKey", planner: "Planner") -> None:
@@ -63,7 +66,8 @@ class Ground:
 
     def close(self) -> None:
         """Give it all back; no zygote but the first may be left, which must leave its cgroup."""
-        self._zygote.close()
+        for process in (self.lookout, self.keeper.first, self.keeper):
+            process.close()
         self.backend.close()
         os.close(self.base_fd)
 
@@ -74,32 +78,34 @@ def runner_ids() -> tuple[int, int]:
     return base.uid, base.gid
 
 
-def start_zygote() -> ZygoteProcess:
-    """Start the zygote's interpreter, which takes a while: first of all, and without waiting."""
+def start_keeper() -> Keeper:
+    """Start the keeper's interpreter, which takes a while: first of all, and without waiting."""
     # With a umask that takes the owner's own rights away, cgroups would be made that nobody of this
     # user could enter, or remove, any more.
     os.umask(os.umask(0o077) & 0o077)
     # A job is some twenty fds of ours, and the usual soft limit of 1024 is for select(2).
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return ZygoteProcess(owner=_plan_base().uid if os.geteuid() == 0 else None)
+    return Keeper(owner=_plan_base().uid if os.geteuid() == 0 else None)
 
 
 def take_ground(
-    zygote: ZygoteProcess, job: Job | None = None, *, allow_degraded: bool = False
+    keeper: Keeper, job: Job | None = None, *, allow_degraded: bool = False
 ) -> "tuple[Ground, Files]":
     """Map the ids, find the cgroups, open the files of `job`; drop for good where we are root.
 
     `job`: the only one that there will be. `allow_degraded`: do without cgroups where there are
-    none for us. Raises HostError, SpecError, SetupError; the caller closes the zygote.
+    none for us. Raises HostError, SpecError, SetupError; the caller closes the keeper.
     """
     from sandbox.supervisor.files import Files
+    from sandbox.supervisor.own_filters import lookout_filter
 
     is_root = os.geteuid() == 0
+    zygote = keeper.first
     base = zygote.map_ids(_plan_base())
     base_fd = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     if is_root:
-        cgroup.claim(base.uid, base.gid, zygote.pid)
+        cgroup.claim(base.uid, base.gid, keeper.pid, zygote.pid)
     files = Files((), ()) if job is None else Files.open(job)
     try:
         directory = runtime_directory(base.uid) if base.ranges is not None else None
@@ -111,7 +117,9 @@ def take_ground(
         backend = _find_backend(base, allow_degraded=is_degraded)
         backend.sweep()
         identities = None if directory is None else Identities(base.ranges, directory)
-        return Ground(backend, base, identities, zygote, base_fd), files
+        # Not before: it is forked into the cgroup that the keeper is in then.
+        lookout = Lookout(keeper, base_fd, lookout_filter())
+        return Ground(backend, base, identities, keeper, base_fd, lookout), files
     except BaseException:
         files.close()
         raise

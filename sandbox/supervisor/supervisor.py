@@ -18,7 +18,6 @@ from sandbox.supervisor import deadlock, rootfs
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.host import time_facts
 from sandbox.supervisor.lifecycle import Caller, Run, not_started
-from sandbox.supervisor.lookout import Lookout
 from sandbox.supervisor.pipeline import Member, Pipe, Pipeline, check_pipes
 from sandbox.supervisor.planner import (
     affinity_of,
@@ -72,7 +71,6 @@ class Supervisor:
         self._templates: list[Template] = []  # the last used one first
         self._retired: list[Template] = []  # to be closed when no job uses them any more
         self._looked_at = 0.0
-        self._lookout = Lookout(ground.base_fd)
         self.pool = Pool(budget, self._dispose)
 
     async def run(
@@ -115,7 +113,7 @@ class Supervisor:
                 async with trio.open_nursery() as running:
                     pipeline = Pipeline(members, pipes, running)
                     if deadlock.can_deadlock(pipes):
-                        looking.start_soon(deadlock.watch, pipeline, self._lookout)
+                        looking.start_soon(deadlock.watch, pipeline, self._ground.lookout)
                     for index in range(len(members)):
                         running.start_soon(run, index)
                 looking.cancel_scope.cancel()
@@ -124,11 +122,10 @@ class Supervisor:
         return [outcomes[index] for index in range(len(members))]
 
     def close(self) -> None:
-        """Drop what is parked and end the zygotes, some time later, and the lookout."""
+        """Drop what is parked and end the zygotes, some time later."""
         for template in (*self._templates, *self._retired):
             template.close()
         self.pool.drop()
-        self._lookout.close()
 
     async def _run(self, member: Member, start: _Start | None) -> Result:
         try:

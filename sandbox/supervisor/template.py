@@ -17,11 +17,12 @@ from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.planner import Planner, Shape, TemplateKey, disk_of
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.startup import Ground
-from sandbox.supervisor.zygote import Zygote, ZygoteProcess
+from sandbox.supervisor.zygote import Zygote
 
 __all__ = ["Template"]
 
 _TRIES = 3  # of what a zygote is asked for that dies meanwhile
+_FORK_SECONDS = 30
 _Answer = TypeVar("_Answer")
 _names = itertools.count(1)  # of cgroups: unique in this process
 
@@ -56,11 +57,15 @@ class Template:
             return self._zygote  # without a turn of the scheduler, as the lock takes one
         async with self._starting:
             if self._zygote is None or self._zygote.is_dead:
-                spare = self._ground.take_spare(self.planner)
-                process = spare or ZygoteProcess(base_fd=self._ground.base_fd)
-                zygote = Zygote(process)
+                ground = self._ground
+                spare = ground.take_spare(self.planner)
+                process = spare or ground.keeper.zygote(ground.base_fd)
                 try:
-                    await zygote.start(self.planner.template, joins=spare is None)
+                    if spare is None:  # it is forked first
+                        with trio.move_on_after(_FORK_SECONDS):
+                            await trio.lowlevel.wait_readable(process.socket)
+                    zygote = Zygote(process)
+                    await zygote.start(self.planner.template, ground.lookout, joins=spare is None)
                     if self.is_closed:
                         raise ZygoteError("the template was closed while its zygote started")
                 except BaseException:
@@ -74,7 +79,7 @@ class Template:
         """A new sandbox, parked. Raises SetupError, …; then nothing is left of it."""
 
         async def build_by(zygote: Zygote) -> Sandbox:
-            sandbox = Sandbox(self.planner, shape, disk_of(limits))
+            sandbox = Sandbox(self.planner, shape, disk_of(limits), self._ground.lookout)
             make_cgroup = functools.partial(self._make_cgroup, limits, disk_apart=disk_apart)
             try:
                 if self._ground.identities is not None:

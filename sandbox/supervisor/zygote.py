@@ -1,4 +1,4 @@
-"""The zygote as the supervisor sees it: its process, started by anybody, and its requests.
+"""The zygote as the supervisor sees it: its process, forked by the keeper, and its requests.
 
 The process's own side is the room sandbox/zygote.
 """
@@ -6,11 +6,9 @@ The process's own side is the room sandbox/zygote.
 import collections
 import contextlib
 import errno
-import fcntl
 import os
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -23,71 +21,51 @@ from sandbox.supervisor.identity import BaseMap, write_maps
 if TYPE_CHECKING:
     import trio
 
+    from sandbox.supervisor.lookout import Lookout
+
 __all__ = ["Zygote", "ZygoteProcess"]
 
-_PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-_BOOT = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1))\nfrom sandbox.zygote.main import main; main()"
-)
 _ANSWER_SECONDS = 30  # to mount, or to clone
-_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-_CHANNEL_FD, _BASE_FD = 3, 4  # as sandbox/zygote/main.py has them
 
 
 class ZygoteProcess:
-    """A zygote that starts up: a bare interpreter, without site-packages, in its own session."""
+    """A zygote that the keeper was told to fork: our child, from when it has told its pid."""
 
-    def __init__(self, owner: int | None = None, base_fd: int | None = None) -> None:
-        """Start it and return at once. From the main thread: it dies with the one it came from.
-
-        `owner`: the uid and gid to become, where we are root. `base_fd`: the base user namespace,
-        where an earlier zygote has made it.
-        """
+    def __init__(self, sock: socket.socket) -> None:
+        """`sock`: our end of its channel."""
+        self.pid = -1  # not told yet
+        self.socket = sock
         self._is_reaped = False
         self.mounted: TemplatePlan | None = None  # what it was told to mount already
-        self.socket, theirs = socket.socketpair()
-        argv = [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGES]
-        argv += [] if owner is None else [str(owner)]
-        argv += [] if base_fd is None else ["base"]
-        # Above the numbers that they get, so that none is overwritten before it is used.
-        moved = [
-            fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _BASE_FD + 1)
-            for fd in (theirs.fileno(), *([] if base_fd is None else [base_fd]))
-        ]
-        theirs.close()
-        try:
-            self.pid = os.posix_spawn(
-                sys.executable,
-                argv,
-                {"LC_ALL": "C.UTF-8"},  # nothing of the caller's environment is inherited
-                setsigmask=(),
-                setsigdef=_SIGNALS,  # nor what it ignores: execve(2) would keep that, up to a job
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                    (os.POSIX_SPAWN_DUP2, 0, 1),
-                    *(
-                        (os.POSIX_SPAWN_DUP2, fd, number)
-                        for fd, number in zip(moved, (_CHANNEL_FD, _BASE_FD), strict=False)
-                    ),
-                ],
-            )
-        finally:
-            for fd in moved:
-                os.close(fd)
+
+    def meet(self) -> None:
+        """Wait for its first word, its pid: as long as the keeper takes to fork, or to start.
+
+        Raises ZygoteError: there is none.
+        """
+        if self.pid < 0:
+            self.pid = self._receive().first
 
     def map_ids(self, base: BaseMap) -> BaseMap:
         """Wait until it has its user namespace, then map that; the maps now in force.
 
-        Blocks for as long as an interpreter takes to start. Raises HostError: the host allows no
-        user namespaces.
+        Raises HostError: the host allows no user namespaces.
         """
-        data = self.socket.recv(REPORT_BYTES, socket.MSG_WAITALL)
+        self.meet()
+        _refuse_failure(self._receive(), "a user namespace")
+        return write_maps(self.pid, base)
+
+    def _receive(self) -> Report:
+        self.socket.settimeout(_ANSWER_SECONDS)
+        try:
+            data = self.socket.recv(REPORT_BYTES, socket.MSG_WAITALL)
+        except OSError as error:
+            raise ZygoteError(f"the zygote does not answer: {error}") from error
         if len(data) < REPORT_BYTES:
             raise ZygoteError(
                 "the zygote died before it had a user namespace; its last words are above"
             )
-        _refuse_failure(Report.unpack(data), "a user namespace")
-        return write_maps(self.pid, base)
+        return Report.unpack(data)
 
     def mount_ahead(self, plan: TemplatePlan) -> None:
         """Have it mount this template; `Zygote.start` waits for the answer. Raises ZygoteError."""
@@ -101,19 +79,21 @@ class ZygoteProcess:
 
     def kill(self) -> None:
         """End it at once, whatever it does. Its sandboxes live on, but for those half built."""
-        if not self._is_reaped:
+        if self.pid > 0 and not self._is_reaped:
             os.kill(self.pid, signal.SIGKILL)
 
     def is_dead(self) -> bool:
         """Whether it has ended, reaped or not."""
         return self._is_reaped or bool(
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            self.pid > 0 and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         )
 
     def close(self) -> None:
         """End it and reap it. Idempotent."""
+        with contextlib.suppress(ZygoteError):  # there is none
+            self.meet()
         self.kill()
-        if not self._is_reaped:
+        if self.pid > 0 and not self._is_reaped:
             os.waitpid(self.pid, 0)
             self._is_reaped = True
         self.socket.close()
@@ -127,6 +107,7 @@ class Zygote:
 
         from sandbox.supervisor.link import Link
 
+        process.meet()
         self.process = process
         self._is_lost = False  # its end of the link is closed, though it may not be a zombie yet
         self._link: Link = Link(process.socket)
@@ -134,19 +115,16 @@ class Zygote:
         self._sending = trio.Lock()
         self._turns: collections.deque[trio.Event] = collections.deque()  # of those who wait
 
-    async def start(self, plan: TemplatePlan, *, joins: bool) -> None:
+    async def start(self, plan: TemplatePlan, lookout: "Lookout", *, joins: bool) -> None:
         """Have it mount the root that its sandboxes share; `joins`: the base namespace, before.
 
         Raises SetupError with the errno.
         """
         if joins:
             await self._answer("the base user namespace")
-        from sandbox.supervisor.probe import namespaces_of
-
-        with contextlib.suppress(OSError):  # it is dead; its last words are heard below
-            self.namespaces = namespaces_of(os.getpid()) | namespaces_of(self.process.pid)
         was_asked = self.process.mounted is plan
         await self._ask(None if was_asked else encode(plan), (), "the template's mounts")
+        self.namespaces = await lookout.namespaces_around(self.process.pid)
 
     @property
     def is_dead(self) -> bool:

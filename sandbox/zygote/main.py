@@ -6,7 +6,6 @@ import _signal
 import gc
 import os
 import select
-import sys
 
 from sandbox.boundary.channel import Channel
 from sandbox.boundary.plan import (
@@ -20,13 +19,11 @@ from sandbox.boundary.plan import (
 from sandbox.boundary.report import Kind, Report, Step
 from sandbox.kernel.call import libc
 from sandbox.kernel.processes import (
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
     CLONE_NEWTIME,
     CLONE_NEWUSER,
-    PR_SET_DUMPABLE,
-    PR_SET_PDEATHSIG,
     clone3,
-    close_range,
-    prctl,
     setns,
     unshare,
 )
@@ -34,46 +31,29 @@ from sandbox.zygote.collector import run_collector
 from sandbox.zygote.spawn import ExecFailed, Spawner
 from sandbox.zygote.template import HostView, build_template
 
-__all__ = ["BASE_FD", "CHANNEL_FD", "main"]
+__all__ = ["serve"]
 
-CHANNEL_FD, BASE_FD = 3, 4
+_CHANNEL_FD, _BASE_FD = 3, 4
 _DYING_MILLISECONDS = 100  # in which a killed process has ended
 FIRST_FD = 4  # of what arrives for a sandbox: sandbox/inside/init.py counts on it
 
 
-def main() -> None:
+def serve(*, joins_base: bool) -> None:
     """Serve the supervisor on CHANNEL_FD until it closes its end.
 
-    argv[1]: the uid and gid to become first, where the supervisor was started as root; or "base",
-    where BASE_FD is the base user namespace of an earlier zygote.
+    `joins_base`: BASE_FD is the base user namespace, which an earlier zygote has made.
     """
-    close_range(BASE_FD + 1)
-    while (fd := os.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC)) < CHANNEL_FD:
-        pass  # one of the three was closed, and its number must not be given to anything else
-    os.close(fd)
-    os.setsid()  # the terminal's Ctrl-C is for the supervisor
-    os.umask(0o022)  # what it mounts and makes is for jobs of other ids, whatever the caller keeps
-    channel = Channel(CHANNEL_FD)
-    # Else an init that has no script yet has it too, and nobody is told that the zygote is dead.
-    os.set_inheritable(CHANNEL_FD, False)
-    joins_base = sys.argv[1:] == ["base"]
-    if sys.argv[1:] and not joins_base:
-        owner = int(sys.argv[1])
-        os.setgroups([])
-        os.setresgid(owner, owner, owner)
-        os.setresuid(owner, owner, owner)
-        prctl(PR_SET_DUMPABLE, 1)  # else /proc/PID/uid_map of our children belongs to root
-    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    channel = Channel(_CHANNEL_FD)
     step = Step.USER_NAMESPACE
     try:
         if joins_base:
-            setns(BASE_FD, CLONE_NEWUSER)
+            setns(_BASE_FD, CLONE_NEWUSER)
+            os.close(_BASE_FD)
         else:
             unshare(CLONE_NEWUSER)
-        close_range(BASE_FD)
-        channel.send(Report(Kind.READY, os.getpid()).pack())
+        channel.send(Report(Kind.READY).pack())
         step = Step.TEMPLATE
+        unshare(CLONE_NEWNET | CLONE_NEWIPC)  # there is nobody to talk to but the supervisor
         data, _ = channel.receive()  # comes when the id maps are written
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)

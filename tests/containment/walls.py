@@ -19,11 +19,11 @@ from sandbox.boundary.report import STEPS as NAMES
 from sandbox.cli.inprocess import run_job
 from sandbox.inside.plan import SandboxPlan
 from sandbox.inside.script import Script
-from sandbox.kernel.processes import PR_SET_NAME
+from sandbox.kernel.processes import CLONE_NEWIPC, CLONE_NEWNET, PR_SET_NAME
 from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy, SyscallRule
 from sandbox.spec.result import Result
-from sandbox.supervisor import planner, probe, sandbox, zygote
+from sandbox.supervisor import keeper, planner, probe, sandbox, zygote
 from sandbox.supervisor.seccomp import Filter
 
 __all__ = [
@@ -93,9 +93,9 @@ SHOWS_ALL = ALLOW_ALL._replace(proc="masked", cgroup_files=True)
 @contextmanager
 def mutated_zygote(code: str) -> Iterator[None]:
     """Zygotes started in here run `code` first."""
-    boot = zygote._BOOT.replace("from sandbox.zygote.main", f"{code}\nfrom sandbox.zygote.main")
+    boot = keeper._BOOT.replace("from sandbox.keeper.", f"{code}\nfrom sandbox.keeper.")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zygote, "_BOOT", boot)
+        patch.setattr(keeper, "_BOOT", boot)
         yield
 
 
@@ -127,7 +127,8 @@ def planning(**changes: object) -> Iterator[None]:
 def blind() -> Iterator[None]:
     """In here the supervisor does not look at sandboxes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox, "check_init", lambda *_: {})
+        patch.setattr(sandbox, "check_init", lambda *_: None)
+        patch.setattr(sandbox, "check_namespaces", lambda *_: None)
         patch.setattr(sandbox, "check_stub", lambda _, stub, *__: probe.Seen(stub))
         patch.setattr(sandbox, "check_mounts", lambda *_: None)
         yield
@@ -146,6 +147,13 @@ def without(step: str, *, look: bool, asks: bool | None = None) -> Iterator[None
             stack.enter_context(spawning(lambda plan: plan._replace(time_offsets=None)))
         if step == "cgroup_payload":  # v2: the stub is born in it
             stack.enter_context(planning(born_in_cgroup=False))
+        if step == "no_new_privileges":  # of the keeper, and so of all that comes from it
+            stack.enter_context(
+                mutated_zygote(
+                    "import sandbox.keeper.keeper as k; k._stay_apart = lambda: None\n"
+                    "k.PR_SET_NO_NEW_PRIVS = k.PR_SET_DUMPABLE"
+                )
+            )
         if not look:
             stack.enter_context(blind())
         yield
@@ -242,6 +250,9 @@ def without_rlimits() -> Iterator[None]:
 def without_namespace(flag: int, *, look: bool) -> Iterator[None]:
     """Sandboxes in here share one namespace with the host; with `look` off nobody notices."""
     with ExitStack() as stack:
+        if flag in (CLONE_NEWNET, CLONE_NEWIPC):  # the zygote has others than the host, too
+            code = "import sandbox.zygote.main as m; m.CLONE_NEWNET = m.CLONE_NEWIPC = 0"
+            stack.enter_context(mutated_zygote(code))
         stack.enter_context(
             spawning(lambda plan: plan._replace(clone_flags=plan.clone_flags & ~flag))
         )

@@ -20,7 +20,7 @@ from sandbox.supervisor.live import Live
 from sandbox.supervisor.planner import Shape
 from sandbox.supervisor.pool import Budget, Line, Pool
 from sandbox.supervisor.sandbox import Sandbox
-from sandbox.supervisor.startup import Ground, start_zygote, take_ground
+from sandbox.supervisor.startup import Ground, start_keeper, take_ground
 from sandbox.supervisor.streams import Sink
 from sandbox.supervisor.supervisor import Supervisor, open_supervisor
 from sandbox.supervisor.template import Template
@@ -216,9 +216,9 @@ async def resident(
     spy = Spy()
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch, trio.fail_after(patience):
         spy.watch(patch)
-        process = start_zygote()
-        stack.callback(process.close)
-        ground, files = take_ground(process, TRUE)
+        keeper = start_keeper()
+        stack.callback(keeper.close_all)
+        ground, files = take_ground(keeper, TRUE)
         stack.callback(ground.close)
         files.close()
         async with open_supervisor(ground, budget) as supervisor:

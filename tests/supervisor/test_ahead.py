@@ -9,7 +9,7 @@ from sandbox.spec.result import Result
 from sandbox.supervisor.ahead import plan_ahead
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
-from sandbox.supervisor.startup import Ground, start_zygote, take_ground
+from sandbox.supervisor.startup import Ground, start_keeper, take_ground
 from sandbox.supervisor.supervisor import open_supervisor
 
 pytestmark = pytest.mark.usefixtures("leftovers")
@@ -19,15 +19,15 @@ TRUE = Job((b"/usr/bin/true",), "native")
 
 @pytest.mark.parametrize("other", [TRUE, Job((b"/usr/bin/true",), "native", cwd=b"/data")])
 def test_a_job_runs_whether_or_not_it_is_the_one_that_was_planned(other: Job) -> None:
-    process = start_zygote()
+    keeper = start_keeper()
     try:
-        ground, _ = take_ground(process, TRUE)
+        ground, _ = take_ground(keeper, TRUE)
         plan_ahead(ground, TRUE, load_policy("native"))
-        assert process.mounted is not None
+        assert keeper.first.mounted is not None
         result = trio.run(_run, ground, other)
         assert (result.verdict, result.exit_code) == ("exited", 0)
     finally:
-        process.close()
+        keeper.close_all()
     ground.close()
 
 

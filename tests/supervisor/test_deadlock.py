@@ -24,7 +24,6 @@ from sandbox.supervisor.cgroup.absent import AbsentJob
 from sandbox.supervisor.cgroup.v1_job import V1Job
 from sandbox.supervisor.cgroup.v2_job import V2Job
 from sandbox.supervisor.deadlock import Wait, can_deadlock, find_deadlocks, tell
-from sandbox.supervisor.lookout import Lookout
 from sandbox.supervisor.pipeline import Pipe
 
 pytestmark = pytest.mark.usefixtures("leftovers")
@@ -264,9 +263,9 @@ def test_a_recorder_that_waits_is_no_deadlock(monkeypatch: pytest.MonkeyPatch) -
 def test_a_killed_lookout_is_replaced() -> None:
     async def main() -> list[Outcome]:
         async with resident() as here:
-            lookout = here.supervisor._lookout
+            lookout = here.ground.lookout
             await lookout.look([os.getpid()])
-            os.kill(lookout._pid, signal.SIGKILL)
+            os.kill(lookout.pid, signal.SIGKILL)
             piped = [Piped(job(READS, limits=PATIENT)) for _ in AROUND]
             return await run_piped(here, piped, AROUND)
 
@@ -323,27 +322,6 @@ def test_a_job_that_nobody_may_look_at_is_let_be_and_told(
     assert found[0].evidence[1] == (
         "deadlock: not looked for: the kernel lets nobody see what job 0 waits for"
     )
-
-
-def test_a_lookout_has_two_rights_and_ends_with_its_socket() -> None:
-    async def main() -> None:
-        async with resident() as here:
-            lookout = Lookout(here.ground.base_fd)
-            try:
-                (thread,) = await lookout.look([os.getpid()])
-                assert (thread.pid, thread.number) == (os.getpid(), os.getpid())
-                status = Path(f"/proc/{lookout._pid}/status").read_text()
-                rights = {line.split()[0]: line.split()[1] for line in status.splitlines()[30:]}
-                assert int(rights["CapEff:"], 16) == int(rights["CapPrm:"], 16) == 0x80004
-                assert rights["NoNewPrivs:"] == "1"
-                pidfd = os.pidfd_open(lookout._pid)
-                lookout._socket.close()
-                await trio.lowlevel.wait_readable(pidfd)
-                os.close(pidfd)
-            finally:
-                lookout.close()
-
-    trio.run(main)
 
 
 def test_a_process_is_seen_as_it_waits() -> None:

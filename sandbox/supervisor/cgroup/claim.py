@@ -7,8 +7,8 @@ from sandbox.supervisor.cgroup.files import cgroup_mounts
 __all__ = ["claim"]
 
 
-def claim(uid: int, gid: int, child: int) -> None:
-    """Make what `find_backend(uid)` will find once we are `uid`; process `child` comes along.
+def claim(uid: int, gid: int, *children: int) -> None:
+    """Make what `find_backend(uid)` will find once we are `uid`; processes `children` come along.
 
     Raises HostError: the mounts are read-only, or somebody else's processes are in the way.
     """
@@ -17,5 +17,5 @@ def claim(uid: int, gid: int, child: int) -> None:
         return
     delegate_v2(uid, gid)
     # A process is moved only by who has rights over both ends, so now or never.
-    for pid in (0, child):
+    for pid in (0, *children):
         enter_v2(uid, pid)

@@ -1,0 +1,90 @@
+"""The lookout: looks at sandboxes for a supervisor that may not.
+
+A process under Landlock may not look into one that is outside of its domain, landlock(7), and a
+supervisor locks itself. This one is in the base user namespace with CAP_SYS_PTRACE over it, so the
+kernel lets it look at sandboxes and zygotes, and at nothing else of its user.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+from sandbox.kernel.confinement import seccomp_load
+from sandbox.kernel.processes import (
+    CLONE_NEWUSER,
+    PR_SET_NO_NEW_PRIVS,
+    capset,
+    pidfd_getfd,
+    prctl,
+    setns,
+)
+
+__all__ = ["LISTEN", "OPEN", "REQUEST_BYTES", "SEE", "WAITS", "watch"]
+
+_CHANNEL_FD, _BASE_FD = 3, 4
+_RIGHTS = 1 << 2 | 1 << 19  # CAP_DAC_READ_SEARCH, for what threads wait for; CAP_SYS_PTRACE
+# What may be asked of processes: their namespaces; the same, and a file of the last one's; fds of
+# the user and mount namespaces; what their threads wait for, as sandbox/supervisor/waits.py says.
+SEE, LISTEN, OPEN, WAITS = b"s", b"l", b"o", b"w"
+_NAMES = (b"user", b"mnt", b"pid", b"net", b"ipc", b"uts", b"cgroup", b"time")  # namespaces(7)
+if not os.path.lexists(b"/proc/self/ns/time"):
+    _NAMES = _NAMES[:-1]  # a kernel without it
+REQUEST_BYTES = 1 << 16
+_LISTENER_FD = 4  # sandbox/boundary/report.py
+_ERRNO = struct.Struct("<i")
+
+
+def watch(program: bytes) -> None:
+    """Answer the supervisor on CHANNEL_FD, under the filter `program`, until it closes its end.
+
+    A message is one question: its kind, and pids of 32 bits; the last process's pidfd comes along
+    where a file of that is wanted. An answer is an errno, or 0 and what was found.
+    """
+    setns(_BASE_FD, CLONE_NEWUSER)
+    os.close(_BASE_FD)
+    capset(_RIGHTS, _RIGHTS, 0)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    seccomp_load(program, listener=False)
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fileno=_CHANNEL_FD)
+    space = _socket.CMSG_SPACE(4)
+    while True:
+        request, ancillary, _, _ = channel.recvmsg(REQUEST_BYTES, space, _socket.MSG_CMSG_CLOEXEC)
+        if not request:
+            return
+        given = [fd for _, _, data in ancillary for (fd,) in struct.iter_unpack("i", data)]
+        pids = [pid for (pid,) in struct.iter_unpack("<i", request[1:])]
+        found: list[int] = []
+        try:
+            answer = _ERRNO.pack(0) + _answer(request[:1], pids, given, found)
+        except OSError as error:
+            answer = _ERRNO.pack(error.errno or 0)
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(found)}i", *found))]
+        channel.sendmsg([answer], rights if found else [])
+        for fd in given + found:
+            os.close(fd)
+
+
+def _answer(kind: bytes, pids: list[int], given: list[int], found: list[int]) -> bytes:
+    if kind == WAITS:
+        from sandbox.supervisor.waits import look  # takes long to load, and is rarely asked
+
+        return look(pids)
+    if kind == OPEN:
+        for name in _NAMES[:2]:
+            path = b"/proc/%d/ns/%b" % (pids[0], name)
+            found.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return b""
+    seen = b"\n".join(map(_links, pids))
+    if kind == LISTEN:
+        found.append(pidfd_getfd(given[0], _LISTENER_FD))
+    return seen
+
+
+def _links(pid: int) -> bytes:
+    fd = os.open(b"/proc/%d/ns" % pid, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return b" ".join([os.readlink(name, dir_fd=fd) for name in _NAMES])
+    finally:
+        os.close(fd)

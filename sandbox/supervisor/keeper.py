@@ -1,0 +1,90 @@
+"""The keeper as the supervisor sees it: the one process that it starts; all others it orders.
+
+The process's own side is the room sandbox/keeper.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+
+from sandbox.boundary.channel import LENGTH
+from sandbox.spec.errors import ZygoteError
+from sandbox.supervisor.zygote import ZygoteProcess
+
+__all__ = ["Keeper"]
+
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+    "from sandbox.keeper.keeper import main; main()"
+)
+_CHANNEL_FD = 3  # as sandbox/keeper/keeper.py has it
+_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+class Keeper:
+    """A bare interpreter, without site-packages, in its own session. Its first zygote is `first`."""
+
+    def __init__(self, owner: int | None = None) -> None:
+        """Start it and return at once. From the main thread: it dies with the one it came from.
+
+        `owner`: the uid and gid to become, where we are root.
+        """
+        self._is_reaped = False
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)  # an order is far smaller than its buffer
+        argv = [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGES]
+        argv += [] if owner is None else [str(owner)]
+        with theirs:
+            # Above the number that it gets, so that nothing is overwritten before it is used.
+            fd = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, _CHANNEL_FD + 1)
+        try:
+            self.pid = os.posix_spawn(
+                sys.executable,
+                argv,
+                {"LC_ALL": "C.UTF-8"},  # nothing of the caller's environment is inherited
+                setsigmask=(),
+                setsigdef=_SIGNALS,  # nor what it ignores: execve(2) would keep that, up to a job
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, 0, 1),
+                    (os.POSIX_SPAWN_DUP2, fd, _CHANNEL_FD),
+                ],
+            )
+        finally:
+            os.close(fd)
+        self.first = self.zygote()
+
+    def zygote(self, base_fd: int | None = None) -> ZygoteProcess:
+        """Order a zygote. `base_fd`: the base user namespace, where an earlier one has made it.
+
+        Raises ZygoteError: the keeper is dead.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.fork(b"z", theirs.fileno(), *([] if base_fd is None else [base_fd]))
+        return ZygoteProcess(ours)
+
+    def fork(self, order: bytes, *fds: int) -> None:
+        """Order a process; it is a child of ours and tells its pid on the first of its fds."""
+        try:
+            socket.send_fds(self._socket, [LENGTH.pack(len(order)) + order], [*fds])
+        except OSError as error:
+            raise ZygoteError(
+                "the keeper died, so there is no new zygote or lookout; fix: start sandbox anew"
+            ) from error
+
+    def close_all(self) -> None:
+        """End its first zygote, too; what else it forked is its owner's. Idempotent."""
+        self.first.close()
+        self.close()
+
+    def close(self) -> None:
+        """End it and reap it; what it forked lives on. Idempotent."""
+        if not self._is_reaped:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._is_reaped = True
+        self._socket.close()

@@ -190,8 +190,7 @@ class Zygote:
                 _close(handed)
                 raise failure
             return report, handed
-        self._is_lost = True
-        self.process.kill()
+        self._lose()
         raise ZygoteError(f"the zygote did not answer for {_ANSWER_SECONDS} s, and was killed")
 
     async def _send(self, request: bytes | None, fds: tuple[int, ...], what: str) -> "trio.Event":
@@ -207,7 +206,7 @@ class Zygote:
                 await self._link.send(request, fds)
             return self._begin_turn()
         except OSError as error:
-            self._is_lost = True
+            self._lose()
             raise ZygoteError(f"the zygote does not answer: {error.strerror}") from error
         finally:
             self._sending.release()
@@ -227,16 +226,20 @@ class Zygote:
 
     async def _answer(self, what: str, count: int = 0) -> tuple[Report, list[int]]:
         """That it is done, with so many fds. Raises why it is not."""
-        answer = await self._link.receive()
+        try:
+            answer = await self._link.receive()
+        except OSError as error:
+            if error.errno != errno.EMFILE:  # of which the link has told when all was received
+                self._lose()
+            raise
         if answer is None:
-            self._is_lost = True
+            self._lose()
             raise ZygoteError(f"the zygote died before it had done {what}; the job was not started")
         report, handed = answer
         try:
             _refuse_failure(report, what)
             if len(handed) != count:  # it is out of step, or not ours any more
-                self._is_lost = True
-                self.process.kill()
+                self._lose()
                 raise ZygoteError(
                     f"the zygote answered with {len(handed)} fds where {count} were due ({what}), "
                     "and was killed"
@@ -246,11 +249,15 @@ class Zygote:
             raise
         return report, handed
 
+    def _lose(self) -> None:
+        """End it: what comes next might be the answer to what was asked before."""
+        self._is_lost = True
+        self.process.kill()
+
 
 def _close(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
-
 
 def _refuse_failure(report: Report, what: str) -> None:
     if report.kind == Kind.READY:

@@ -13,14 +13,19 @@ class Ends:
     def __init__(self, *, wanted: bool) -> None:
         self._theirs: list[int] = []  # the payload's, in the order of its fds; -1: closed
         self._ours: list[int] = []  # which do not block; -1: closed, or taken over
-        for number in range(3 if wanted else 0):
-            read_fd, write_fd = os.pipe()
-            # The payload has another uid, and programs do open /dev/stdout, which opens the inode.
-            os.fchmod(read_fd, 0o666)
-            payload, own = (read_fd, write_fd) if number == 0 else (write_fd, read_fd)
-            os.set_blocking(own, False)
-            self._theirs.append(payload)
-            self._ours.append(own)
+        try:
+            for number in range(3 if wanted else 0):
+                read_fd, write_fd = os.pipe()
+                payload, own = (read_fd, write_fd) if number == 0 else (write_fd, read_fd)
+                self._theirs.append(payload)
+                self._ours.append(own)
+                # The payload has another uid, and programs do open /dev/stdout, which opens the
+                # inode.
+                os.fchmod(read_fd, 0o666)
+                os.set_blocking(own, False)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def theirs(self) -> tuple[int, ...]:

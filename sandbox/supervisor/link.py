@@ -33,7 +33,12 @@ class Link:
     def pair(cls) -> tuple["Link", socket.socket]:
         """Our end, and the end to hand over."""
         ours, theirs = socket.socketpair()
-        return cls(ours), theirs
+        try:
+            return cls(ours), theirs
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
 
     def fileno(self) -> int:
         """The fd, for epoll."""

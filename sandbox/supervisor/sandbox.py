@@ -59,16 +59,23 @@ class Sandbox:
         self.terminal_fd: int | None = None
         self.listener_fd: int | None = None
         self.scratch_fd = -1
-        self._control, self._init_end = Link.pair()
-        self._report, self._stub_end = Link.pair()
-        self.ends = Ends(wanted=not shape.terminal)
+        with contextlib.ExitStack() as made:
+            self._control, self._init_end = Link.pair()
+            made.callback(self._control.close)
+            made.callback(self._init_end.close)
+            self._report, self._stub_end = Link.pair()
+            made.callback(self._report.close)
+            made.callback(self._stub_end.close)
+            self.ends = Ends(wanted=not shape.terminal)
+            made.callback(self.ends.close)
+            self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
+            made.pop_all()
         self._pid = self._pidfd = self._stub_pid = self._stub_pidfd = -1
         self._foreign: frozenset[str] = frozenset()  # namespaces that it may not be in
         self._seen: Seen | None = None
         self._deaths = select.poll()  # of init and stub
         self._signals: list[int] = []  # for the payload, once there is one
         self.is_destroyed = False  # or soon will be
-        self.events = select.epoll()  # what happens in here; prepared while nobody waits for it
 
     @property
     def cgroup(self) -> JobCgroup:

@@ -77,10 +77,9 @@ class V1Job:
             if controller in self._fd:
                 self._counters.open(self._name, names, self._fd[controller])
         self._watch_memory()
-        self.entry_fds = tuple(
-            os.open(f"{self._name}/tasks", os.O_WRONLY | os.O_CLOEXEC, dir_fd=place.fd)
-            for place in self._places
-        )
+        for place in self._places:  # one by one: where one fails, `destroy` closes the others
+            flags = os.O_WRONLY | os.O_CLOEXEC
+            self.entry_fds += (os.open(f"{self._name}/tasks", flags, dir_fd=place.fd),)
 
     def limit(self, limits: Limits, *, disk_apart: bool = False) -> None:
         """See `JobCgroup.limit`."""

@@ -382,8 +382,10 @@ class Sandbox:
         raise await self._setup_failure(report)
 
     async def _setup_failure(self, report: Report | None) -> Exception:
-        # Init ends without a word when the stub has failed: then the stub has told why. And the
-        # stub is killed with init, when init has failed.
+        # Init ends without a word when the stub has failed, or by the pipe that it has to it: then
+        # the stub has told why. And the stub is killed with init, when init has failed.
+        if report is not None and report.second == errno.EPIPE:
+            report = None
         for link in (self._report, self._control):
             if report is None:
                 with trio.move_on_after(1):

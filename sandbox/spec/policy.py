@@ -74,23 +74,10 @@ def load_policy(name_or_path: str, parse: Parse = parse_toml) -> Policy:
     `parse`: as `read_toml` has it.
     Raises SpecError: "policy" where there is no such policy or file, else the file and the field.
     """
-    if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-    elif name_or_path in policy_names():
-        path = _directory() / f"{name_or_path}.toml"
-    else:
-        near = suggestion(name_or_path, policy_names()) or f"; there are {_all_names()}"
-        raise SpecError(
-            "policy", f"{shown(name_or_path)} is neither a policy nor a .toml file{near}"
-        )
-    mapping = read_toml(path, "policy", parse)
     try:
-        parent = None
-        if "extends" in mapping:
-            parent = _load_parent(path, read_text(mapping["extends"], "extends"), parse)
-        return policy_from_mapping(path.stem, mapping, parent)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error.field}", error.problem) from error
+        return _load(name_or_path, parse)
+    except OSError as error:
+        raise SpecError("policy", f"{error.filename}: {error.strerror}") from error
 
 
 def policy_from_mapping(name: str, mapping: Any, parent: Policy | None) -> Policy:
@@ -129,6 +116,26 @@ def limits_for(job: Job, policy: Policy) -> Limits:
     if job.limits.get("core") is not None and job.limits.get("cpus", 1) > 1:
         raise SpecError("limits.cpus", "is over 1, and limits.core is one")
     return limits
+
+
+def _load(name_or_path: str, parse: Parse) -> Policy:
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+    elif name_or_path in policy_names():
+        path = _directory() / f"{name_or_path}.toml"
+    else:
+        near = suggestion(name_or_path, policy_names()) or f"; there are {_all_names()}"
+        raise SpecError(
+            "policy", f"{shown(name_or_path)} is neither a policy nor a .toml file{near}"
+        )
+    mapping = read_toml(path, "policy", parse)
+    try:
+        parent = None
+        if "extends" in mapping:
+            parent = _load_parent(path, read_text(mapping["extends"], "extends"), parse)
+        return policy_from_mapping(path.stem, mapping, parent)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error.field}", error.problem) from error
 
 
 def _directory() -> Path:

@@ -47,9 +47,13 @@ async def receive(
             for unmet in (destination, *waiting):
                 name = os.fsdecode(unmet.artifact.path)
                 outcome[name] = "not collected: the collector died"
-                unmet.close(was_collected=False)
+                with contextlib.suppress(OSError):  # nothing is to be there
+                    unmet.close(was_collected=False)
             break
-        destination.close(was_collected=outcome[name].startswith("collected"))
+        try:
+            destination.close(was_collected=outcome[name].startswith("collected"))
+        except OSError as error:
+            outcome[name] = f"not collected: {destination.artifact.destination}: {error.strerror}"
     return outcome
 
 

@@ -3,9 +3,10 @@
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from sandbox.kernel.mounts import (
     RESOLVE_BENEATH,
@@ -82,14 +83,23 @@ class Destination:
         self.fd = os.open(artifact.destination, flags, 0o777)
 
     def close(self, *, was_collected: bool) -> None:
-        """Close it, once; a file that we made and nothing came for goes again."""
+        """Close it, once; a file that we made and nothing came for goes again.
+
+        Raises OSError: what was written is not all there, as a file system finds that writes it
+        back now. close(2); the fd is closed in any case.
+        """
         if self.fd < 0:
             return
-        os.close(self.fd)
-        self.fd = -1
-        if self.is_new and not was_collected:
-            with contextlib.suppress(OSError):  # root gave up the right to; an empty file stays
-                self.artifact.destination.unlink()
+        fd, self.fd = self.fd, -1
+        try:
+            os.close(fd)
+        except OSError:
+            was_collected = False
+            raise
+        finally:
+            if self.is_new and not was_collected:
+                with contextlib.suppress(OSError):  # root gave up the right to; an empty file stays
+                    self.artifact.destination.unlink()
 
 
 def _open_sources(inputs: tuple[Input, ...]) -> tuple[Source, ...]:
@@ -116,7 +126,8 @@ def _open_destinations(artifacts: tuple[Artifact, ...]) -> tuple[Destination, ..
             opened.append(Destination(artifact))
         except OSError as error:
             for destination in opened:
-                destination.close(was_collected=False)
+                with contextlib.suppress(OSError):
+                    destination.close(was_collected=False)
             raise SpecError("collect", f"{artifact.destination}: {error.strerror}") from error
     return tuple(opened)
 
@@ -136,19 +147,24 @@ class Files(NamedTuple):
     def close(self) -> None:
         """Close what no job took: after a failure, our new and empty files go again."""
         for destination in self.destinations:
-            destination.close(was_collected=False)
+            with contextlib.suppress(OSError):  # nothing is to be there
+                destination.close(was_collected=False)
         for source in self.sources:
             source.close()
 
 
 def _walk(top: bytes) -> Iterator[bytes]:
     yield b""
-    if os.path.isdir(top):
+    try:
+        is_directory = stat.S_ISDIR(os.stat(top).st_mode)
+    except OSError as error:
+        _raise(error)
+    if is_directory:
         for directory, names, files in os.walk(top, onerror=_raise):
             below = os.path.relpath(directory, top)
             for name in (*names, *files):
                 yield os.path.normpath(os.path.join(below, name))
 
 
-def _raise(error: OSError) -> None:
+def _raise(error: OSError) -> NoReturn:
     raise SpecError("copy", f"{os.fsdecode(error.filename)}: {error.strerror}") from error

@@ -9,6 +9,7 @@ import trio
 
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.ending import Ending
+from sandbox.supervisor.failures import OutputError
 
 __all__ = ["PIECE_BYTES", "Output", "feed", "read", "write"]
 
@@ -65,6 +66,8 @@ class Output:
                 await self._sink(stream, allowed)
         except BrokenPipeError:
             self._ending.limit("cancelled", f"nobody reads {stream} any more")
+        except OSError as error:
+            raise OutputError(error.errno, error.strerror) from error
 
     def exceed(self) -> None:
         """More was written than is allowed."""

@@ -15,6 +15,7 @@ from sandbox.spec.limits import Limits
 from sandbox.spec.policy import Policy
 from sandbox.spec.result import Result
 from sandbox.supervisor import deadlock, rootfs
+from sandbox.supervisor.failures import first_failure, told_as
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.host import time_facts
 from sandbox.supervisor.lifecycle import Caller, Run, not_started
@@ -141,9 +142,10 @@ class Supervisor:
         check_core(limits)
         grades = grades_of(limits, ground.backend)
         refuse_weak_grades(job, grades, ground.backend)
-        noise = time_facts()
-        binds = rootfs.plan_binds(job)
-        template = self._template(job, binds, policy)
+        with told_as("planning the job"):
+            noise = time_facts()
+            binds = rootfs.plan_binds(job)
+            template = self._template(job, binds, policy)
         line = self.pool.line(template, shape_of(job, limits))
         is_apart = job.disk_counts == "apart"
         context: dict[str, Any] = {"walls": dict(template.planner.walls), "grades": grades}
@@ -151,22 +153,28 @@ class Supervisor:
         with self.pool.in_use(line, limits, disk_apart=is_apart):
             try:
                 with caller.cancellation.interrupts():
-                    sandbox = self.pool.take(line)
-                    if sandbox is not None:
-                        sandbox.cgroup.limit(limits, disk_apart=is_apart)
-                    else:
-                        sandbox = await template.build(line.shape, limits, disk_apart=is_apart)
-                    await sandbox.fit(binds, disk_of(limits), files.sources, template.open_binds)
-                    sandbox.limit(rlimits_of(limits, grades), affinity_of(limits, grades))
-                    run = Run(sandbox, limits, caller)
+                    with told_as("building a sandbox"):
+                        sandbox = self.pool.take(line)
+                        if sandbox is not None:
+                            sandbox.cgroup.limit(limits, disk_apart=is_apart)
+                        else:
+                            sandbox = await template.build(line.shape, limits, disk_apart=is_apart)
+                    with told_as("fitting the sandbox to its job"):
+                        disk = disk_of(limits)
+                        await sandbox.fit(binds, disk, files.sources, template.open_binds)
+                        sandbox.limit(rlimits_of(limits, grades), affinity_of(limits, grades))
+                        run = Run(sandbox, limits, caller)
                     if start is not None:
                         await start(run)
                 context["identity"] = self._identity(sandbox)
                 if sandbox is None or caller.cancellation.is_set:
                     return not_started(artifacts={}, host=noise.since(), **context)
-                await run.watch(job.command[0], template.planner.job(job, limits))
-                collected = await run.collect(files.destinations, template.collect)
-                return run.result(artifacts=collected, host=noise.since(), **context)
+                with told_as("watching the job"):
+                    await run.watch(job.command[0], template.planner.job(job, limits))
+                with told_as("collecting its artifacts"):
+                    collected = await run.collect(files.destinations, template.collect)
+                with told_as("measuring the job"):
+                    return run.result(artifacts=collected, host=noise.since(), **context)
             finally:
                 if sandbox is not None:
                     self._dispose(sandbox)
@@ -224,16 +232,3 @@ async def _destroy(sandbox: Sandbox) -> None:
     with trio.CancelScope(shield=True):
         await trio.sleep(AFTERWARDS_SECONDS)
     await sandbox.destroy()
-
-
-def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Of several failures at once the first one of ours: the others follow from it."""
-    found: list[BaseException] = []
-    pending: list[BaseException] = [group]
-    while pending:
-        error = pending.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            pending = [*error.exceptions, *pending]
-        else:
-            found.append(error)
-    return next((e for e in found if not isinstance(e, trio.Cancelled)), found[0])

@@ -1,0 +1,59 @@
+"""What the host refuses us, told as our error with the step that met it."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+import trio
+
+from sandbox.spec.errors import HostError
+
+__all__ = ["OutputError", "first_failure", "told_as"]
+
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
+_FEWER = "raise its limit, or let fewer jobs run at once"
+
+
+class OutputError(OSError):
+    """The caller's own, of what takes a job's output: it knows best what to make of it."""
+
+
+@contextlib.contextmanager
+def told_as(step: str) -> Iterator[None]:
+    """What goes wrong in here is told as a failure of this step. Raises HostError.
+
+    An error that is ours already stays as it is, and so does the caller's: they know more.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, MemoryError) as error:
+        raise _told(step, error) from error
+    except BaseExceptionGroup as group:
+        first = first_failure(group)
+        if isinstance(first, (OSError, MemoryError)) and not isinstance(first, OutputError):
+            raise _told(step, first) from group
+        raise
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of several failures at once the first one of ours: the others follow from it."""
+    found: list[BaseException] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending = [*error.exceptions, *pending]
+        else:
+            found.append(error)
+    return next((e for e in found if not isinstance(e, trio.Cancelled)), found[0])
+
+
+def _told(step: str, error: OSError | MemoryError) -> HostError:
+    if isinstance(error, MemoryError):
+        error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    what = f"{error.strerror}: {error.filename!s}" if error.filename else error.strerror
+    fix = _FEWER if error.errno in _SHORTAGES else "see what the host says of it"
+    return HostError(f"{step} failed: {what}; fix: {fix}")

@@ -47,7 +47,8 @@ def descendants(pid: int) -> dict[int, str]:
         for children in ([int(child) for child in text.split()] for text in texts):
             for child in children:
                 with contextlib.suppress(OSError):
-                    found[child] = Path(f"/proc/{child}/comm").read_text().strip()
+                    text = Path(f"/proc/{child}/comm").read_text(errors="replace")
+                    found[child] = text.strip()
             pending += children
     return found
 

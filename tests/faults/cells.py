@@ -1,0 +1,191 @@
+"""Fault cells: one system call of a normal run, made to fail once with one errno.
+
+A cell is good if what comes of it is the true result, a result that tells what it lacks, or an
+error of ours; if nothing is left of it; and if the next job runs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from faults.errnos import code_of, errnos_of, name_of
+from faults.subject import ANSWER_FD, SETTLE_SECONDS, prepare
+from faults.test_kills import TESTS
+from faults.tracer import Call, Hang, Tracer
+from faults.where import Board
+
+__all__ = ["SCENARIOS", "Cell", "Finding", "Stand", "cells_of"]
+
+SCENARIOS = ("job", "terminal", "parked", "pipeline")
+_START_SECONDS = 120
+_CELL_SECONDS = 2 * SETTLE_SECONDS + 120
+_ERRORS = ("SetupError", "ZygoteError", "HostError", "RefusedError", "SpecError", "ExecError")
+
+
+class Cell(NamedTuple):
+    """A call of a scenario, and the errno that it fails with."""
+
+    scenario: str
+    call: Call
+    errno: str
+
+    @property
+    def name(self) -> str:
+        """How it is asked for again: `python -m faults --cell NAME`."""
+        role, step, number, count = self.call
+        return f"{self.scenario}:{role}:{step}:{name_of(number)}:{count}:{self.errno}"
+
+
+class Finding(NamedTuple):
+    """What came of a cell."""
+
+    cell: Cell
+    outcome: str  # its class
+    problem: str  # why that is not good, or ""
+    message: str
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        role, step, number, count = self.cell.call
+        return {
+            "cell": self.cell.name, "scenario": self.cell.scenario, "role": role, "step": step,
+            "call": name_of(number), "count": count, "errno": self.cell.errno,
+            "outcome": self.outcome, "problem": self.problem, "message": self.message,
+        }  # fmt: skip
+
+
+def cells_of(scenario: str, calls: list[Call]) -> Iterator[Cell]:
+    """Every cell of these calls."""
+    for call in calls:
+        for name in errnos_of(call.role, call.step, call.number):
+            yield Cell(scenario, call, name)
+
+
+class Stand:
+    """A traced supervisor, and another one where it does not survive."""
+
+    def __init__(self, directory: Path, scenarios: tuple[str, ...]) -> None:
+        """`scenarios`: those that it will be asked for."""
+        self._directory, self._scenarios = directory, scenarios
+        self._process: subprocess.Popen[bytes] | None = None
+        self._serial = 0
+        self.starts = 0
+
+    def calls(self, scenario: str) -> list[Call]:
+        """Those of a run without a fault."""
+        told = self._ask(scenario, None, lambda: None)
+        problem = _problem(told, None)
+        assert not problem, f"a run without a fault: {problem}: {told}"
+        return list(self._tracer.seen)
+
+    def run(self, cell: Cell, tries: int = 3) -> Finding:
+        """What comes of it; "not met": in no run such a call was made."""
+        for _ in range(tries):
+            code = code_of(cell.errno)
+            told = self._ask(cell.scenario, cell.call, lambda code=code: code)
+            if self._tracer.hit is not None or told["kind"] in ("hang", "died"):
+                problem = _problem(told, cell)
+                return Finding(cell, told["kind"], problem, str(told.get("message", "")))
+            if problem := _problem(told, None):
+                return Finding(cell, "not met", problem, str(told))
+            if told["kind"] != "result":
+                return Finding(cell, "not met", "a job without a fault has failed", str(told))
+        return Finding(cell, "not met", "", "")
+
+    def act(self, scenario: str, call: Call, act: Callable[[Tracer], None]) -> dict[str, Any]:
+        """Have something done just before a call; what came of the run."""
+        return self._ask(scenario, call, lambda: act(self._tracer))
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is None:
+            return
+        self._tracer.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            stream.close()
+        self._process.returncode = 0  # the tracer has reaped it
+        self._process = None
+
+    def _ask(
+        self, scenario: str, call: Call | None, act: Callable[[], int | None]
+    ) -> dict[str, Any]:
+        if self._process is None:
+            self._start()
+        self._tracer.begin(call, act)
+        self._process.stdin.write(json.dumps({"scenario": scenario}).encode() + b"\n")
+        self._process.stdin.flush()
+        try:
+            answered = self._tracer.run_until_answer(_CELL_SECONDS)
+        except Hang:
+            told = {"kind": "hang", "message": self._words()}
+            self.close()
+            return told
+        if not answered:
+            told = {"kind": "died", "message": self._words()}
+            self.close()
+            return told
+        told = json.loads(self._process.stdout.readline())
+        if told["left"] or told["next"]["kind"] != "result":
+            self.close()
+        return told
+
+    def _start(self) -> None:
+        self._serial += 1
+        self.starts += 1
+        work = Path(tempfile.mkdtemp(dir=self._directory))
+        work.chmod(0o755)
+        prepare(work)
+        board = Board(str(work / "board"), is_new=True)
+        self._errors = work / "errors"
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "faults.subject", board.path, work, *self._scenarios],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                env=os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"},
+            )  # fmt: skip
+        self._tracer = Tracer(board)
+        self._tracer.start(self._process.pid, ANSWER_FD)
+        self._tracer.begin(None)
+        assert self._tracer.run_until_answer(_START_SECONDS), self._words()
+        assert json.loads(self._process.stdout.readline())["kind"] == "ready"
+
+    def _words(self) -> str:
+        return self._errors.read_text(errors="replace")[-3000:]
+
+
+def _problem(told: dict[str, Any], cell: Cell | None) -> str:
+    """What is not good of it, or ""."""
+    kind = told["kind"]
+    if kind not in ("result", "told", *_ERRORS):
+        return kind
+    if cell is not None and cell.call.role in ("init", "stub") and kind == "SetupError":
+        step = cell.call.step
+        if step in told["message"].lower() or step in ("birth", "script", "serve"):
+            return _rest(told)
+        return "the error does not name the step"
+    return _rest(told)
+
+
+def _rest(told: dict[str, Any]) -> str:
+    if told["left"]:
+        return f"left: {told['left']}"
+    if told["next"]["kind"] != "result":
+        return f"the next job: {told['next']}"
+    return ""
+
+
+@contextmanager
+def stand(*scenarios: str) -> Iterator[Stand]:
+    """One in a directory of its own."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        directory.chmod(0o755)
+        found = Stand(directory, scenarios)
+        stack.callback(found.close)
+        yield found

@@ -81,9 +81,7 @@ def check_init(pid: int, spawn: SpawnPlan, lease: Lease | None) -> None:
         _require(Step.IDENTITY, _read(pid, name).split() == expected)
 
 
-def check_namespaces(
-    init: dict[str, str], stub: dict[str, str], foreign: frozenset[str]
-) -> None:
+def check_namespaces(init: dict[str, str], stub: dict[str, str], foreign: frozenset[str]) -> None:
     """Whether init is in namespaces of its own, none of them `foreign`, and the stub in the same;
     but for the cgroup namespace, which the stub makes. Raises SetupError naming the wall.
     """

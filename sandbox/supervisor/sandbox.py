@@ -22,8 +22,8 @@ from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.ends import Ends
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.link import Link
-from sandbox.supervisor.planner import Planner, Shape
 from sandbox.supervisor.lookout import Lookout
+from sandbox.supervisor.planner import Planner, Shape
 from sandbox.supervisor.probe import (
     Seen,
     check_init,

@@ -259,6 +259,7 @@ def _close(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
 
+
 def _refuse_failure(report: Report, what: str) -> None:
     if report.kind == Kind.READY:
         return

@@ -32,11 +32,20 @@ _PIECE_BYTES = 65536
 
 
 def run_job(
-    job: Job, policy: Policy, *, stdin_fd: int | None, stdout_fd: int, stderr_fd: int
+    job: Job,
+    policy: Policy,
+    *,
+    stdin_fd: int | None,
+    stdout_fd: int,
+    stderr_fd: int,
+    emptied: tuple[str, ...] = (),
+    owns_process: bool = True,
 ) -> Result:
     """Run one job, its streams being these fds. Ctrl-C and SIGTERM cancel it.
 
-    Raises SandboxError for our failures; then nothing ran, or nothing is left of it.
+    It locks this process for good (supervisor/confinement.py), unless somebody else `owns_process`.
+    `emptied`: directories in which files may be removed afterwards. Raises SandboxError for our
+    failures; then nothing ran, or nothing is left of it.
     """
     limits = limits_for(job, policy)
     gc.disable()  # imports leave no garbage, and looking for it took a tenth of their time
@@ -57,6 +66,7 @@ def run_job(
         plan_ahead(ground, job, policy)
         import trio
 
+        from sandbox.supervisor.confinement import Places, confine
         from sandbox.supervisor.lifecycle import Caller, Cancellation
         from sandbox.supervisor.supervisor import open_supervisor
 
@@ -80,6 +90,8 @@ def run_job(
 
         gc.freeze()
         gc.enable()
+        if owns_process:
+            confine(Places(ground.changed, (*emptied, *files.new_directories())))
         return _run(main)
 
 

@@ -90,20 +90,27 @@ def run_detached(link: Link, document: dict[str, Any], said: dict[str, Any]) -> 
     """Submit a job that goes on without us, and reads nothing of ours; its id."""
     if document.get("stdin", "-") == "-":
         document.pop("stdin", None)
-    job, fetches = _place(link, document)
-    if fetches:
-        problem = f"{fetches[0].destination} is out of the server's reach; name only the PATH"
-        raise SpecError("collect", problem)
+    if _is_local(link.address):
+        job = job_map(document)  # the server writes its files, as far as it may
+    else:
+        job, fetches = _place(link, document)
+        if fetches:
+            problem = f"{fetches[0].destination} is out of the server's reach; name only the PATH"
+            raise SpecError("collect", problem)
     status = link.ask(calls.submit(job, said))
     return status.job
 
 
 def _place(link: Link, document: dict[str, Any]) -> tuple[dict[str, Any], list[Fetch]]:
-    """The job as the server can read it, and what of its artifacts is to be fetched."""
-    if _is_local(link.address):
-        return job_map(document), []
-    from sandbox.cli.transfer import send_inputs
+    """The job as the server can read it, and what of its artifacts is to be fetched.
 
+    Also from a server of our own: it writes hardly anything of ours.
+    """
+    from sandbox.cli.transfer import send_inputs, take_fetches
+
+    if _is_local(link.address):
+        job = job_map(document)
+        return job, take_fetches(job)
     return send_inputs(link, document)
 
 

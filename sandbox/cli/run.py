@@ -119,7 +119,12 @@ def _run_here(document: dict[str, Any], values: dict[str, str | None]) -> Result
     from sandbox.spec.policy import load_policy
 
     policy = load_policy(job.policy, parse_kept)
-    return _reported(values, lambda stdout_fd: _run(job, policy, stdout_fd=stdout_fd))
+    emptied: tuple[str, ...] = ()
+    if (report := values.get("--json")) is not None:  # it goes again where there is no result
+        emptied = (os.path.dirname(os.path.abspath(report)),)
+    return _reported(
+        values, lambda stdout_fd: _run(job, policy, stdout_fd=stdout_fd, emptied=emptied)
+    )
 
 
 def _run_there(link: Link, document: dict[str, Any], values: dict[str, str | None]) -> Result:
@@ -150,7 +155,7 @@ def _reported(values: dict[str, str | None], run_job: Callable[[int], Result]) -
     return result
 
 
-def _run(job: Job, policy: Policy, *, stdout_fd: int) -> Result:
+def _run(job: Job, policy: Policy, *, stdout_fd: int, emptied: tuple[str, ...]) -> Result:
     import contextlib
 
     from sandbox.cli.inprocess import run_job
@@ -162,4 +167,6 @@ def _run(job: Job, policy: Policy, *, stdout_fd: int) -> Result:
                 stdin_fd = opened.enter_context(job.stdin.open("rb", buffering=0)).fileno()
             except OSError as error:
                 raise SpecError("stdin", f"{job.stdin}: {error.strerror}") from error
-        return run_job(job, policy, stdin_fd=stdin_fd, stdout_fd=stdout_fd, stderr_fd=2)
+        return run_job(
+            job, policy, stdin_fd=stdin_fd, stdout_fd=stdout_fd, stderr_fd=2, emptied=emptied
+        )

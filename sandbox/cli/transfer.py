@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sandbox.client.link import Link
     from sandbox.client.replies import ArtifactInfo
 
-__all__ = ["Fetch", "fetch", "send_inputs"]
+__all__ = ["Fetch", "fetch", "send_inputs", "take_fetches"]
 
 _MOST_FILES = 4096  # of one `ro` or `copy`, as a server takes
 
@@ -42,11 +42,16 @@ def send_inputs(link: Link, document: dict[str, Any]) -> tuple[dict[str, Any], l
                 {"blob": _upload(link, path, key), "destination": destination}
                 for path, destination in _files(job[key], key)
             ]
+    return job, take_fetches(job)
+
+
+def take_fetches(job: dict[str, Any]) -> list[Fetch]:
+    """What of the job is to be fetched; the server keeps it until then."""
     fetches = []
     for entry in job.get("collect", ()):
         if (destination := entry.pop("destination", None)) is not None:
             fetches.append(Fetch(os.fsdecode(entry["path"]), os.fsdecode(destination)))
-    return job, fetches
+    return fetches
 
 
 def fetch(link: Link, job: str, kept: dict[str, ArtifactInfo], one: Fetch) -> str:

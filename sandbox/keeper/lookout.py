@@ -11,6 +11,8 @@ import _socket
 import os
 import struct
 
+from sandbox.boundary.look import ERRNO, LISTEN, OPEN, WAITS
+from sandbox.boundary.report import LISTENER_FD
 from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.processes import (
     CLONE_NEWUSER,
@@ -21,26 +23,22 @@ from sandbox.kernel.processes import (
     setns,
 )
 
-__all__ = ["LISTEN", "OPEN", "REQUEST_BYTES", "SEE", "WAITS", "watch"]
+__all__ = ["watch"]
 
 _CHANNEL_FD, _BASE_FD = 3, 4
 _RIGHTS = 1 << 2 | 1 << 19  # CAP_DAC_READ_SEARCH, for what threads wait for; CAP_SYS_PTRACE
-# What may be asked of processes: their namespaces; the same, and a file of the last one's; fds of
-# the user and mount namespaces; what their threads wait for, as sandbox/supervisor/waits.py says.
-SEE, LISTEN, OPEN, WAITS = b"s", b"l", b"o", b"w"
-_NAMES = (b"user", b"mnt", b"pid", b"net", b"ipc", b"uts", b"cgroup", b"time")  # namespaces(7)
+_NAMES: tuple[bytes, ...] = (
+    b"user", b"mnt", b"pid", b"net", b"ipc", b"uts", b"cgroup", b"time",
+)  # namespaces(7)  # fmt: skip
 if not os.path.lexists(b"/proc/self/ns/time"):
     _NAMES = _NAMES[:-1]  # a kernel without it
-REQUEST_BYTES = 1 << 16
-_LISTENER_FD = 4  # sandbox/boundary/report.py
-_ERRNO = struct.Struct("<i")
+_REQUEST_BYTES = 1 << 16
 
 
 def watch(program: bytes) -> None:
     """Answer the supervisor on CHANNEL_FD, under the filter `program`, until it closes its end.
 
-    A message is one question: its kind, and pids of 32 bits; the last process's pidfd comes along
-    where a file of that is wanted. An answer is an errno, or 0 and what was found.
+    Questions and answers: sandbox/boundary/look.py.
     """
     setns(_BASE_FD, CLONE_NEWUSER)
     os.close(_BASE_FD)
@@ -50,16 +48,16 @@ def watch(program: bytes) -> None:
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fileno=_CHANNEL_FD)
     space = _socket.CMSG_SPACE(4)
     while True:
-        request, ancillary, _, _ = channel.recvmsg(REQUEST_BYTES, space, _socket.MSG_CMSG_CLOEXEC)
+        request, ancillary, _, _ = channel.recvmsg(_REQUEST_BYTES, space, _socket.MSG_CMSG_CLOEXEC)
         if not request:
             return
         given = [fd for _, _, data in ancillary for (fd,) in struct.iter_unpack("i", data)]
         pids = [pid for (pid,) in struct.iter_unpack("<i", request[1:])]
         found: list[int] = []
         try:
-            answer = _ERRNO.pack(0) + _answer(request[:1], pids, given, found)
+            answer = ERRNO.pack(0) + _answer(request[:1], pids, given, found)
         except OSError as error:
-            answer = _ERRNO.pack(error.errno or 0)
+            answer = ERRNO.pack(error.errno or 0)
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(found)}i", *found))]
         channel.sendmsg([answer], rights if found else [])
         for fd in given + found:
@@ -78,7 +76,7 @@ def _answer(kind: bytes, pids: list[int], given: list[int], found: list[int]) ->
         return b""
     seen = b"\n".join(map(_links, pids))
     if kind == LISTEN:
-        found.append(pidfd_getfd(given[0], _LISTENER_FD))
+        found.append(pidfd_getfd(given[0], LISTENER_FD))
     return seen
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "SECCOMP_FILTER_FLAG_NEW_LISTENER",
     "SECCOMP_SET_MODE_FILTER",
     "landlock_abi",
+    "landlock_add_path",
     "landlock_create_ruleset",
     "landlock_restrict_self",
     "seccomp_load",
@@ -28,6 +29,11 @@ class _SockFprog(ctypes.Structure):  # struct sock_fprog, seccomp(2)
 
 class _RulesetAttr(ctypes.Structure):  # struct landlock_ruleset_attr, ABI 6
     _fields_ = [(name, ctypes.c_uint64) for name in ("fs", "net", "scoped")]
+
+
+class _PathBeneath(ctypes.Structure):  # struct landlock_path_beneath_attr
+    _pack_ = 1
+    _fields_ = [("accesses", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
 
 
 def seccomp_load(program: bytes, *, listener: bool) -> int:
@@ -55,6 +61,12 @@ def landlock_create_ruleset(fs: int, net: int, scoped: int) -> int:
     attributes = _RulesetAttr(fs, net, scoped)
     size = 24 if scoped else 16 if net else 8
     return syscall("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
+
+
+def landlock_add_path(ruleset_fd: int, path_fd: int, accesses: int) -> None:
+    """Allow these accesses below a directory. landlock_add_rule(2)."""
+    rule = _PathBeneath(accesses, path_fd)
+    syscall("landlock_add_rule", ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, ctypes.byref(rule), 0)
 
 
 def landlock_restrict_self(ruleset_fd: int) -> None:

@@ -85,6 +85,8 @@ class Config(NamedTuple):
     drain_seconds: float = 30.0
     allow_degraded: bool = False  # serve where the kernel enforces no memory or process limit
     tenants: tuple[TenantConfig, ...] = ()
+    # Where artifacts may go that a caller names a file of the host for.
+    collect_below: tuple[Path, ...] = (Path("/tmp"), Path("/var/tmp"))
 
 
 def load_config(path: Path) -> Config:
@@ -100,10 +102,11 @@ def load_config(path: Path) -> Config:
 def config_from_mapping(document: Any, base: Path) -> Config:
     """The configuration that a parsed serve.toml is; relative paths are below `base`.
 
-    Tables: listen, state, budget, policies, log, tenants; and drain_seconds. Raises SpecError.
+    Tables: listen, state, budget, policies, log, collect, tenants; and drain_seconds. Raises
+    SpecError.
     """
     table = read_table(document, "", ("listen", "state", "budget", "policies", "log", "tenants",
-                                      "drain_seconds", "allow_degraded"))  # fmt: skip
+                                      "drain_seconds", "allow_degraded", "collect"))  # fmt: skip
     policies = read_table(table.get("policies", {}), "policies", ("directory",))
     log = read_table(table.get("log", {}), "log", ("format",))
     config = Config(
@@ -115,6 +118,7 @@ def config_from_mapping(document: Any, base: Path) -> Config:
         _seconds(table.get("drain_seconds", Config().drain_seconds), "drain_seconds"),
         read_flag(table.get("allow_degraded", False), "allow_degraded"),
         read_tenants(table.get("tenants", {})),
+        _collect_below(table.get("collect", {}), base),
     )
     require_safe(config)
     return config
@@ -187,6 +191,14 @@ def _state(value: Any, base: Path) -> State:
         _size(table.get("spool_bytes", default.spool_bytes), "state.spool_bytes"),
         _seconds(table.get("blob_seconds", default.blob_seconds), "state.blob_seconds"),
     )
+
+
+def _collect_below(value: Any, base: Path) -> tuple[Path, ...]:
+    table = read_table(value, "collect", ("below",))
+    if "below" not in table:
+        return Config().collect_below
+    places = read_array(table["below"], "collect.below")
+    return tuple(base / read_text(place, f"collect.below[{n}]") for n, place in enumerate(places))
 
 
 def _budget(value: Any) -> Budget:

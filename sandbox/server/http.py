@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import trio
 
+from sandbox.server.tcp import bind_tcp
 from sandbox.spec.errors import HostError
 
 __all__ = ["MetricsPort", "open_port"]
@@ -45,13 +46,13 @@ _NOT_FOUND = _Answer("404 Not Found", "there is /metrics and /healthz\n")
 _WRONG_METHOD = _Answer("405 Method Not Allowed", "GET or HEAD\n", header="Allow: GET, HEAD\r\n")
 
 
-async def open_port(host: str, port: int) -> Sequence[trio.SocketListener]:
+def open_port(host: str, port: int) -> Sequence[trio.SocketListener]:
     """Listen at every address of `host`; port 0 is any that is free.
 
     Raises HostError: the address is taken, or not this host's.
     """
     try:
-        return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        return bind_tcp(host, port, _BACKLOG)
     except OSError as error:
         raise HostError(
             f"the metrics port {host}:{port} cannot be opened: {error.strerror or error}; "

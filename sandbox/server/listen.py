@@ -15,6 +15,7 @@ import trio
 from sandbox.server.connection import Connection
 from sandbox.server.intake import Intake
 from sandbox.server.service import Service
+from sandbox.server.tcp import bind_tcp
 from sandbox.server.tenants import Tenant, Tenants, peer_uid
 from sandbox.spec.errors import HostError, RefusedError
 from sandbox.wire.errors import error_to_map
@@ -72,10 +73,10 @@ def bind_unix(path: Path, mode: int = 0o600) -> socket.socket:
     return listener
 
 
-async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
+def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
     """Listen at every address of `host`. Raises HostError."""
     try:
-        return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        return bind_tcp(host, port, _BACKLOG)
     except OSError as error:
         raise HostError(
             f"cannot listen at {host}:{port}: {error.strerror or error}; fix: --tcp HOST:PORT"

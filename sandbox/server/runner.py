@@ -1,13 +1,15 @@
 """How an admitted job runs: its streams to and from the record, and what came of it."""
 
 import errno
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from sandbox.server.log import Log
 from sandbox.server.preparation import Prepared, stdin_of
 from sandbox.server.record import Record
-from sandbox.spec.errors import HostError, SandboxError
+from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.result import Result
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller
@@ -25,8 +27,12 @@ _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGA
 class Runner:
     """Has the supervisor run the jobs of records."""
 
-    def __init__(self, supervisor: Supervisor, log: Log) -> None:
+    def __init__(
+        self, supervisor: Supervisor, log: Log, collect_below: Sequence[Path] = ()
+    ) -> None:
+        """`collect_below`: where artifacts may go that a caller names a file of this host for."""
         self._supervisor, self._log = supervisor, log
+        self._collect_below = tuple(os.path.realpath(path) for path in collect_below)
 
     async def run(
         self,
@@ -47,6 +53,7 @@ class Runner:
             for number, (record, one) in enumerate(zip(records, prepared, strict=True)):
                 if one.kept:
                     record.prepare()
+                self._refuse_elsewhere(one)
                 opened.append(Files.open(one.job))
                 limits = one.limits
                 if number < len(cores):
@@ -70,6 +77,20 @@ class Runner:
                 record.live = None
             for files in opened:
                 files.close()
+
+    def _refuse_elsewhere(self, prepared: Prepared) -> None:
+        """Raises SpecError: an artifact would go where we cannot write."""
+        for artifact in prepared.job.artifacts:
+            if artifact.path in prepared.kept:
+                continue
+            place = os.path.realpath(artifact.destination)
+            if not any(os.path.commonpath((place, top)) == top for top in self._collect_below):
+                tops = ", ".join(self._collect_below) or "nothing"
+                raise SpecError(
+                    "collect",
+                    f"{artifact.destination}: this server writes artifacts below {tops}; name such"
+                    " a file, have it kept, or see [collect] of its configuration",
+                )
 
 
 def _caller(record: Record, prepared: Prepared, *, is_piped: bool) -> Caller:

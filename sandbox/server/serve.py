@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -21,7 +22,7 @@ from sandbox.server.listen import Doors, open_tcp
 from sandbox.server.log import Log
 from sandbox.server.metrics import Metrics
 from sandbox.server.notify import Notifier
-from sandbox.server.places import bound, claimed, state_directory
+from sandbox.server.places import bound, claimed, socket_path, state_directory
 from sandbox.server.policies import Policies
 from sandbox.server.runner import Runner
 from sandbox.server.service import Service
@@ -31,7 +32,9 @@ from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
 from sandbox.server.tls import server_context
 from sandbox.spec.errors import SandboxError, SpecError
+from sandbox.supervisor import seccomp
 from sandbox.supervisor.cgroup.bandwidth import OUR_CORES
+from sandbox.supervisor.confinement import Places, confine
 from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.startup import Ground, start_keeper, take_ground
 from sandbox.supervisor.supervisor import Supervisor, first_failure, open_supervisor
@@ -65,11 +68,49 @@ def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
         listener = held.enter_context(bound(config))
         ground, _ = take_ground(keeper, allow_degraded=config.allow_degraded)
         held.callback(ground.close)
-        daemon = _Daemon(config, reload, ground, state, listener, notifier, log)
+        ports = _ports(config, held)
+        _compile_all(config)
+        collect = [str(path) for path in config.collect_below if path.is_dir()]
+        places = Places((str(state), *ground.changed, *collect), (str(socket_path(config).parent),))
+        log.event("locked", **confine(places))
+        daemon = _Daemon(config, reload, ground, state, listener, ports, notifier, log)
         try:
             trio.run(daemon.run)
         except BaseExceptionGroup as group:
             raise first_failure(group) from group
+
+
+class _Ports(NamedTuple):
+    """What is listened at beside the unix socket."""
+
+    tcp: Sequence[trio.SocketListener]
+    metrics: Sequence[trio.SocketListener]
+
+
+def _ports(config: Config, held: contextlib.ExitStack) -> _Ports:
+    """Open them all. Raises HostError."""
+    listen = config.listen
+    tcp = [] if listen.tcp is None else open_tcp(*listen.tcp)
+    for listener in tcp:
+        held.callback(listener.socket.close)
+    metrics = [] if listen.metrics is None else open_port(*listen.metrics)
+    for listener in metrics:
+        held.callback(listener.socket.close)
+    return _Ports(tcp, metrics)
+
+
+def _compile_all(config: Config) -> None:
+    """Compile every filter that there is a name for: once locked, none is kept on disk."""
+    seccomp.collector_filter()
+    policies = Policies(config.policies)
+    for name in policies.names():
+        with contextlib.suppress(SpecError):  # whoever names it is told
+            seccomp.compile_filter(policies.get(name), listener=True)
+
+
+def _address(listener: trio.SocketListener) -> tuple[str, int]:
+    host, port = listener.socket.getsockname()[:2]
+    return host, port
 
 
 class _Daemon:
@@ -82,11 +123,12 @@ class _Daemon:
         ground: Ground,
         state: Path,
         listener: socket.socket,
+        ports: "_Ports",
         notifier: Notifier,
         log: Log,
     ) -> None:
         self._config, self._read_config, self._ground = config, reload, ground
-        self._state, self._listener = state, listener
+        self._state, self._listener, self._ports = state, listener, ports
         self._notifier, self._log = notifier, log
         self._draining = trio.Event()
         self._doors: Doors | None = None
@@ -128,7 +170,7 @@ class _Daemon:
                 _MOST_RESULTS,
             )
             service, recovery = assemble(
-                Runner(supervisor, self._log),
+                Runner(supervisor, self._log, config.collect_below),
                 admission,
                 journal,
                 blobs,
@@ -167,20 +209,15 @@ class _Daemon:
         self, nursery: trio.Nursery, doors: Doors, tls: object, metrics: Metrics
     ) -> None:
         """Let clients in, until the nursery is cancelled; those that are in stay."""
-        config = self._config
         nursery.start_soon(doors.unix, self._listener)
         where = [f"unix:{self._listener.getsockname()}"]
-        if (tcp := config.listen.tcp) is not None:
-            for listener in await open_tcp(tcp.host, tcp.port):
-                host, port = listener.socket.getsockname()[:2]
-                where.append(f"{'tls' if tls else 'tcp'}:{host}:{port}")
-                nursery.start_soon(doors.tcp, listener, tls)
-        if (port_at := config.listen.metrics) is not None:
-            listeners = await open_port(port_at.host, port_at.port)
-            for one in listeners:
-                where.append("metrics:{}:{}".format(*one.socket.getsockname()[:2]))
+        for listener in self._ports.tcp:
+            where.append("{}:{}:{}".format("tls" if tls else "tcp", *_address(listener)))
+            nursery.start_soon(doors.tcp, listener, tls)
+        if self._ports.metrics:
+            where += ["metrics:{}:{}".format(*_address(one)) for one in self._ports.metrics]
             port = MetricsPort(metrics.text, self._problem)
-            nursery.start_soon(port.serve, listeners)
+            nursery.start_soon(port.serve, self._ports.metrics)
         self._log.event("listening", where=" ".join(where))
         self._notifier.ready(" ".join(where))
 

@@ -4,6 +4,7 @@ from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy
 from sandbox.supervisor.planner import Planner, template_key
 from sandbox.supervisor.rootfs import plan_binds
+from sandbox.supervisor.seccomp import collector_filter
 from sandbox.supervisor.startup import Ground
 
 __all__ = ["plan_ahead"]
@@ -17,3 +18,5 @@ def plan_ahead(ground: Ground, job: Job, policy: Policy) -> None:
     binds = plan_binds(job)
     planner = Planner(job, binds, policy, ground.backend)
     ground.mount_ahead(template_key(job, binds, policy), planner)
+    if job.artifacts:
+        collector_filter()  # kept for the next run: once locked, we write no cache

@@ -144,6 +144,11 @@ class Files(NamedTuple):
         sources = _open_sources(job.inputs)
         return cls(sources, _open_destinations(job.artifacts))
 
+    def new_directories(self) -> list[str]:
+        """Where files were made that go again if nothing comes for them."""
+        new = (one.artifact.destination for one in self.destinations if one.is_new)
+        return [os.path.dirname(os.path.abspath(path)) for path in new]
+
     def close(self) -> None:
         """Close what no job took: after a failure, our new and empty files go again."""
         for destination in self.destinations:

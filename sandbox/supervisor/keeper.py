@@ -25,7 +25,7 @@ _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class Keeper:
-    """A bare interpreter, without site-packages, in its own session. Its first zygote is `first`."""
+    """A bare interpreter, without site-packages, in a session of its own."""
 
     def __init__(self, owner: int | None = None) -> None:
         """Start it and return at once. From the main thread: it dies with the one it came from.
@@ -55,7 +55,7 @@ class Keeper:
             )
         finally:
             os.close(fd)
-        self.first = self.zygote()
+        self.first = self.zygote()  # makes the base user namespace
 
     def zygote(self, base_fd: int | None = None) -> ZygoteProcess:
         """Order a zygote. `base_fd`: the base user namespace, where an earlier one has made it.

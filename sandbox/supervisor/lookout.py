@@ -11,12 +11,11 @@ import re
 import resource
 import signal
 import socket
-import struct
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandbox.boundary.look import ERRNO, LISTEN, OPEN, SEE, WAITS
 from sandbox.boundary.report import REPORT_BYTES, Report
-from sandbox.keeper.lookout import LISTEN, OPEN, SEE, WAITS
 from sandbox.spec.errors import SandboxError, ZygoteError
 from sandbox.supervisor.keeper import Keeper
 
@@ -29,7 +28,6 @@ _ANSWER_SECONDS = 10  # it is forked meanwhile
 _TRIES = 2  # of a question whose lookout dies meanwhile
 _MOST_BYTES = 1 << 18
 _MOST_FDS = 2
-_ERRNO = struct.Struct("<i")
 _LIMITS = {  # of its process: far above what it needs
     resource.RLIMIT_AS: 512 << 20,
     resource.RLIMIT_NOFILE: 64,
@@ -174,14 +172,14 @@ class Lookout:
                     raise ZygoteError(f"the lookout did not answer for {_ANSWER_SECONDS} s")
         finally:
             self._asking.release()
-        code = _ERRNO.unpack_from(answer)[0]
+        code = ERRNO.unpack_from(answer)[0]
         if code:
             failure = OSError(code, os.strerror(code))
         if failure is not None:
             for fd in found:
                 os.close(fd)
             raise failure
-        return answer[_ERRNO.size :], found
+        return answer[ERRNO.size :], found
 
     def _send(self, question: bytes, fds: tuple[int, ...]) -> None:
         if self._socket is None:

@@ -80,6 +80,7 @@ def supervisor_filter() -> bytes:
             _allow("ioctl"),
             _refuse("EPERM", "ioctl", (1, _WORD, _TIOCSTI)),
             _refuse("EPERM", "ioctl", (1, _WORD, _TIOCLINUX)),
+            _allow("landlock_create_ruleset"),  # tells what jobs can have of it
             *_ONE_FAMILY,
             _refuse("EPERM", "bind"),
             _refuse("EPERM", "listen"),

@@ -5,6 +5,7 @@ libseccomp knows the numbers of syscalls. Loading it takes longer than all the r
 only to compile, or to name the call that a job is killed for. seccomp(2), Linux 4.14.
 """
 
+import ctypes
 import fcntl
 import functools
 import os
@@ -13,7 +14,7 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sandbox.spec.errors import SpecError
+from sandbox.spec.errors import HostError, SpecError
 from sandbox.spec.fields import suggestion
 from sandbox.spec.policy import ArgumentCheck, Policy, SyscallRule
 from sandbox.supervisor import filter_cache
@@ -119,12 +120,14 @@ def own_filter(rules: tuple[SyscallRule, ...], default_action: str) -> bytes:
 
 def syscall_name(number: int, arch: int = ARCH) -> str:
     """The name of a syscall, by default on this machine; `syscall_N` where nobody knows one."""
-    import pyseccomp
-
-    try:
-        return pyseccomp.resolve_syscall(arch, number).decode()
-    except ValueError:
+    library = _library()
+    name: int | None = library.seccomp_syscall_resolve_num_arch(arch, number)
+    if not name:
         return f"syscall_{number}"
+    try:
+        return (ctypes.string_at(name)).decode()
+    finally:
+        library.free(ctypes.c_void_p(name))
 
 
 def decode(notification: bytes) -> Violation:
@@ -195,11 +198,23 @@ def _filter(
 
 def _number(arch: int, name: str) -> int | None:
     """None: a syscall of other architectures, which libseccomp gives a negative number here."""
-    import pyseccomp
-
-    number = pyseccomp.resolve_syscall(arch, name)
+    number: int = _library().seccomp_syscall_resolve_name_arch(arch, name.encode())
     if number == -1:
         names = (syscall_name(known, arch) for known in range(_LAST_NUMBER))
         near = suggestion(name, [known for known in names if not known.startswith("syscall_")])
         raise SpecError("syscalls", f'"{name}" is no system call that libseccomp knows{near}')
     return number if number >= 0 else None
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """libseccomp, by its name: to search for it, ctypes would start programs, which a supervisor
+    that has locked itself must not. seccomp_syscall_resolve_name(3)"""
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError as error:
+        raise HostError(f"libseccomp cannot be loaded ({error}); fix: install it") from error
+    library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
+    library.seccomp_syscall_resolve_num_arch.argtypes = (ctypes.c_uint32, ctypes.c_int)
+    library.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
+    return library

@@ -34,11 +34,13 @@ class Ground:
         keeper: Keeper,
         base_fd: int,
         lookout: Lookout,
+        changed: tuple[str, ...],
     ) -> None:
         self.backend = backend
         self.base = base
         self.identities = identities  # None: every job runs under the runner's own id
         self.keeper, self.lookout = keeper, lookout
+        self.changed = changed  # the directories in which it has files changed: cgroups and leases
         self.base_fd = base_fd  # the base user namespace, for every zygote after the first
         self._spare: ZygoteProcess | None = keeper.first
         self._planned: tuple[TemplateKey, Planner] | None = None
@@ -119,7 +121,8 @@ def take_ground(
         identities = None if directory is None else Identities(base.ranges, directory)
         # Not before: it is forked into the cgroup that the keeper is in then.
         lookout = Lookout(keeper, base_fd, lookout_filter())
-        return Ground(backend, base, identities, keeper, base_fd, lookout), files
+        changed = (*backend.path.split(), *([] if directory is None else [str(directory)]))
+        return Ground(backend, base, identities, keeper, base_fd, lookout, changed), files
     except BaseException:
         files.close()
         raise

@@ -269,6 +269,11 @@ def attack(
     with output.open("wb") as file:
         job = Job((b"python3", b"-I", b"-S", b"-c", program.encode()))._replace(**changes)
         result = run_job(
-            job, policy, stdin_fd=None, stdout_fd=file.fileno(), stderr_fd=file.fileno()
+            job,
+            policy,
+            stdin_fd=None,
+            stdout_fd=file.fileno(),
+            stderr_fd=file.fileno(),
+            owns_process=False,
         )
     return result, output.read_text()

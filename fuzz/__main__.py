@@ -13,7 +13,7 @@ from fuzz.campaign import Moment, Outcome, run
 from fuzz.curves import curves
 from fuzz.targets import TARGETS
 
-_SHARES = (0.1, 0.5, 1.0)  # of the time, at which the table shows what was reached
+_MOMENTS = (10, 60, 300)  # seconds, at which the table shows what was reached, and at the end
 
 
 def main() -> int:
@@ -50,13 +50,16 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _rows(outcomes: Sequence[Outcome], unit: str) -> list[tuple[str, ...]]:
-    head = ("target", "inputs", "seconds", *(f"{unit} at {s:.0%} of it" for s in _SHARES), "found")
+    longest = max(outcome.seconds for outcome in outcomes)
+    moments = [seconds for seconds in _MOMENTS if seconds < longest]
+    head = ("target", "inputs", "seconds", *(f"at {s} s" for s in moments), unit, "found")
     return [
         head,
         *(
             (
                 *(o.target, str(o.inputs), f"{o.seconds:.0f}"),
-                *(str(o.reached_at(share * o.seconds)) for share in _SHARES),
+                *(str(o.reached_at(seconds)) for seconds in moments),
+                str(o.reached_at(o.seconds)),
                 "yes" if o.finding else "nothing",
             )
             for o in outcomes

@@ -13,10 +13,9 @@ from typing import NamedTuple
 __all__ = ["Moment", "Outcome", "run"]
 
 _ROOT = Path(__file__).resolve().parents[1]
-# As libFuzzer tells, and our own driver too: "#4096 pulse cov: 343 …"; at the end of atheris
-# "stat::number_of_executed_units: 9040".
+# As libFuzzer tells, and our own driver too: "#4096 pulse cov: 343 …".
 _TOLD = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
-_EXECUTED = re.compile(r"Done (\d+) runs")
+_TRIED = re.compile(r"(?:Done|found after|#) ?(\d+)")  # the last word of either
 _MOST_LINES = 40  # of what a finding says
 
 
@@ -52,7 +51,8 @@ def run(
 ) -> list[Outcome]:
     """Run each with the options of `python -m fuzz.TARGET`; `tell` hears of each that has ended.
 
-    `root`: another copy of the checkout. Findings are written to the current directory.
+    Findings are written to the current directory. `root`: another copy of the checkout, which is
+    also where its findings go.
     """
 
     def one(target: str) -> Outcome:
@@ -75,18 +75,20 @@ def _run_one(target: str, options: Sequence[str], root: Path) -> Outcome:
     told: list[str] = []
     inputs = 0
     with subprocess.Popen(
-        [*command, *options], stderr=subprocess.PIPE, text=True, errors="replace", env=environment
-    ) as process:
+        [*command, *options],
+        stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
+        cwd=None if root == _ROOT else root,
+    ) as process:  # fmt: skip
         assert process.stderr is not None
         for line in process.stderr:
             if found := _TOLD.match(line):
                 inputs, reached = int(found[1]), int(found[2])
                 if reached > moments[-1].reached:
                     moments.append(Moment(time.monotonic() - started, inputs, reached))
-            elif found := _EXECUTED.match(line):
-                inputs = int(found[1])
             else:
                 told = [*told, line][-_MOST_LINES:]
+                if found := _TRIED.match(line):
+                    inputs = int(found[1])
     seconds = time.monotonic() - started
     finding = "".join(told) if process.returncode else ""
     return Outcome(target, inputs, seconds, tuple(moments), finding)

@@ -61,7 +61,6 @@ def main(name: str, target: Target, tokens: Sequence[bytes] = ()) -> None:
             target(path.read_bytes())
         print(f"{len(options.files)} files: nothing found")
         return
-    signal.signal(signal.SIGALRM, _hang)
     is_own = options.own or options.inputs or options.seed is not None or options.keep
     if importlib.util.find_spec("atheris") and not is_own:
         _run_atheris(name, target, tokens, options.seconds)
@@ -95,6 +94,7 @@ def explore(
 
     Ends after `inputs` mutations or `seconds`. Raises Finding.
     """
+    signal.signal(signal.SIGALRM, _hang)
     lines = Lines()
     until = time.monotonic() + seconds
     pending = list(mutator.known)
@@ -157,7 +157,8 @@ def _run_atheris(name: str, target: Target, tokens: Sequence[bytes], seconds: in
         found_here.mkdir()
         quoted = ("".join(f"\\x{byte:02x}" for byte in token) for token in tokens)
         dictionary.write_text("".join(f'"{token}"\n' for token in quoted))
-        options = [f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", f"-dict={dictionary}"]
+        options = [f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}"]
+        options += [f"-dict={dictionary}"] if tokens else []
         options += [f"-artifact_prefix={name}-", f"-timeout={_INPUT_SECONDS}", "-rss_limit_mb=4096"]
         atheris.Setup([name, *options, str(found_here), str(_FUZZ / "corpus" / name)], target)
         atheris.Fuzz()

@@ -27,6 +27,8 @@ def target(data: bytes) -> None:
     for message in messages:
         _compare_encoded(message)
     _compare_end(stream)
+    if data[:1] and data[0] % 8 == 0:
+        decode([stream + b"\xc0" * STRANGER_FRAME_BYTES])  # what it waits for must fit
 
 
 def decode(

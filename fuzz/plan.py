@@ -164,7 +164,7 @@ def _write_late(choices: Choices) -> None:
         try:
             if choices.flag():
                 disk = Disk(choices.integer(40), choices.integer(40)) if choices.flag() else None
-                binds = _binds(choices) * (100 if choices.below(16) == 15 else 1)
+                binds = _binds(choices) * (20 if choices.below(16) == 15 else 1)
                 packed = late.write_bind_script(binds[:200], disk)
             else:
                 size = choices.integer(40) if choices.flag() else None
@@ -316,7 +316,7 @@ def _binds(choices: Choices) -> tuple[Bind, ...]:
 
 def _path(choices: Choices) -> bytes:
     parts = [_name(choices) for _ in range(1 + choices.below(4))]
-    parts *= 500 if choices.below(32) == 31 else 1
+    parts *= 128 // len(parts) if choices.below(32) == 31 else 1  # as deep as a job may have it
     return b"/" + b"/".join(parts)[:4094]
 
 

@@ -13,11 +13,11 @@ if __name__ == "__main__":
 
 from supervisor.oracle import ARCHES, EXPECTED, Meaning, meaning, numbers  # noqa: E402
 
-__all__ = ["KEPT", "OWN", "POLICIES", "text"]
+__all__ = ["KEPT", "POLICIES", "TABLES", "text"]
 
 KEPT = EXPECTED / "filters.txt"
 POLICIES = tuple(sorted(path.stem for path in (ROOT / "policies").glob("*.toml")))
-OWN = tuple(sorted(path.stem for path in EXPECTED.glob("*.toml")))
+TABLES = tuple(sorted(path.stem for path in EXPECTED.glob("*.toml")))
 
 _HEAD = """\
 # What each filter does with each system call, on x86-64 and aarch64. Written from what the policies
@@ -31,7 +31,7 @@ _HEAD = """\
 
 def text() -> str:
     """The tables, one line for each system call, then one for each condition."""
-    names = (*POLICIES, *OWN)
+    names = (*POLICIES, *TABLES)
     meanings = {name: meaning(name) for name in names}
     known = sorted({call for arch in ARCHES for call in numbers(arch)})
     rows = [("(other)", *(meanings[name].default for name in names))]

@@ -11,18 +11,23 @@ from collections.abc import Iterator
 
 import pytest
 from supervisor.bpf import KILL_PROCESS, Call, run
-from supervisor.classes import Word, arches, arguments, calls_numbered
-from supervisor.filter_tables import KEPT, OWN, POLICIES, text
-from supervisor.oracle import ARCHES, Meaning, meaning, numbers
+from supervisor.filter_tables import KEPT, POLICIES, TABLES, text
+from supervisor.oracle import ARCHES, meaning, numbers
+from supervisor.proof import (
+    ALLOW,
+    ERRNO,
+    LOW_BITS,
+    NOTIFY,
+    OWN,
+    X32_BIT,
+    compiled,
+    decisions,
+)
 
-from sandbox.spec.policy import load_policy, policy_names
-from sandbox.supervisor import seccomp
+from sandbox.spec.policy import policy_names
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
-ALLOW, NOTIFY, ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
-I386, ARM = 0x40000003, 0x40000028  # AUDIT_ARCH_I386, AUDIT_ARCH_ARM
-X32_BIT, LOW_BITS, ALL_BITS = 0x40000000, (1 << 32) - 1, (1 << 64) - 1
 NEWEST = max(max(numbers(arch).values()) for arch in ARCHES)
 LOADS, TESTS, ALU, JUMP, RETURN = {0x20}, {0x15, 0x35}, {0x54}, 0x05, 0x06
 FILTERS = [
@@ -33,48 +38,9 @@ FILTERS = [
 ]
 
 
-def compiled(name: str, arch: str, listener: bool) -> bytes:
-    if name in POLICIES:
-        policy = load_policy(name)
-        return seccomp.compile_filter(policy, listener=listener, arch=ARCHES[arch]).program
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seccomp, "ARCH", ARCHES[arch])  # these are made for this machine alone
-        return getattr(seccomp, f"{name}_filter")()
-
-
-def words_of(table: Meaning, call: str | None) -> dict[Word, set[int]]:
-    """The words of a call that the table looks at, and the values that it looks for."""
-    words: dict[Word, set[int]] = {}
-    for case in table.cases.get(call or "", ()):
-        for test, high in itertools.product(case.tests, (0, 4)):
-            mask = test.mask >> 8 * high & LOW_BITS
-            if mask:
-                value = test.value >> 8 * high & LOW_BITS
-                words.setdefault((16 + 8 * test.index + high, mask), set()).add(value)
-    return words
-
-
 def differences(program: bytes, name: str, arch: str, kill: int) -> Iterator[tuple[Call, int, int]]:
     """Calls that the program decides otherwise than the table: of each class of calls, one."""
-    table = meaning(name)
-    own = {number: call for call, number in numbers(arch).items()}
-    value = {"allow": ALLOW, "kill": kill}
-    for audit_arch in {*arches(program), *ARCHES.values(), I386, ARM}:
-        is_foreign = audit_arch != ARCHES[arch]
-        # The table itself tells x32 from the rest, by the border that is told here.
-        for number in calls_numbered(program, audit_arch, [*own, X32_BIT]):
-            is_x32 = arch == "x86_64" and number & LOW_BITS >= X32_BIT
-            call_name = None if is_foreign or is_x32 else own.get(number)
-            for registers in arguments(program, audit_arch, number, words_of(table, call_name)):
-                call = Call(audit_arch, number, registers)
-                if is_foreign or is_x32:
-                    expected = KILL_PROCESS
-                else:
-                    action = table.action(call_name or "", registers)
-                    expected = value.get(action) or ERRNO | getattr(errno, action)
-                found = run(program, call)
-                if found != expected:
-                    yield call, found, expected
+    return (one for one in decisions(program, name, arch, kill) if one[1] != one[2])
 
 
 @pytest.mark.parametrize(("name", "arch", "listener"), FILTERS)
@@ -92,8 +58,7 @@ def test_the_kept_tables_are_what_the_policies_say() -> None:
 
 def test_every_policy_and_every_filter_of_ours_is_in_the_tables() -> None:
     assert policy_names() == POLICIES
-    made = {name for name in seccomp.__all__ if name.endswith("_filter")} - {"compile_filter"}
-    assert made == {f"{name}_filter" for name in OWN}
+    assert set(OWN) == set(TABLES)
 
 
 @pytest.mark.parametrize(("name", "arch"), [("strict", "x86_64"), ("init", "aarch64")])

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from fuzz.syscall_host import Canary, differences, facts
-from fuzz.syscall_shapes import table
+from fuzz.syscall_shapes import HEAVY, table
 from fuzz.syscalls import build
 from sandbox.kernel.mounts import mount
 from sandbox.kernel.processes import unshare
@@ -23,12 +23,6 @@ _ROUNDS = 8
 _MILLISECONDS = 500
 _PATIENCE_SECONDS = 60
 _CLONE_NEW = 0x7E020000  # every namespace but time
-# Not even here: they reach the machine or its kernel's rarest code, and nothing else is learned.
-_NEVER = frozenset({
-    "bpf", "delete_module", "finit_module", "init_module", "io_uring_enter", "io_uring_register",
-    "io_uring_setup", "ioperm", "iopl", "kexec_file_load", "kexec_load", "modify_ldt",
-    "perf_event_open", "reboot", "swapoff", "swapon", "sync", "syncfs", "syslog", "userfaultfd",
-})  # fmt: skip
 _KINDS = {
     "files": "/tmp/", "ipc": "System V", "names": "/kernel/hostname", "processes": "process",
 }  # fmt: skip
@@ -80,7 +74,7 @@ def _in_namespaces(number: int, program: Path) -> int:
         mount(b"tmpfs", place, b"tmpfs")
     canary = Canary().__enter__()  # it goes with the namespaces
     before = facts()
-    calls = table(_NEVER, foreign=False)
+    calls = table(HEAVY, foreign=False)
     command = [program, str(number), str(_MILLISECONDS), "2", "3", calls, canary.names]
     subprocess.run(
         command, cwd="/tmp", start_new_session=True, timeout=_PATIENCE_SECONDS,

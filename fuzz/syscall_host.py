@@ -10,6 +10,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import resource
 import select
 import socket
@@ -24,7 +25,7 @@ from fuzz.syscall_shapes import named
 from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.identity import find_ranges, runtime_directory
 
-__all__ = ["Canary", "differences", "facts", "leftovers"]
+__all__ = ["Canary", "KernelLog", "differences", "facts", "leftovers"]
 
 _PATIENCE_SECONDS = 60
 _CONTENT = b"nobody changes this\n" * 64
@@ -45,6 +46,11 @@ _MOVING = (
 _OF_PROCESS = ("limits", "oom_score_adj", "cgroup", "uid_map", "coredump_filter")
 _OF_STATUS = ("Uid", "Gid", "Groups", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp", "Cpus_allowed",
               "TracerPid")  # fmt: skip
+
+_COMPLAINT = re.compile(
+    r"BUG:|WARNING:|Oops|general protection fault|UBSAN|KASAN|refcount_t|soft lockup"
+    r"|blocked for more than|unable to handle|waiting for .* to become free"
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -92,6 +98,36 @@ def leftovers() -> list[str]:
         time.sleep(0.05)  # the kernel takes down what is already dead
     files = {path.name for path in runtime_directory(os.getuid()).iterdir()} - {"leases"}
     return [*left, *_files(), *_ipc(), *(f"{name} in the runtime directory" for name in files)]
+
+
+class KernelLog:
+    """What the kernel logs from here on, where we may read that (`kernel.dmesg_restrict`, or root).
+
+    `path`: where it is; a file that `dmesg --follow` writes will do.
+    """
+
+    def __init__(self, path: Path = Path("/dev/kmsg")) -> None:
+        self.is_readable = True
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError:
+            self.is_readable = False
+
+    def complaints(self) -> list[str]:
+        """What it says of itself being wrong; not of processes that are killed for their limits."""
+        lines = []
+        while self.is_readable:
+            try:
+                text = os.read(self._fd, 8192)  # of /dev/kmsg, one record
+            except BlockingIOError:
+                break
+            except BrokenPipeError:
+                continue  # records were overwritten before we came
+            if not text:
+                break
+            lines += text.decode(errors="replace").splitlines()
+        return [f"the kernel: {line}" for line in lines if _COMPLAINT.search(line)]
 
 
 class Canary:

@@ -2,9 +2,10 @@
 
 `python -m fuzz.syscalls [--seconds N] [--policy NAME] [--seed S] [--jobs N]`, from the root of the
 checkout, as an ordinary user for whom `sandbox setup` was run. Each job runs syscall_program.c
-under one of the policies: sometimes with calls that the policy kills for. After each job its Result
-is looked at, now and then that the next job is right, and in the end all of the host that no job
-may change. Ends at the first finding; `--only N` runs job N of a seed again.
+under one of the policies: sometimes with calls that the policy kills for. "open" is a policy that
+allows every call, so that the other walls are alone. After each job its Result is looked at, now
+and then that the next job is right, and in the end all of the host that no job may change. Ends at
+the first finding; `--only N` runs job N of a seed again.
 """
 
 import argparse
@@ -24,9 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fuzz.syscall_host import Canary, differences, facts, leftovers
+from fuzz.syscall_host import Canary, KernelLog, differences, facts, leftovers
 from fuzz.syscall_results import complaints
-from fuzz.syscall_shapes import NUMBERS, killed, table
+from fuzz.syscall_shapes import HEAVY, NUMBERS, killed, open_policy, table
 from sandbox import Client
 from sandbox.spec.policy import Policy, load_policy, policy_names
 from sandbox.spec.result import Completed
@@ -50,6 +51,7 @@ class FuzzJob(NamedTuple):
     command: list[str]
     limits: dict[str, Any]
     tty: bool
+    collect: list[str]
 
 
 def plan(seed: int, number: int, policies: list[str], names: str) -> FuzzJob:
@@ -58,9 +60,11 @@ def plan(seed: int, number: int, policies: list[str], names: str) -> FuzzJob:
     policy = policies[number % len(policies)]
     rules = load_policy(policy)
     is_rude = chance.random() < 0.2
+    collect = [name for name in ("a", "b", "d/e", "link", "pipe") if chance.random() < 0.2]
     has_processes = any("fork" in rule.names and rule.action == "allow" for rule in rules.syscalls)
     has_threads = policy != "strict"
-    calls = table(frozenset() if is_rude else killed(rules), foreign=is_rude)
+    without = HEAVY if policy.endswith(".toml") else frozenset() if is_rude else killed(rules)
+    calls = table(without, foreign=is_rude)
     command = [
         "/work/program", str(chance.getrandbits(32)), str(chance.choice([200, 500, 1000])),
         str(chance.randint(0, 4) if has_processes else 0),
@@ -70,9 +74,9 @@ def plan(seed: int, number: int, policies: list[str], names: str) -> FuzzJob:
         "memory": chance.choice(["8MiB", "32MiB", "128MiB"]), "wall": "4s", "cpu_time": "4s",
         "processes": chance.choice([4, 12, 40]) if has_threads else 1,
         "fds": chance.choice([24, 64]),
-        "disk": chance.choice(["4MiB:64", "16MiB:512"]), "output": chance.choice(["16KiB", "4MiB"]),
+        "disk": chance.choice(["2MiB:16", "16MiB:512"]), "output": chance.choice(["16KiB", "4MiB"]),
     }  # fmt: skip
-    return FuzzJob(number, policy, is_rude, command, limits, chance.random() < 0.2)
+    return FuzzJob(number, policy, is_rude, command, limits, chance.random() < 0.2, collect)
 
 
 def build(directory: Path) -> Path:
@@ -88,9 +92,12 @@ class Campaign:
     """A daemon, and what its jobs have come to."""
 
     def __init__(self, directory: Path, policies: list[str], seed: int, names: str) -> None:
-        self._directory, self._policies = directory, policies
+        opened = str(directory / "open.toml")
+        self._directory = directory
+        self._policies = [opened if name == "open" else name for name in policies]
         self._seed, self._names = seed, names
         self._program = build(directory)
+        (directory / "open.toml").write_text(open_policy())
         self._log = (directory / "log").open("w+")
         self.address = f"unix:{directory / 'socket'}"
         self._daemon = subprocess.Popen(
@@ -102,7 +109,7 @@ class Campaign:
         self.findings: list[str] = []
         self.calls = 0
         self.verdicts: collections.Counter[str] = collections.Counter()
-        self.pairs: dict[str, set[tuple[int, int]]] = {name: set() for name in policies}
+        self.pairs: dict[str, set[tuple[int, int]]] = {name: set() for name in self._policies}
 
     @property
     def pid(self) -> int:
@@ -119,12 +126,14 @@ class Campaign:
 
     def run(self, client: Client, number: int) -> None:
         """Run one job, look at what it came to, and sometimes at an honest job after it."""
-        job = plan(self._seed, number, self._policies, self._names)
         found: list[str] = []
+        job = None
         try:
+            job = plan(self._seed, number, self._policies, self._names)
             done = client.run(
                 job.command, policy=job.policy, limits=job.limits, tty=job.tty,
                 copy=[f"{self._program}:/work/program"], stdin=b"some input\n" * 32,
+                collect=job.collect,
             )  # fmt: skip
             policy = load_policy(job.policy)
             found += complaints(done.result, policy, job.limits, is_rude=job.is_rude)
@@ -134,7 +143,7 @@ class Campaign:
         except Exception as error:
             found.append(f"{type(error).__name__}: {error}")
         with self._lock:
-            self.findings += [f"job {number} ({job.policy}): {one}" for one in found]
+            self.findings += [f"job {number} ({job and job.policy}): {one}" for one in found]
 
     def end(self) -> list[str]:
         """End the daemon: what was wrong with it."""
@@ -188,7 +197,7 @@ def _report(campaign: Campaign) -> None:
         allowed = _allowed(load_policy(policy)) & numbers.keys()
         never = sorted(name for name in allowed if numbers[name] not in called)
         print(
-            f"{policy}: {len(called)} calls, {len(pairs)} pairs of call and errno; "
+            f"{Path(policy).stem}: {len(called)} calls, {len(pairs)} pairs of call and errno; "
             f"allowed and never made: {' '.join(never) or 'none'}"
         )
 
@@ -199,6 +208,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--policy", action="append", help="default: all")
     parser.add_argument("--seed", type=int, default=time.time_ns() % (1 << 32))
     parser.add_argument("--jobs", type=int, default=2, help="at once (default: 2)")
+    parser.add_argument(
+        "--kernel-log", type=Path, default="/dev/kmsg", metavar="FILE",
+        help="where it is not readable: what `dmesg --follow` writes (default: /dev/kmsg)",
+    )  # fmt: skip
     parser.add_argument("--only", type=int, metavar="N", help="job N of the seed, once")
     return parser.parse_args()
 
@@ -208,8 +221,9 @@ def main() -> int:
     options = _options()
     if shutil.which("gcc") is None:
         sys.exit("gcc is needed for the program that makes the calls")
-    policies = options.policy or list(policy_names())
-    print(f"seed {options.seed}", flush=True)
+    policies = options.policy or [*policy_names(), "open"]
+    log = KernelLog(options.kernel_log)
+    print(f"seed {options.seed}", "" if log.is_readable else "(no kernel log to read)", flush=True)
     with tempfile.TemporaryDirectory() as directory, Canary() as canary:
         Path(directory).chmod(0o755)
         campaign = Campaign(Path(directory), policies, options.seed, canary.names)
@@ -222,7 +236,10 @@ def main() -> int:
         finally:
             complaints_of_daemon = campaign.end()
         found += [*complaints_of_daemon, *leftovers(), *canary.changes()]
-    _report(campaign)
+        found += log.complaints()
+        if not campaign.calls:
+            found.append("no call was made")
+        _report(campaign)
     for one in found:
         print(f"found: {one}")
     if found:

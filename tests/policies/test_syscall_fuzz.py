@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.syscall_host import Canary
+from fuzz.syscall_host import Canary, KernelLog
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this host")
 
@@ -85,3 +85,13 @@ def test_a_canary_tells_each_harm(harm: Callable[[Canary], None]) -> None:
         assert canary.changes() == []
         harm(canary)
         assert len(canary.changes()) >= 1
+
+
+def test_the_kernels_log_is_read_from_now_on_for_what_it_says_of_itself(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("BUG: before\n")
+    log = KernelLog(path)
+    assert log.complaints() == []
+    with path.open("a") as file:
+        file.write("Memory cgroup out of memory: Killed process 7\nWARNING: CPU: 0 at fs/a.c:1\n")
+    assert log.complaints() == ["the kernel: WARNING: CPU: 0 at fs/a.c:1"]

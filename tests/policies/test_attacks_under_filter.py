@@ -15,6 +15,7 @@ ALL = (*PROCESSES, *THREADS, "strict")
 LOCAL_SOCKETS = ("compile", "default", "jvm", "node", "shell")
 BAD = 1 << 47  # no address of a process: the kernel answers EFAULT where it would read there
 NEW_USER, THREAD, SIGCHLD = 0x10000000, 0x10000, 17
+F_SETLEASE, F_NOTIFY = 0x400, 0x402
 TIOCSTI, TIOCLINUX, SIOCGIFCONF = 0x5412, 0x541C, 0x8912
 HIGH = 1 << 32
 OTHER = os.getpid()  # a process of the same uid, as init is to the payload
@@ -78,6 +79,10 @@ REFUSED = [
     Attack("clone", (HIGH | SIGCHLD, 0, 0, 0, 0), errno.EPERM, (*THREADS, "strict")),
     Attack("clone", (SIGCHLD, 0, 0, 0, 0), errno.EPERM, (*THREADS, "strict")),
     Attack("fork", (), errno.EPERM, (*THREADS, "strict")),
+    Attack("inotify_init1", (0,), errno.ENOSYS, (*PROCESSES, *THREADS)),
+    Attack("fcntl", (0, F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
+    Attack("fcntl", (0, HIGH | F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
+    Attack("fcntl", (0, F_SETLEASE, 0), errno.EINVAL, (*PROCESSES, *THREADS)),
     Attack("prlimit64", (OTHER, 7, 0, 0), errno.EPERM),
     Attack("personality", (0x400000,), errno.EPERM),
     Attack("personality", (8,), errno.EPERM),

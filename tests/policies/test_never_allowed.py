@@ -46,7 +46,10 @@ NEVER = {
         "userfaultfd",
     ),
     "opens files by number, past every directory (shocker)": ("open_by_handle_at",),
-    "watches files of the whole filesystem": ("fanotify_init", "fanotify_mark"),
+    "watches files that others use: a root's layers are the same for all jobs": (
+        "fanotify_init", "fanotify_mark", "inotify_add_watch", "inotify_init", "inotify_init1",
+        "inotify_rm_watch",
+    ),
     "code of the kernel": (
         "create_module", "delete_module", "finit_module", "get_kernel_syms", "init_module",
         "query_module",
@@ -101,6 +104,8 @@ NEVER_WITH = {
     ("ioctl", 0, 0x8912): "network interfaces",  # SIOCGIFCONF
     ("ioctl", 0, 0xB701): "another process's namespace as a file",  # NS_GET_USERNS
     ("ioctl", 0, 0xC0502100): "answers for another's call",  # SECCOMP_IOCTL_NOTIF_RECV
+    ("fcntl", 0, 0x400): "makes others wait who open the file",  # F_SETLEASE
+    ("fcntl", 0, 0x402): "watches files that others use",  # F_NOTIFY
     **{("socket", family): "network, netlink, crypto or virtual machines: most of the kernel"
        for family in (2, 10, 15, 16, 17, 21, 29, 30, 31, 38, 40, 42, 44)},
     ("socketpair", 30): "TIPC: code that nobody looks after",

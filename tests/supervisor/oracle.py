@@ -23,24 +23,33 @@ _INT, _LONG = (1 << 32) - 1, (1 << 64) - 1
 _ARGUMENTS = {
     ("arch_prctl", "code"): (0, _INT),  # arch/x86/kernel/process_64.c: int option
     ("clone", "flags"): (0, _INT),  # kernel/fork.c: unsigned long, then lower_32_bits(clone_flags)
+    ("fcntl", "cmd"): (1, _INT),  # fs/fcntl.c: unsigned int cmd
     ("ioctl", "request"): (1, _INT),  # fs/ioctl.c: unsigned int cmd
+    ("memfd_create", "flags"): (1, _INT),  # mm/memfd.c: unsigned int
+    ("mmap", "flags"): (3, _LONG),  # arch/*/kernel/sys*.c: unsigned long
     ("mount", "3"): (3, _LONG),  # fs/namespace.c: unsigned long flags
     ("personality", "persona"): (0, _INT),  # kernel/exec_domain.c: unsigned int
     ("prctl", "option"): (0, _INT),  # kernel/sys.c: int option
     ("prlimit64", "pid"): (0, _INT),  # kernel/sys.c: pid_t
+    **{(name, "3"): (3, _INT) for name in ("recvfrom", "recvmmsg", "sendmmsg", "sendto")},
+    **{(name, "2"): (2, _INT) for name in ("recvmsg", "sendmsg")},  # net/socket.c: unsigned int
     ("sched_setaffinity", "pid"): (0, _INT),  # kernel/sched/syscalls.c: pid_t
     ("setpriority", "which"): (0, _INT),  # kernel/sys.c: int
     ("setpriority", "who"): (1, _INT),
+    ("shmget", "2"): (2, _INT),  # ipc/shm.c: int shmflg
     ("socket", "domain"): (0, _INT),  # net/socket.c: int family
     ("socketpair", "domain"): (0, _INT),
 }
 
-# <bits/socket.h>, <asm-generic/ioctls.h>, <asm/prctl.h>, <linux/prctl.h>: what the policies use.
+# <linux/{fcntl,memfd,mman,prctl,socket}.h>, <asm-generic/ioctls.h>, <asm/prctl.h>
 _VALUES = {
     "AF_UNIX": 1,
     "ARCH_GET_FS": 0x1003, "ARCH_GET_GS": 0x1004, "ARCH_SET_FS": 0x1002, "ARCH_SET_GS": 0x1001,
+    "F_NOTIFY": 0x402, "F_OFD_SETLK": 37, "F_OFD_SETLKW": 38, "F_SETLEASE": 0x400, "F_SETLK": 6,
+    "F_SETLKW": 7,
     "FIOASYNC": 0x5452, "FIOCLEX": 0x5451, "FIONBIO": 0x5421, "FIONCLEX": 0x5450,
     "FIONREAD": 0x541B,
+    "MAP_HUGETLB": 0x40000, "MFD_HUGETLB": 4, "MSG_OOB": 1,
     "PR_CAPBSET_READ": 23, "PR_GET_DUMPABLE": 3, "PR_GET_NAME": 16, "PR_GET_NO_NEW_PRIVS": 39,
     "PR_GET_PDEATHSIG": 2, "PR_GET_SECCOMP": 21, "PR_GET_THP_DISABLE": 42, "PR_GET_TIMERSLACK": 30,
     "PR_SET_NAME": 15, "PR_SET_NO_NEW_PRIVS": 38, "PR_SET_PDEATHSIG": 1, "PR_SET_THP_DISABLE": 41,
@@ -138,17 +147,21 @@ def _ways(name: str, where: list[tuple[str, dict[str, Any]]]) -> Iterable[tuple[
         return [()]
     (argument, condition), *rest = where
     index, read = _ARGUMENTS[name, argument]
-    mask = condition.get("mask", _LONG)
+    mask = _number(condition.get("mask", _LONG))
     values = condition["one_of"] if "one_of" in condition else [condition["equals"]]
     first = [
         Test(index, mask & read, value & mask & read, _words(argument, mask & read, read, said))
         for said in values
-        for value in [_VALUES[said] if isinstance(said, str) else said]
+        for value in [_number(said)]
     ]
     return [(test, *others) for test in first for others in _ways(name, rest)]
 
 
+def _number(said: str | int) -> int:
+    return _VALUES[said] if isinstance(said, str) else said
+
+
 def _words(argument: str, mask: int, read: int, said: str | int) -> str:
     masked = argument if mask == read else f"{argument} & {mask:#x}"
-    value = f"{said} ({_VALUES[said]:#x})" if isinstance(said, str) else f"{said:#x}"
+    value = f"{said} ({_number(said):#x})" if isinstance(said, str) else f"{said:#x}"
     return f"{masked} = {value}"

@@ -1,6 +1,6 @@
 """Runs a filter on one call of each class, beside what its table says of it.
 
-`python tests/supervisor/proof.py` counts: lines of each filter, calls with a name, classes of calls.
+`python tests/supervisor/proof.py` counts the lines of each filter, named calls, classes of calls.
 """
 
 import errno

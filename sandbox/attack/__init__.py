@@ -1,0 +1,1 @@
+"""Known container escapes as small programs, each with its control: `sandbox doctor --attack`."""

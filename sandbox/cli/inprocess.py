@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandbox.supervisor.lifecycle import Cancellation
     from sandbox.supervisor.live import Live
 
-__all__ = ["check_policy", "doctor", "parse_kept", "run_job", "setup"]
+__all__ = ["attack", "check_policy", "doctor", "parse_kept", "run_job", "setup"]
 
 _PIECE_BYTES = 65536
 
@@ -126,6 +126,13 @@ def doctor(*, json: bool) -> int:
     from sandbox.supervisor import doctor as supervisor_doctor
 
     return supervisor_doctor.main(json)
+
+
+def attack(policy: str | None, *, json: bool) -> int:
+    """Run the attack suite under one policy, or all; the exit code says whether all was held."""
+    from sandbox.attack import report
+
+    return report.main(policy, json)
 
 
 def setup(user: str, *, undo: bool) -> int:

@@ -32,11 +32,17 @@ Usage: sandbox run [OPTIONS] [--] COMMAND [ARGUMENT…]   run one command in a s
        sandbox token                                    let a client in to it over TCP
        sandbox policy list|show NAME|check FILE         what a job may do
        sandbox doctor [--json]                          what this host can do
+       sandbox doctor --attack [--policy NAME]          try to break out of every policy
        sandbox setup --user NAME [--undo]               prepare this host, as root
        sandbox --version
 
 Each takes --help."""
-_DOCTOR = {"--json": Option("the same as a JSON document"), "--help": Option("show this")}
+_DOCTOR = {
+    "--attack": Option("run known escapes, each with its control, under every policy"),
+    "--policy": Option("with --attack: under this one only", "NAME"),
+    "--json": Option("the same as a JSON document"),
+    "--help": Option("show this"),
+}
 _TOKEN = {"--help": Option("a new token for a client, and its hash for the server's tenant")}
 _JOBS = ("ps", "logs", "wait", "kill", "rm", "stats")
 _SETUP = {
@@ -153,8 +159,15 @@ def _policy(words: Sequence[str]) -> int:
 def _doctor(words: Sequence[str]) -> int:
     values = _options("doctor", words, _DOCTOR)
     if "--help" in values:
-        print(f"Usage: sandbox doctor [--json]\n\n{help_lines(_DOCTOR)}")
+        print(f"Usage: sandbox doctor [--attack [--policy NAME]] [--json]\n\n{help_lines(_DOCTOR)}")
         return 0
+    policy = values.get("--policy")
+    if "--attack" in values:
+        from sandbox.cli.inprocess import attack
+
+        return attack(policy, json="--json" in values)
+    if policy is not None:
+        raise SpecError("--policy", "is for doctor --attack")
     from sandbox.cli.inprocess import doctor
 
     return doctor(json="--json" in values)

@@ -8,7 +8,7 @@ import functools
 import os
 import struct
 import time
-from errno import EAGAIN, ENOENT
+from errno import EACCES, EAGAIN, ENOENT
 from pathlib import Path
 
 from sandbox.attack.attack import BARE, Attack, add, attack, by
@@ -40,6 +40,9 @@ _FILES = (
 )  # fmt: skip
 _TFD_TIMER_ABSTIME, _CLOCK_BOOTTIME, _CLOCK_MONOTONIC = 1, 7, 1
 _NODENAME_AT, _UTSNAME_BYTES = 65, 390
+_F_SETLEASE, _F_NOTIFY = 1024, 1026
+_DN_ACCESS, _DN_MULTISHOT = 1, 0x80000000
+_IN_ACCESS, _IN_OPEN = 1, 0x20
 
 
 def _read(path: bytes, script: AttackScript, targets: Targets) -> None:
@@ -129,6 +132,33 @@ for _name, _wall in (
 def kernel_log(script: AttackScript, targets: Targets) -> None:
     """Reads the kernel's log."""
     script.call("syslog", 3, script.space(4096), 4096)
+
+
+@attack(_KIND, BARE)
+def watched_programs(script: AttackScript, targets: Targets) -> None:
+    """Watches which programs are run, by other jobs too: their root is the same file system."""
+    fd = script.open("inotify_init1", 0)
+    script.call("inotify_add_watch", fd, b"/usr/bin", _IN_ACCESS | _IN_OPEN)
+
+
+@attack(_KIND, BARE)
+def noticed_programs(script: AttackScript, targets: Targets) -> None:
+    """Has itself signalled whenever a program is run (F_NOTIFY)."""
+    fd = script.open_path(b"/usr/bin", os.O_RDONLY)
+    script.call(
+        "rt_sigprocmask", 0, script.data(struct.pack("<Q", 1 << 28)), 0, 8
+    )  # SIGIO, which kills
+    script.call("fcntl", fd, _F_NOTIFY, _DN_ACCESS | _DN_MULTISHOT)
+
+
+@attack(_KIND, BARE, by("identity", fcntl=EACCES))
+def leased_input(script: AttackScript, targets: Targets) -> None:
+    """Takes a lease on an input: who writes to it on the host is delayed, and told of (F_SETLEASE).
+
+    Where jobs have no ids of their own, the filter alone is in its way.
+    """
+    fd = script.open_path(targets.input, os.O_RDONLY)
+    script.call("fcntl", fd, _F_SETLEASE, 0)
 
 
 @attack(_KIND, BARE)

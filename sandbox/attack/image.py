@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import struct
 
-from sandbox.inside.machine import MOST_JOB_BYTES, machine_image
-from sandbox.inside.script import LATE_AT, SCRIPT_AT
+from sandbox.inside.machine import machine_image
+from sandbox.inside.script import LATE_AT, MOST_LATE_BYTES, SCRIPT_AT
 
 __all__ = ["CODE_AT", "MACHINES", "code_image", "script_image"]
 
@@ -36,7 +36,7 @@ def script_image(script: bytes, machine: str = os.uname().machine) -> bytes:
         (_LOAD, _READ | _EXECUTE, 0, CODE_AT, CODE_AT, size, size, 0x1000),
         (
             *(_LOAD, _READ | _WRITE, _SCRIPT_OFFSET, SCRIPT_AT, SCRIPT_AT),
-            *(len(script), LATE_AT + MOST_JOB_BYTES - SCRIPT_AT, 0x1000),
+            *(len(script), LATE_AT + MOST_LATE_BYTES - SCRIPT_AT, 0x1000),
         ),
         (_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16),
     )

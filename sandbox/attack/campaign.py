@@ -16,7 +16,7 @@ from sandbox.attack.program import Program
 from sandbox.attack.runner import Runner
 from sandbox.attack.targets import leak_directory, make_targets
 from sandbox.spec.policy import Policy, load_policy
-from sandbox.supervisor.startup import runner_ids, start_zygote, take_ground
+from sandbox.supervisor.startup import runner_ids, start_keeper, take_ground
 
 __all__ = ["Campaign", "Row", "run_campaign"]
 
@@ -49,9 +49,9 @@ def run_campaign(
     with contextlib.ExitStack() as held:
         owner = runner_ids() if os.geteuid() == 0 else None
         directory = held.enter_context(leak_directory(owner))
-        zygote = start_zygote()
-        held.callback(zygote.close)
-        ground, files = take_ground(zygote)
+        keeper = start_keeper()
+        held.callback(keeper.close_all)
+        ground, files = take_ground(keeper)
         held.callback(ground.close)
         files.close()
         targets = held.enter_context(make_targets(directory))

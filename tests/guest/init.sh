@@ -1,6 +1,7 @@
 #!/bin/busybox sh
-# The guest's pid 1, started by ./guest as EXCHANGE/init. First stage: the root file system, then
-# this file once more inside it: user, cgroups, the command, the end.
+# The guest's pid 1, EXCHANGE/init: run by user-mode Linux itself, or by QEMU's initramfs. First
+# stage: the root file system, then this file once more inside it: user, cgroups, the command, the
+# end. With systemd, that is pid 1 in between, and runs the last stage as a service.
 # EXCHANGE is the one host directory that is written: settings and command in, status out.
 # shellcheck shell=busybox disable=SC1091,SC2016,SC2154
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -12,11 +13,20 @@ fail() {
 
 # The whole of the host's files, read-only, under a layer in the guest's memory.
 build_root() {
-    /bin/busybox mount -t proc proc /proc
-    /bin/busybox insmod "/usr/lib/uml/modules/$(/bin/busybox uname -r)/kernel/fs/overlayfs/overlay.ko"
+    if [ "$KERNEL" = uml ]; then
+        /bin/busybox mount -t proc proc /proc
+        /bin/busybox insmod \
+            "/usr/lib/uml/modules/$(/bin/busybox uname -r)/kernel/fs/overlayfs/overlay.ko"
+    fi
     /bin/busybox mount -t tmpfs -o size=90% tmpfs /mnt || fail "no throw-away layer"
     /bin/busybox mkdir /mnt/lower /mnt/upper /mnt/work /mnt/root
-    /bin/busybox mount -t hostfs -o ro,/ none /mnt/lower || fail "no host files"
+    case $KERNEL in
+    uml) /bin/busybox mount -t hostfs -o ro,/ none /mnt/lower ;;
+    *) # nobody changes the host's files under us, so what was read may be kept
+        options=trans=virtio,version=9p2000.L,msize=262144,access=any,cache=loose
+        /bin/busybox mount -t 9p -o ro,$options root /mnt/lower
+        ;;
+    esac || fail "no host files"
     /bin/busybox mount -t overlay -o lowerdir=/mnt/lower,upperdir=/mnt/upper,workdir=/mnt/work \
         root /mnt/root || fail "no overlay"
     cd /mnt/root || fail "no root"
@@ -29,9 +39,17 @@ build_root() {
     /bin/busybox mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs run
     /bin/busybox ln -sf pts/ptmx dev/ptmx
     /bin/busybox ln -s /proc/self/fd dev/fd
-    /bin/busybox mount -t cgroup2 -o nsdelegate cgroup2 sys/fs/cgroup || fail "no cgroup2"
+    for number in 0:stdin 1:stdout 2:stderr; do
+        /bin/busybox ln -s "/proc/self/fd/${number%:*}" "dev/${number#*:}"
+    done
+    # systemd mounts what its version or the kernel's arguments ask for.
+    [ "$SYSTEMD" ] || /bin/busybox mount -t cgroup2 -o nsdelegate cgroup2 sys/fs/cgroup ||
+        fail "no cgroup2"
     /bin/busybox mkdir run/exchange
-    /bin/busybox mount -t hostfs -o "${0%/*}" none run/exchange || fail "no exchange"
+    case $KERNEL in
+    uml) /bin/busybox mount -t hostfs -o "${0%/*}" none run/exchange ;;
+    *) /bin/busybox mount --bind "${0%/*}" run/exchange ;;
+    esac || fail "no exchange"
     /bin/busybox mount --move . /
     exec /bin/busybox chroot . /bin/busybox sh /run/exchange/init inside
 }
@@ -46,6 +64,20 @@ make_user() {
     mkdir -p "$HOME_DIRECTORY" "/run/user/$USER_ID"
     chown "$USER_ID:$GROUP_ID" "$HOME_DIRECTORY" "/run/user/$USER_ID"
     chmod 700 "/run/user/$USER_ID"
+}
+
+# As a distribution has them: modules on demand, and two devices that udev opens to everybody.
+make_devices() {
+    [ "$KERNEL" = uml ] && modules=/usr/lib/uml/modules || modules=$KERNEL/lib/modules
+    mkdir -p /lib/modules
+    ln -sfn "$modules/$(uname -r)" "/lib/modules/$(uname -r)"
+    [ -e /sbin/modprobe ] || ln -s /bin/busybox /sbin/modprobe
+    for module in fuse tun; do
+        /sbin/modprobe $module 2>/dev/null
+    done
+    for device in fuse net/tun; do
+        [ ! -e /dev/$device ] || chmod 666 /dev/$device
+    done
 }
 
 # As systemd makes them: every controller enabled down to the leaf, and from user@UID.service down
@@ -67,36 +99,86 @@ make_cgroups() {
     done
 }
 
-# The command writes to pipes, as it would on the host; tty1 and tty2 are the way to ./guest.
-run_command() {
-    mkfifo /run/stdout /run/stderr
-    stty -F /dev/tty1 raw -echo
-    stty -F /dev/tty2 raw -echo
-    cat /run/stdout >/dev/tty1 &
-    stdout=$!
-    cat /run/stderr >/dev/tty2 &
-    stderr=$!
-    (
+# The host's systemd with D-Bus and the user's manager, and none of the host's own services.
+become_systemd() {
+    # The host's is not to be read, and PAM asks for it before the user's manager starts.
+    rm -f /etc/shadow
+    printf '%s:*:1::::::\n' root "$NAME" >/etc/shadow
+    units=/etc/systemd/system
+    rm -rf $units/*.wants /lib/systemd/system/*.target.wants /.dockerenv
+    # It is logind's to make; there is none.
+    printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n' \
+        >$units/user-runtime-dir@.service
+    mkdir -p $units/user@.service.d
+    printf '[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%i\n' \
+        >$units/user@.service.d/guest.conf
+    user=
+    [ "$USER_ID" = 0 ] || user=user@$USER_ID.service
+    cat >$units/guest.service <<UNIT
+[Unit]
+DefaultDependencies=no
+Wants=dbus.service $user
+After=dbus.service $user
+[Service]
+ExecStart=/bin/busybox sh /run/exchange/init command
+UNIT
+    exec /lib/systemd/systemd --unit=guest.service
+}
+
+# The host's setpriv: busybox has no --reuid.
+run_as_user() {
+    exec setsid /usr/bin/setpriv --reuid="$USER_ID" --regid="$GROUP_ID" --init-groups "$@"
+}
+
+# Without systemd: in the leaf. With it: in a unit of the user's manager, or of the system's for
+# root, to which nothing is delegated beyond what the manager has.
+start_command() {
+    if [ ! "$SYSTEMD" ]; then
         echo 0 >"/sys/fs/cgroup/$leaf/cgroup.procs"
-        # The host's setpriv: busybox has no --reuid.
-        exec setsid /usr/bin/setpriv --reuid="$USER_ID" --regid="$GROUP_ID" --init-groups \
-            /run/exchange/command </dev/null >/run/stdout 2>/run/stderr
-    ) &
+        run_as_user /run/exchange/command
+    elif [ "$USER_ID" = 0 ]; then
+        exec systemd-run --pipe --wait --quiet --collect /run/exchange/command
+    fi
+    export XDG_RUNTIME_DIR="/run/user/$USER_ID"
+    run_as_user systemd-run --user --pipe --wait --quiet --collect /run/exchange/command
+}
+
+# The command writes to pipes, as it would on the host; two devices are the way to ./guest.
+run_command() {
+    mkfifo -m 666 /run/stdout /run/stderr
+    if [ "$KERNEL" = uml ]; then
+        device=/dev/tty
+        stty -F /dev/tty1 raw -echo
+        stty -F /dev/tty2 raw -echo
+    else
+        device=$(echo /dev/vport*p1)
+        device=${device%1}
+    fi
+    cat /run/stdout >"${device}1" &
+    stdout=$!
+    cat /run/stderr >"${device}2" &
+    stderr=$!
+    (start_command </dev/null >/run/stdout 2>/run/stderr) &
     wait $!
     status=$?
     echo 1 >/sys/fs/cgroup/user.slice/cgroup.kill # what is left would hold the pipes open
     wait $stdout $stderr
     echo $status >/run/exchange/status
+    /bin/busybox poweroff -f
 }
 
-[ "$1" = inside ] || build_root
-. /run/exchange/settings
+. "${0%/*}/settings"
+case $1 in
+"") build_root ;;
+command) run_command ;;
+esac
 /bin/ip link set lo up
 case $DIRECTORY in
 /tmp/*) ;; # what the command needs is in there
 *) mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /tmp ;;
 esac
 make_user
+make_devices
+[ ! "$SYSTEMD" ] || become_systemd
 make_cgroups
 run_command
-/bin/busybox poweroff -f

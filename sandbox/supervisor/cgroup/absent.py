@@ -82,6 +82,9 @@ class AbsentJob:
     def destroy(self) -> None:
         """Nothing to remove."""
 
+    def abandon(self) -> None:
+        """Nothing to leave."""
+
 
 class AbsentBackend:
     """Stands in for a subtree; `why` is what kept us from one, with its fix."""
@@ -101,6 +104,7 @@ class AbsentBackend:
             "core": "none",
         }
         self.gaps: Mapping[str, str] = dict.fromkeys(self.grades, why)
+        self.stand_ins: Mapping[str, str] = {}
 
     def create(
         self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False

@@ -8,12 +8,12 @@ import signal
 import time
 from collections.abc import Iterable
 
-from sandbox.spec.errors import SetupError
+from sandbox.spec.errors import HostError, SetupError
 from sandbox.supervisor.cgroup.parse import Mount, memberships, mounts
 
 __all__ = [
     "Counters", "cgroup_mounts", "exists", "own_processes", "process_cgroups", "read",
-    "read_optional", "remove_tree", "set_limit", "tree_pids", "write",
+    "read_optional", "remove_tree", "set_limit", "taken_away", "tree_pids", "write",
 ]  # fmt: skip
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -34,10 +34,22 @@ class Counters:
                     f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd
                 )
 
+    def has(self, name: str) -> bool:
+        """Whether this kernel has it."""
+        return name in self._fds
+
     def read(self, name: str) -> bytes | None:
-        """Its content now, of at most a page; None where there is no such file."""
+        """Its content now, of at most a page; None where there is no such file.
+
+        Raises HostError: the cgroup, or its controller, was taken away meanwhile.
+        """
         fd = self._fds.get(name)
-        return None if fd is None else os.pread(fd, _PAGE_BYTES, 0)
+        if fd is None:
+            return None
+        try:
+            return os.pread(fd, _PAGE_BYTES, 0)
+        except OSError as error:
+            raise taken_away(name, error) from error
 
     def number(self, name: str) -> int | None:
         """The one number in it."""
@@ -48,6 +60,14 @@ class Counters:
         """Close all of them. Idempotent."""
         while self._fds:
             os.close(self._fds.popitem()[1])
+
+
+def taken_away(name: str, error: OSError) -> HostError:
+    """What it means that a file of a job's cgroup is not to be read any more."""
+    return HostError(
+        f"cgroup {name} cannot be read while its job runs: {error.strerror}; the job was ended and "
+        "its result is lost; fix: whoever manages the host's cgroups must leave ours alone"
+    )
 
 
 def cgroup_mounts() -> list[Mount]:
@@ -78,6 +98,9 @@ def read(path: str, dir_fd: int | None = None) -> bytes:
         while piece := os.read(fd, 65536):
             pieces.append(piece)
         return b"".join(pieces)
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(fd)
 
@@ -95,6 +118,9 @@ def write(path: str, value: bytes, dir_fd: int | None = None) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         os.write(fd, value)
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(fd)
 

@@ -1,5 +1,6 @@
 """The ways to a cgroup subtree of our own, tried in order."""
 
+import errno
 import os
 
 from sandbox.spec.errors import HostError
@@ -11,7 +12,7 @@ from sandbox.supervisor.cgroup.files import (
     process_cgroups,
     read,
 )
-from sandbox.supervisor.cgroup.fixes import setup_command
+from sandbox.supervisor.cgroup.fixes import refused, setup_command
 from sandbox.supervisor.cgroup.interface import Backend
 from sandbox.supervisor.cgroup.parse import Mount
 from sandbox.supervisor.cgroup.runs import PREFIX
@@ -30,12 +31,22 @@ def find_backend(uid: int) -> Backend:
     On v2 this moves the calling process and its children, so call it before any of them has
     children, and `close` at the end. Raises HostError with every way that was tried, and the fix.
     """
-    mounts = cgroup_mounts()
-    if any("memory" in mount.controllers for mount in mounts):
-        return _find_v1(uid, v1_mounts(mounts))
-    for mount in mounts:
-        if mount.version == 2:
-            return _find_v2(uid, mount)
+    try:
+        return _find(uid, cgroup_mounts())
+    except OSError as error:
+        raise refused(error, "cgroups") from error
+
+
+def _find(uid: int, mounts: list[Mount]) -> Backend:
+    is_v1 = any("memory" in mount.controllers for mount in mounts)
+    used = v1_mounts(mounts) if is_v1 else [mount for mount in mounts if mount.version == 2]
+    for mount in used:
+        if not mount.writable:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), mount.point)
+    if is_v1:
+        return _find_v1(uid, used)
+    if used:
+        return _find_v2(uid, used[0])
     raise HostError(
         "no cgroup hierarchy is mounted; fix: mount -t cgroup2 cgroup2 /sys/fs/cgroup (as root), "
         "or give the container its cgroups"

@@ -19,8 +19,8 @@ class Usage(NamedTuple):
     cpu_user_seconds: float | None
     cpu_system_seconds: float | None
     memory_peak_bytes: int | None
-    oom_events: int  # times the limit left no memory to reclaim; v1 tells only 0 or 1
-    oom_kills: int  # processes that the kernel killed for it
+    oom_events: int  # times its own limit left no memory to reclaim; v1 tells only 0 or 1
+    oom_kills: int  # processes that the kernel killed for that, or for a shortage around it
     processes_peak: int | None
     fork_refusals: int
     throttled_seconds: float | None  # summed over the cores; None without a CPU controller
@@ -80,8 +80,12 @@ class JobCgroup(Protocol):
         """Remove it and close all fds.
 
         Raises OSError EBUSY while a process is left; nothing is closed then, and the call may be
-        repeated.
+        repeated. What cannot be removed for another reason is left, as by `abandon`.
         """
+        ...
+
+    def abandon(self) -> None:
+        """Close all fds; its backend goes on trying to remove it, and after that a sweep."""
         ...
 
 
@@ -94,6 +98,7 @@ class Backend(Protocol):
     hierarchies: tuple[str, ...]  # v1: mount options, one a hierarchy ("cpu,cpuacct"); v2: ()
     grades: Mapping[str, str]  # memory, processes, cpus, cpu_time, core
     gaps: Mapping[str, str]  # for each limit whose grade is not "kernel": why, and the fix
+    stand_ins: Mapping[str, str]  # what this kernel does not give as others do: what is instead
 
     def create(
         self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False

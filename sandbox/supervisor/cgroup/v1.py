@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup import runs
+from sandbox.supervisor.cgroup.features import stand_ins
 from sandbox.supervisor.cgroup.files import exists, read, read_optional, write
 from sandbox.supervisor.cgroup.fixes import setup_command
+from sandbox.supervisor.cgroup.left import Left
 from sandbox.supervisor.cgroup.v1_job import Place, V1Job
 
 __all__ = ["CONTROLLERS", "REQUIRED", "Hierarchy", "V1Backend"]
@@ -44,6 +46,7 @@ class V1Backend:
             )
             for hierarchy, directory in zip(hierarchies, self._run.directories, strict=True)
         )
+        self._left = Left()
         self._fd = {name: place.fd for place in self._places for name in place.controllers}
         self._closes_swap()
         self._cpuset = self._fills_cpuset()
@@ -52,6 +55,7 @@ class V1Backend:
             for hierarchy in hierarchies
             if self._cpuset is not None or hierarchy.controllers != {"cpuset"}
         )
+        self.stand_ins = stand_ins(self.version, self._has)
         self.grades, self.gaps = self._grade()
 
     def create(
@@ -62,7 +66,8 @@ class V1Backend:
         if self._cpuset is None or (limits.core is None and not shown):
             # Two directories, for nothing.
             places = tuple(place for place in places if place.controllers != {"cpuset"})
-        job = V1Job(name, places)
+        self._left.remove()
+        job = V1Job(name, places, self._left)
         try:
             job.build(self._cpuset, limits, disk_apart, self._has_memsw)
         except BaseException:
@@ -77,9 +82,13 @@ class V1Backend:
 
     def close(self) -> None:
         """See `Backend.close`."""
+        self._left.remove()
         for place in self._places:
             os.close(place.fd)
         self._run.release()
+
+    def _has(self, file: str) -> bool:
+        return exists(file, self._fd[file.partition(".")[0]])
 
     def _closes_swap(self) -> None:
         memory_fd = self._fd["memory"]

@@ -1,6 +1,6 @@
 """One job's cgroups in the v1 hierarchies; kernel docs, admin-guide/cgroup-v1."""
 
-import contextlib
+import errno
 import os
 import select
 from collections.abc import Mapping
@@ -14,10 +14,14 @@ from sandbox.supervisor.cgroup.files import (
     read,
     read_optional,
     set_limit,
+    taken_away,
     write,
 )
+from sandbox.supervisor.cgroup.fixes import refused
 from sandbox.supervisor.cgroup.interface import Usage
+from sandbox.supervisor.cgroup.left import Left, remove
 from sandbox.supervisor.cgroup.parse import memberships, numbers
+from sandbox.supervisor.cgroup.peak import Peak
 
 __all__ = ["Place", "V1Job"]
 
@@ -25,8 +29,8 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _COUNTERS = {
     "cpuacct": ("cpuacct.usage", "cpuacct.usage_all"),
     "cpu": ("cpu.stat",),
-    "memory": ("memory.max_usage_in_bytes",),
-    "pids": ("pids.peak", "pids.events"),
+    "memory": ("memory.max_usage_in_bytes", "memory.failcnt"),
+    "pids": ("pids.events",),
 }
 
 
@@ -43,10 +47,13 @@ class V1Job:
 
     born_in = False
 
-    def __init__(self, name: str, places: tuple[Place, ...]) -> None:
+    def __init__(self, name: str, places: tuple[Place, ...], left: Left) -> None:
+        self._left = left
+        self._directories = tuple(place.fd for place in places)
         self.entry_fds: tuple[int, ...] = ()
         self.oom_fd: int | None = None
         self._counters = Counters()
+        self._processes = Peak(self._counters, "pids.peak", "pids.current")
         self._name = name
         self._places = places
         self._fd = {controller: place.fd for place in places for controller in place.controllers}
@@ -71,11 +78,12 @@ class V1Job:
                     write(f"{self._name}/cpuset.cpus", cpuset[0], place.fd)
                     write(f"{self._name}/cpuset.mems", cpuset[1], place.fd)
         except OSError as error:
-            raise SetupError(f"cgroup {self._name} cannot be made: {error.strerror}") from error
+            raise refused(error, f"cgroup {self._name}") from error
         self.limit(limits, disk_apart=disk_apart)
         for controller, names in _COUNTERS.items():
             if controller in self._fd:
                 self._counters.open(self._name, names, self._fd[controller])
+        self._processes.open(self._name, self._fd["pids"])
         self._watch_memory()
         for place in self._places:  # one by one: where one fails, `destroy` closes the others
             flags = os.O_WRONLY | os.O_CLOEXEC
@@ -120,7 +128,11 @@ class V1Job:
 
     def memory_split(self) -> Mapping[str, int]:
         """See `JobCgroup.memory_split`."""
-        stat = numbers(read(f"{self._name}/memory.stat", self._fd["memory"]))
+        self._processes.look()
+        try:
+            stat = numbers(read(f"{self._name}/memory.stat", self._fd["memory"]))
+        except OSError as error:
+            raise taken_away("memory.stat", error) from error
         split = {
             "anonymous": stat[b"total_rss"],
             "file": stat[b"total_cache"] - stat[b"total_shmem"],
@@ -137,16 +149,18 @@ class V1Job:
         counters = self._counters
         ran_out = self._ran_out()
         throttling = counters.read("cpu.stat")
+        refusals = numbers(counters.read("pids.events") or b"").get(b"max", 0)
         return Usage(
             cpu_seconds=self.cpu_seconds(),
             cpu_user_seconds=(user - self._before[1]) / 1e9,
             cpu_system_seconds=(system - self._before[2]) / 1e9,
             memory_peak_bytes=counters.number("memory.max_usage_in_bytes"),
-            oom_events=int(ran_out),
+            # The event is told to all below the cgroup that ran out: was it this one?
+            oom_events=int(ran_out and bool(counters.number("memory.failcnt"))),
             # The kernel tells of the event before it kills: without one there is no kill.
             oom_kills=self._oom_kills() if ran_out else 0,
-            processes_peak=counters.number("pids.peak"),
-            fork_refusals=numbers(counters.read("pids.events") or b"").get(b"max", 0),
+            processes_peak=self._processes.value(self._held["pids.max"] if refusals else None),
+            fork_refusals=refusals,
             throttled_seconds=None
             if throttling is None
             else numbers(throttling)[b"throttled_time"] / 1e9,
@@ -171,9 +185,20 @@ class V1Job:
 
     def destroy(self) -> None:
         """See `JobCgroup.destroy`."""
-        for place in self._places:
-            with contextlib.suppress(FileNotFoundError):
-                os.rmdir(self._name, dir_fd=place.fd)
+        try:
+            remove(self._name, self._directories)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise
+            self.abandon()
+        self._close()
+
+    def abandon(self) -> None:
+        """See `JobCgroup.abandon`."""
+        self._left.add(self._name, self._directories)
+        self._close()
+
+    def _close(self) -> None:
         self.close_entries()
         self._counters.close()
         if self.oom_fd is not None:
@@ -202,7 +227,10 @@ class V1Job:
         return bool(looking.poll(0))
 
     def _oom_kills(self) -> int:
-        control = read(f"{self._name}/memory.oom_control", self._fd["memory"])
+        try:
+            control = read(f"{self._name}/memory.oom_control", self._fd["memory"])
+        except OSError as error:
+            raise taken_away("memory.oom_control", error) from error
         return numbers(control)[b"oom_kill"]
 
     def _set(self, controller: str, name: str, value: int, *, in_pages: bool = False) -> None:

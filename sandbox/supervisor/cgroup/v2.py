@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from sandbox.spec.errors import HostError
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup import runs
+from sandbox.supervisor.cgroup.features import check_required, stand_ins
 from sandbox.supervisor.cgroup.files import exists, own_processes, read, read_optional, write
 from sandbox.supervisor.cgroup.fixes import setup_command
+from sandbox.supervisor.cgroup.left import Left
 from sandbox.supervisor.cgroup.v2_job import V2Job
 
 __all__ = ["REQUIRED", "V2Backend", "enable"]
@@ -64,7 +66,7 @@ class V2Backend:
         """`membership`: of `base`, as in /proc/PID/cgroup. `origin`: where this process is now."""
         self.how = how
         self.path = base
-        self._base, self._origin = base, origin
+        self._base, self._origin, self._left = base, origin, Left()
         self._distributed = read(f"{base}/cgroup.subtree_control").split()
         self._run = runs.claim((base,))
         (self._directory,) = self._run.directories
@@ -74,18 +76,22 @@ class V2Backend:
             _move(origin, self._leaf)
             enable(base)
             self._controllers = enable(self._directory)
+            # The leaf has what a job's cgroup will have.
+            check_required(self.version, self._has)
             self._fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except BaseException:
             self._leave()
             raise
-        self._has_swap = exists("memory.swap.max", self._fd)
+        self._has_swap = self._has("memory.swap.max")
+        self.stand_ins = stand_ins(self.version, self._has)
         self.grades, self.gaps = self._grade()
 
     def create(
         self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False
     ) -> V2Job:
         """See `Backend.create`. One hierarchy holds it all, shown or not."""
-        job = V2Job(name, self._fd, self._membership)
+        self._left.remove()
+        job = V2Job(name, self._fd, self._membership, self._left)
         try:
             job.build(self._controllers, limits, disk_apart, self._has_swap)
         except BaseException:
@@ -100,12 +106,16 @@ class V2Backend:
 
     def close(self) -> None:
         """See `Backend.close`. Moves this process and its children back to where it came from."""
+        self._left.remove()
         os.close(self._fd)
         self._leave()
 
     @property
     def _leaf(self) -> str:
         return f"{self._directory}/supervisor"
+
+    def _has(self, file: str) -> bool:
+        return exists(f"{self._leaf}/{file}")
 
     def _leave(self) -> None:
         with contextlib.suppress(OSError):

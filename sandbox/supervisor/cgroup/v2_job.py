@@ -1,10 +1,9 @@
 """One job's cgroups in v2; kernel docs, admin-guide/cgroup-v2."""
 
-import contextlib
+import errno
 import os
 from collections.abc import Mapping
 
-from sandbox.spec.errors import SetupError
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
 from sandbox.supervisor.cgroup.files import (
@@ -12,14 +11,18 @@ from sandbox.supervisor.cgroup.files import (
     read,
     read_optional,
     set_limit,
+    taken_away,
     write,
 )
+from sandbox.supervisor.cgroup.fixes import refused
 from sandbox.supervisor.cgroup.interface import Usage
+from sandbox.supervisor.cgroup.left import Left, remove
 from sandbox.supervisor.cgroup.parse import memberships, numbers
+from sandbox.supervisor.cgroup.peak import Peak
 
 __all__ = ["V2Job"]
 
-_COUNTERS = ("cpu.stat", "memory.events", "memory.peak", "pids.events", "pids.peak")
+_COUNTERS = ("cpu.stat", "memory.events", "pids.events")
 
 
 class V2Job:
@@ -32,9 +35,12 @@ class V2Job:
     born_in = True
     oom_fd: int | None = None
 
-    def __init__(self, name: str, run_fd: int, run_membership: str) -> None:
+    def __init__(self, name: str, run_fd: int, run_membership: str, left: Left) -> None:
+        self._left = left
         self.entry_fds: tuple[int, ...] = ()
         self._counters = Counters()
+        self._memory = Peak(self._counters, "memory.peak", "memory.current")
+        self._processes = Peak(self._counters, "pids.peak", "pids.current")
         self._run_fd = run_fd
         self._name = name
         self._expected = f"{run_membership}/{name}"
@@ -49,7 +55,7 @@ class V2Job:
         try:
             os.mkdir(self._name, 0o755, dir_fd=self._run_fd)
         except OSError as error:
-            raise SetupError(f"cgroup {self._name} cannot be made: {error.strerror}") from error
+            raise refused(error, f"cgroup {self._name}") from error
         if has_swap:
             self._set("memory.swap.max", b"0")
         self._set("memory.oom.group", b"1")  # else the OOM killer leaves half a job
@@ -57,6 +63,8 @@ class V2Job:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         self.entry_fds = (os.open(self._name, flags, dir_fd=self._run_fd),)
         self._counters.open(self._name, _COUNTERS, self._run_fd)
+        for peak in (self._memory, self._processes):
+            peak.open(self._name, self._run_fd)
 
     def limit(self, limits: Limits, *, disk_apart: bool = False) -> None:
         """See `JobCgroup.limit`."""
@@ -87,7 +95,12 @@ class V2Job:
 
     def memory_split(self) -> Mapping[str, int]:
         """See `JobCgroup.memory_split`."""
-        stat = numbers(read(f"{self._name}/memory.stat", self._run_fd))
+        self._memory.look()
+        self._processes.look()
+        try:
+            stat = numbers(read(f"{self._name}/memory.stat", self._run_fd))
+        except OSError as error:
+            raise taken_away("memory.stat", error) from error
         split = {
             "anonymous": stat[b"anon"],
             "file": stat[b"file"] - stat[b"shmem"],
@@ -100,17 +113,18 @@ class V2Job:
     def sample(self) -> Usage:
         """See `JobCgroup.sample`."""
         cpu, counters = self._cpu(), self._counters
-        events = numbers(counters.read("memory.events") or b"")
+        memory = numbers(counters.read("memory.events") or b"")
+        refusals = numbers(counters.read("pids.events") or b"").get(b"max", 0)
         throttled = cpu.get(b"throttled_usec")
         return Usage(
             cpu_seconds=self._used(cpu, b"usage_usec"),
             cpu_user_seconds=self._used(cpu, b"user_usec"),
             cpu_system_seconds=self._used(cpu, b"system_usec"),
-            memory_peak_bytes=counters.number("memory.peak"),  # since Linux 5.19
-            oom_events=events[b"oom"],
-            oom_kills=events[b"oom_kill"],
-            processes_peak=counters.number("pids.peak"),  # since Linux 6.1
-            fork_refusals=numbers(counters.read("pids.events") or b"").get(b"max", 0),
+            memory_peak_bytes=self._memory.value(self._limit("memory.max", memory[b"max"])),
+            oom_events=memory[b"oom"],
+            oom_kills=memory[b"oom_kill"],
+            processes_peak=self._processes.value(self._limit("pids.max", refusals)),
+            fork_refusals=refusals,
             throttled_seconds=None if throttled is None else throttled / 1e6,
         )
 
@@ -133,10 +147,25 @@ class V2Job:
 
     def destroy(self) -> None:
         """See `JobCgroup.destroy`."""
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(self._name, dir_fd=self._run_fd)
+        try:
+            remove(self._name, (self._run_fd,))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise
+            self.abandon()
+        self._close()
+
+    def abandon(self) -> None:
+        """See `JobCgroup.abandon`."""
+        self._left.add(self._name, (self._run_fd,))
+        self._close()
+
+    def _close(self) -> None:
         self.close_entries()
         self._counters.close()
+
+    def _limit(self, name: str, times_met: int) -> int | None:
+        return int(self._held[name]) if times_met else None
 
     def _used(self, cpu: Mapping[bytes, int], name: bytes) -> float:
         return (cpu[name] - self._before.get(name, 0)) / 1e6

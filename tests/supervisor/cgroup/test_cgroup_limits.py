@@ -21,6 +21,7 @@ Enter = Callable[..., "subprocess.Popen[bytes]"]
 HOLD = "tell('in'); sys.stdin.read()"
 MIB = 1 << 20
 ALLOCATE = "block = bytearray(40 << 20); tell('allocated')"
+FIRST_TO_DIE = "open('/proc/self/oom_score_adj', 'w').write('1000'); "  # on v2 we are in there too
 FORK = """
 import errno, signal
 forked = 0
@@ -58,6 +59,28 @@ def test_memory_over_the_limit_ends_in_an_oom_kill(create: Create, enter: Enter)
     assert usage.oom_kills >= 1 and usage.oom_events >= 1
     assert usage.memory_peak_bytes is not None
     assert 20 * MIB < usage.memory_peak_bytes <= 24 * MIB
+
+
+def test_memory_that_runs_out_around_the_job_is_told_apart(
+    backend: Backend, create: Create, enter: Enter
+) -> None:
+    job = create(memory_bytes=64 * MIB)
+    around = _of_the_run(backend, "memory.max", "memory.limit_in_bytes")
+    before = around.read_text()
+    around.write_text(str(24 * MIB))
+    try:
+        process = enter(job, FIRST_TO_DIE + ALLOCATE)
+        assert process.wait() == -signal.SIGKILL, "the control: memory did run out"
+    finally:
+        around.write_text("-1" if before.strip().isdigit() else before)
+    assert job.sample().oom_events == 0
+
+
+def _of_the_run(backend: Backend, *names: str) -> Path:
+    """A file of the directory around the jobs of this runner."""
+    run = f"sandbox-run-{os.getpid()}-*/"
+    bases = [Path(base) for base in backend.path.split()]
+    return next(path for base in bases for name in names for path in base.glob(run + name))
 
 
 def test_memory_within_the_limit_is_counted_and_allowed(create: Create, enter: Enter) -> None:
@@ -184,6 +207,30 @@ def test_a_populated_job_is_not_destroyed_and_an_empty_one_leaves_no_fd(
     destroy(job)
     assert len(os.listdir("/proc/self/fd")) == fds  # noqa: PTH208
     backend.create("populated", LIMITS).destroy()
+
+
+def test_an_abandoned_job_is_removed_when_its_last_process_has_gone(
+    backend: Backend, enter: Enter
+) -> None:
+    fds = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    job = backend.create("abandoned", LIMITS)
+    process = enter(job, HOLD)
+    assert _line(process) == "in"
+    job.abandon()
+    pipes = 2
+    assert len(os.listdir("/proc/self/fd")) == fds + pipes  # noqa: PTH208
+    bases = [Path(base) for base in backend.path.split()]
+    left = [path for base in bases for path in base.glob("sandbox-run-*/abandoned")]
+    assert left
+    backend.create("next", LIMITS).destroy()
+    assert [path for path in left if path.exists()] == left, "a process is in them"
+    process.kill()
+    process.communicate()
+    for number in range(100_000):  # it leaves its cgroup a moment after it is reaped
+        destroy(backend.create(f"next{number}", LIMITS))
+        if not any(path.exists() for path in left):
+            break
+    assert not [path for path in left if path.exists()]
 
 
 def test_kill_ends_the_payload_and_spares_init(create: Create, enter: Enter) -> None:

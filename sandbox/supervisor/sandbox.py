@@ -278,17 +278,19 @@ class Sandbox:
             setattr(self, name, -1)
             if fd is not None and fd >= 0:
                 os.close(fd)
+        cgroup = self._cgroup
         with trio.move_on_after(_DESTROY_SECONDS, shield=True):
             if self._pidfd >= 0:
                 self.kill_init()  # quicker than its own reaction to our closed end
                 await trio.lowlevel.wait_readable(self._pidfd)
-            while True:
+            while cgroup is not None:
                 try:
-                    if self._cgroup is not None:
-                        self._cgroup.destroy()
-                    break
+                    cgroup.destroy()
+                    cgroup = None
                 except OSError:  # EBUSY: the kernel is still taking the last process out
                     await trio.sleep(0.001)
+        if cgroup is not None:
+            cgroup.abandon()
         for fd in (self._pidfd, self._stub_pidfd):
             if fd >= 0:
                 os.close(fd)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Sequence
 
+from sandbox.spec.errors import HostError
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup import Usage
 from sandbox.supervisor.rootfs import OWN_INODES
@@ -44,9 +45,15 @@ def decide(
     """The verdict and all evidence. `reason`: the verdict the job was ended for, if it was.
 
     Limits that end a job decide by the final counter, so one that ended by itself just over is
-    told the same. Limits that refuse decide only where the job failed too.
+    told the same. Limits that refuse decide only where the job failed too. Raises HostError: not
+    the job's own limit was met, but one around it.
     """
     found = list(evidence)
+    if not usage.oom_events and (reason == "memory" or (reason is None and usage.oom_kills)):
+        raise HostError(
+            f"memory ran out around the job, not in it ({memory_evidence(usage, limits)}), and its "
+            "result is lost; fix: fewer or smaller jobs at a time, or more memory for the service"
+        )
     if reason == "memory":  # the counters of the moment are behind those of the end
         return reason, [*found, memory_evidence(usage, limits)]
     if reason == "output" or (reason is None and is_output_over):
@@ -68,6 +75,12 @@ def decide(
     if failed and scratch.is_full_of:
         return "disk", [*found, f"quota: scratch space of {scratch.is_full_of} seen full (statfs)"]
     if failed and usage.fork_refusals:
+        if usage.processes_peak is not None and usage.processes_peak < limits.processes:
+            raise HostError(
+                f"a process was refused by a limit around the job, whose own was not met "
+                f"({usage.processes_peak} of {limits.processes}), and its result is lost; "
+                "fix: raise pids.max (systemd: TasksMax=) of the service, or of what is above it"
+            )
         return "processes", [
             *found,
             f"pids.events max={usage.fork_refusals}: a process or thread over "

@@ -17,7 +17,7 @@ from sandbox.spec.result import Result
 from sandbox.supervisor import deadlock, rootfs
 from sandbox.supervisor.failures import first_failure, told_as
 from sandbox.supervisor.files import Files
-from sandbox.supervisor.host import time_facts
+from sandbox.supervisor.host import TimeFacts, time_facts
 from sandbox.supervisor.lifecycle import Caller, Run, not_started
 from sandbox.supervisor.pipeline import Member, Pipe, Pipeline, check_pipes
 from sandbox.supervisor.planner import (
@@ -168,16 +168,20 @@ class Supervisor:
                         await start(run)
                 context["identity"] = self._identity(sandbox)
                 if sandbox is None or caller.cancellation.is_set:
-                    return not_started(artifacts={}, host=noise.since(), **context)
+                    return not_started(artifacts={}, host=self._host(noise), **context)
                 with told_as("watching the job"):
                     await run.watch(job.command[0], template.planner.job(job, limits))
                 with told_as("collecting its artifacts"):
                     collected = await run.collect(files.destinations, template.collect)
                 with told_as("measuring the job"):
-                    return run.result(artifacts=collected, host=noise.since(), **context)
+                    return run.result(artifacts=collected, host=self._host(noise), **context)
             finally:
                 if sandbox is not None:
                     self._dispose(sandbox)
+
+    def _host(self, noise: TimeFacts) -> dict[str, Any]:
+        stand_ins = self._ground.backend.stand_ins
+        return {**noise.since(), **({"stand_ins": dict(stand_ins)} if stand_ins else {})}
 
     def _identity(self, sandbox: Sandbox | None) -> dict[str, Any]:
         lease = sandbox and sandbox.lease

@@ -103,7 +103,7 @@ make_cgroups() {
 become_systemd() {
     # The host's is not to be read, and PAM asks for it before the user's manager starts.
     rm -f /etc/shadow
-    printf '%s:*:1::::::\n' root "$NAME" >/etc/shadow
+    sed 's/:.*/:*:1::::::/' /etc/passwd >/etc/shadow
     units=/etc/systemd/system
     rm -rf $units/*.wants /lib/systemd/system/*.target.wants /.dockerenv
     # It is logind's to make; there is none.

@@ -121,11 +121,14 @@ def check_policy(policy: Policy) -> None:
     compile_filter(policy, listener=False)
 
 
-def doctor(*, json: bool) -> int:
-    """Say what this host can do; the exit code says whether default jobs can run."""
+def doctor(*, json: bool, fix: bool) -> int:
+    """Say what this host can do; the exit code says whether default jobs can run.
+
+    `fix`: print what closes the gaps; it says whether there are none.
+    """
     from sandbox.supervisor import doctor as supervisor_doctor
 
-    return supervisor_doctor.main(json)
+    return supervisor_doctor.main(json, fix)
 
 
 def attack(policy: str | None, *, json: bool) -> int:

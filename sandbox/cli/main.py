@@ -31,7 +31,7 @@ Usage: sandbox run [OPTIONS] [--] COMMAND [ARGUMENT…]   run one command in a s
        sandbox ps|logs|wait|kill|rm|stats [OPTIONS]     jobs that such a daemon has
        sandbox token                                    let a client in to it over TCP
        sandbox policy list|show NAME|check FILE         what a job may do
-       sandbox doctor [--json]                          what this host can do
+       sandbox doctor [--json | --fix]                  what this host can do, and lacks
        sandbox doctor --attack [--policy NAME]          try to break out of every policy
        sandbox setup --user NAME [--undo]               prepare this host, as root
        sandbox --version
@@ -41,6 +41,7 @@ _DOCTOR = {
     "--attack": Option("run known escapes, each with its control, under every policy"),
     "--policy": Option("with --attack: under this one only", "NAME"),
     "--json": Option("the same as a JSON document"),
+    "--fix": Option("print the commands that close each gap, for root to read and run"),
     "--help": Option("show this"),
 }
 _TOKEN = {"--help": Option("a new token for a client, and its hash for the server's tenant")}
@@ -159,7 +160,8 @@ def _policy(words: Sequence[str]) -> int:
 def _doctor(words: Sequence[str]) -> int:
     values = _options("doctor", words, _DOCTOR)
     if "--help" in values:
-        print(f"Usage: sandbox doctor [--attack [--policy NAME]] [--json]\n\n{help_lines(_DOCTOR)}")
+        usage = "sandbox doctor [--json | --fix]\n       sandbox doctor --attack [--policy NAME] [--json]"
+        print(f"Usage: {usage}\n\n{help_lines(_DOCTOR)}")
         return 0
     policy = values.get("--policy")
     if "--attack" in values:
@@ -170,7 +172,7 @@ def _doctor(words: Sequence[str]) -> int:
         raise SpecError("--policy", "is for doctor --attack")
     from sandbox.cli.inprocess import doctor
 
-    return doctor(json="--json" in values)
+    return doctor(json="--json" in values, fix="--fix" in values)
 
 
 def _setup(words: Sequence[str]) -> int:

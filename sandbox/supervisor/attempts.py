@@ -21,13 +21,14 @@ from sandbox.supervisor.identity import BaseMap, write_maps
 __all__ = ["Attempts", "attempt"]
 
 _LANDLOCK_EXECUTE = 1
+_MFD_EXEC = 0x10  # <linux/memfd.h>, Linux 6.3
 _ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET of SECCOMP_RET_ALLOW
 
 
 class Attempts(NamedTuple):
     """What came of it."""
 
-    codes: Mapping[str, int]  # by name: 0, or the errno; without "user", nothing else was tried
+    codes: Mapping[str, int]  # by name: 0, or the errno; without "user", little else was tried
     base: BaseMap  # the maps that were in force
     maps_problem: str  # "" where they were written
 
@@ -51,7 +52,9 @@ def attempt(base: BaseMap) -> Attempts:
     os.close(child_mapped_fd)
     problem = ""
     with open(answers_fd) as answers:
-        codes: dict[str, int] = json.loads(answers.readline() or "{}")
+        codes: dict[str, int] = {}
+        while "user" not in codes and (line := answers.readline()):
+            codes |= json.loads(line)
         if codes.get("user") == 0:
             try:
                 base = write_maps(pid, base)
@@ -78,6 +81,7 @@ def _child(owner: tuple[int, int] | None, answers_fd: int, mapped_fd: int) -> No
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # else our maps in /proc are root's
         kernel.unshare(kernel.CLONE_NEWUSER)
 
+    answer("memfd", _errno_of(_memfd))
     answer("user", _errno_of(become_owner))
     if not os.read(mapped_fd, 1):
         return
@@ -86,9 +90,9 @@ def _child(owner: tuple[int, int] | None, answers_fd: int, mapped_fd: int) -> No
     codes: dict[str, int] = {}
     for name, try_it in _ATTEMPTS:
         # Without mounts of our own, the next ones would be made on the host's directories.
-        needs_mounts = name in ("overlay", "device", "processes", "proc")
-        broken = codes.get("mount", 0) if needs_mounts else 0
-        codes[name] = broken or _errno_of(try_it)
+        if name in ("overlay", "device", "proc") and codes["mount"]:
+            continue
+        codes[name] = _errno_of(try_it)
         answer(name, codes[name])
 
 
@@ -116,6 +120,20 @@ def _overlay() -> None:
 def _device() -> None:
     os.close(os.open("/tmp/null", os.O_WRONLY | os.O_CREAT, 0o600))
     mount(b"/dev/null", b"/tmp/null", b"", MS_BIND)
+
+
+def _memfd() -> None:
+    try:
+        fd = os.memfd_create("attempt", os.MFD_CLOEXEC | _MFD_EXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fd = os.memfd_create("attempt", os.MFD_CLOEXEC)  # before Linux 6.3
+    try:
+        if not os.access(f"/proc/self/fd/{fd}", os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    finally:
+        os.close(fd)
 
 
 def _proc() -> None:

@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 from sandbox.spec.limits import LIMIT_NAMES
 from sandbox.supervisor.attempts import Attempts
-from sandbox.supervisor.cgroup.fixes import setup_command
-from sandbox.supervisor.host import HostFacts, sysctl_gaps
+from sandbox.supervisor.fix import Fix, as_text, split_fix
+from sandbox.supervisor.host import HostFacts
+from sandbox.supervisor.id_gaps import ids_fix
+from sandbox.supervisor.mounted import mount_points
+from sandbox.supervisor.quota_gaps import limit_fix
+from sandbox.supervisor.sysctls import MEMFD, read_sysctl, sysctl_fix, sysctl_fixes
 
-__all__ = ["Row", "limit_rows", "split_fix", "wall_rows"]
+__all__ = ["Row", "limit_rows", "wall_rows"]
 
 # The attempts that a wall stands on, and what each is called.
 _STANDS_ON = {
@@ -19,7 +23,11 @@ _STANDS_ON = {
         "overlay": "overlay of /usr",
         "device": "bind of a device",
     },
-    "processes": {"processes": "pid namespace", "proc": "mount of /proc"},
+    "processes": {
+        "memfd": "program in a memfd",
+        "processes": "pid namespace",
+        "proc": "mount of /proc",
+    },
     "network": {"network": "network namespace"},
     "ipc": {"ipc": "ipc namespace"},
     "uts": {"uts": "uts namespace"},
@@ -28,12 +36,21 @@ _STANDS_ON = {
     "landlock": {"landlock": "Landlock ruleset"},
     "time": {"time": "time namespace"},
 }
-_OPTIONAL = ("landlock", "time")
+_CALLED = {"user": "user namespace"} | {
+    n: w for parts in _STANDS_ON.values() for n, w in parts.items()
+}
+# Walls that a policy may do without, where the kernel has no such thing.
+_OTHER_KERNEL = {
+    "landlock": "boot with landlock in the lsm= list, or a kernel with it (Linux 5.13)",
+    "time": "another kernel has it (Linux 5.6)",
+}
+_SHOWN = 5  # of many mounts that are in the way
 # user.max_*_namespaces, namespaces(7)
 _COUNTED = {
     "user": "user", "mount": "mnt", "network": "net", "ipc": "ipc", "uts": "uts",
     "cgroup": "cgroup", "time": "time", "processes": "pid",
 }  # fmt: skip
+_NAMESPACES = 28633  # of each kind; what RHEL's documents set
 _CONTAINER_FLAGS = {
     "docker": "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
     "--security-opt systempaths=unconfined",
@@ -42,7 +59,11 @@ _CONTAINER_FLAGS = {
 _ANY_CONTAINER = (
     "run the container without a seccomp profile and with an unmasked /proc "
     f"({_CONTAINER_FLAGS['docker']}; Kubernetes: hostUsers: false, procMount: Unmasked, "
-    "seccompProfile: Unconfined); a chroot forbids user namespaces, too"
+    "seccompProfile: Unconfined)"
+)
+_UNIT = (
+    "a systemd unit with RestrictNamespaces=, SystemCallFilter=, ProtectKernelTunables=, "
+    "ProtectProc= or the like has to go without (systemd.exec(5))"
 )
 _GRADES = {
     "kernel": "the kernel holds it",
@@ -57,13 +78,21 @@ class Row(NamedTuple):
 
     state: str
     detail: str
-    fix: str = ""
+    fixes: tuple[Fix, ...] = ()
+
+    @property
+    def fix(self) -> str:
+        """The fixes for people, or ""."""
+        return "\n".join(map(as_text, self.fixes))
 
 
 def wall_rows(
     facts: HostFacts, attempts: Attempts | None, identity_problem: str, quotas: Row
 ) -> dict[str, Row]:
-    """Each wall, by the names that a Result has. `attempts` None: see `identity_problem`."""
+    """Each wall, by the names that a Result has.
+
+    `identity_problem`: what keeps jobs from ids, whatever the attempts say; they are None, or not.
+    """
     rows = {"identity": _identity(facts, attempts, identity_problem)}
     codes = {} if attempts is None else attempts.codes
     for wall, parts in _STANDS_ON.items():
@@ -71,72 +100,97 @@ def wall_rows(
     return {**rows, "quotas": quotas}
 
 
-def limit_rows(grades: Mapping[str, str], gaps: Mapping[str, str]) -> dict[str, Row]:
-    """Each limit, with who enforces it."""
+def limit_rows(grades: Mapping[str, str], gaps: Mapping[str, str], uid: int) -> dict[str, Row]:
+    """Each limit of user `uid`, with who enforces it."""
     rows = {}
     for limit in LIMIT_NAMES:
         if (grade := grades.get(limit)) is None:
             continue
-        detail, fix = split_fix(gaps.get(limit) or _GRADES[grade])
-        rows[limit] = Row(grade, detail, fix)
+        gap = gaps.get(limit, "")
+        fix = limit_fix(gap, uid)
+        detail = split_fix(gap)[0] or _GRADES[grade]
+        rows[limit] = Row(grade, detail, () if fix is None else (fix,))
     return rows
 
 
-def split_fix(message: str) -> tuple[str, str]:
-    """Our messages end with "; fix: …": what comes before, and the fix."""
-    detail, _, fix = message.partition("; fix: ")
-    return detail, fix
-
-
 def _identity(facts: HostFacts, attempts: Attempts | None, problem: str) -> Row:
-    if attempts is None:
-        return Row("missing", *split_fix(problem))
-    if code := attempts.codes.get("user", errno.EPERM):
-        return Row("missing", _refused("user namespace", code), _fix("user", code, facts))
-    if attempts.maps_problem:
-        return Row("missing", *split_fix(attempts.maps_problem))
+    if attempts is not None and (code := attempts.codes.get("user", errno.EPERM)):
+        return Row("missing", _refused("user namespace", code), _fixes("user", code, facts))
+    problem = problem or ("" if attempts is None else attempts.maps_problem)
+    if attempts is None or problem:
+        why, told = split_fix(problem)
+        return Row("missing", why, (Fix(why, advice=told),) if told else ())
     base = attempts.base
     if base.ranges is None:
         detail = f"all jobs share uid {base.uid}, the runner's own: {base.why}"
-        return Row("weak", detail, _ranges_fix(base.uid, base.why))
+        return Row("weak", detail, (ids_fix(base, facts),))
     first, count = base.ranges.uids.start, base.ranges.count
     return Row("up", f"each job has a uid of its own, from {first} to {first + count - 1}")
 
 
-def _ranges_fix(uid: int, why: str) -> str:
-    if "not installed" in why:
-        return "install newuidmap and newgidmap (Debian, Ubuntu: apt install uidmap)"
-    if "set-uid" in why:
-        return "reinstall the package of newuidmap, or: chmod u+s on both (as root)"
-    return f"{setup_command(uid)}, or usermod --add-subuids and --add-subgids"
-
-
 def _wall(wall: str, parts: Mapping[str, str], facts: HostFacts, codes: Mapping[str, int]) -> Row:
-    absent = "weak" if wall in _OPTIONAL else "missing"
     for name, what in parts.items():
         if name not in codes:
-            return Row("missing", "not tried: there is no user namespace", "see identity")
+            needs = "user" if "user" not in codes or codes["user"] else "mount"
+            return Row("missing", f"not tried: there is no {needs} namespace")
         if codes[name]:
-            return Row(absent, _refused(what, codes[name]), _fix(name, codes[name], facts))
+            # What the kernel lacks a policy may do without; what it has and refuses ends the job.
+            state = "weak" if _is_lacking(name, facts) else "missing"
+            return Row(state, _refused(what, codes[name]), _fixes(name, codes[name], facts))
     detail = ", ".join(parts.values())
     if wall == "landlock":
         detail += f", ABI {facts.landlock_abi}"
     return Row("up", detail)
 
 
+def _is_lacking(name: str, facts: HostFacts) -> bool:
+    return (name == "landlock" and not facts.landlock_abi) or (
+        name == "time" and not facts.has_time_namespaces
+    )
+
+
 def _refused(what: str, code: int) -> str:
     return f"{what}: {os.strerror(code)} ({errno.errorcode.get(code, code)})"
 
 
-def _fix(name: str, code: int, facts: HostFacts) -> str:
-    if name == "landlock":
-        return "boot with landlock in the lsm= list; it is optional, the other walls stand"
+def _fixes(name: str, code: int, facts: HostFacts) -> tuple[Fix, ...]:
+    why = _refused(_CALLED[name], code)
+    if _is_lacking(name, facts):
+        return (Fix(why, advice=f"{_OTHER_KERNEL[name]}; the other walls stand without"),)
     if code == errno.ENOSPC and name in _COUNTED:
-        line = f"user.max_{_COUNTED[name]}_namespaces=28633"
-        return f"echo {line} > /etc/sysctl.d/60-sandbox.conf && sysctl --system (as root)"
-    if gaps := sysctl_gaps(facts.sysctls):
-        return "; ".join(f"{what}: {fix}" for what, fix in gaps)
-    if code in (errno.EINVAL, errno.ENOSYS, errno.ENODEV):
-        optional = "; it is optional, the other walls stand" if name in _OPTIONAL else ""
-        return f"this kernel was built without it: use another{optional}"
-    return _CONTAINER_FLAGS.get(facts.container or "", _ANY_CONTAINER)
+        sysctl = f"user.max_{_COUNTED[name]}_namespaces"
+        most = read_sysctl(sysctl) or 0
+        if most >= _NAMESPACES:
+            advice = f"{sysctl} is {most}: end what holds them; they nest no deeper than 32"
+            return (Fix(why, advice=advice),)
+        return (sysctl_fix(sysctl, _NAMESPACES, why, "every user can make as many"),)
+    concerned = {k: v for k, v in facts.sysctls.items() if (k == MEMFD) == (name == "memfd")}
+    if (name == "memfd" or name in _COUNTED) and (fixes := sysctl_fixes(concerned)):
+        return fixes
+    return (Fix(why, advice=_advice(name, code, facts)),)
+
+
+def _advice(name: str, code: int, facts: HostFacts) -> str:
+    if code in (errno.ENOSYS, errno.ENODEV):
+        return "this kernel was built without it, or a module is not loaded: use another"
+    if name == "overlay" and code == errno.EINVAL:
+        below = ", ".join(mount_points("/usr")[:_SHOWN])
+        return (
+            f"an overlay takes no /usr with mounts below it: unmount {below}"
+            if below
+            else ("this kernel has no overlay for user namespaces (Linux 5.11): use another")
+        )
+    if name == "device" and code == errno.ENOENT:
+        return "give this host, or container, a /dev with null, zero, full, random and urandom"
+    if code == errno.EINVAL:
+        return "this kernel was built without it: use another"
+    container = _CONTAINER_FLAGS.get(facts.container or "", _ANY_CONTAINER)
+    if facts.is_filtered:
+        return f"a seccomp filter is around us: {container}; {_UNIT}"
+    if name == "user":
+        return (
+            "no sysctl or seccomp filter forbids it, so it is a chroot (leave it, or use "
+            "pivot_root(2) instead), or SELinux or AppArmor, whose log names the rule; in a "
+            f"container: {container}"
+        )
+    return f"{container}; {_UNIT}"

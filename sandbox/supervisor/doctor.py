@@ -5,8 +5,7 @@ import json as json_format
 import os
 import subprocess
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +14,15 @@ from sandbox.spec.job import Job
 from sandbox.spec.policy import limits_for, load_policy
 from sandbox.supervisor import cgroup
 from sandbox.supervisor.attempts import Attempts, attempt
-from sandbox.supervisor.diagnosis import Row, limit_rows, split_fix, wall_rows
+from sandbox.supervisor.diagnosis import Row, limit_rows, wall_rows
+from sandbox.supervisor.fix import Fix, as_script, split_fix
 from sandbox.supervisor.host import facts
-from sandbox.supervisor.identity import plan_base_map
+from sandbox.supervisor.identity import Identities, plan_base_map, runtime_directory
 from sandbox.supervisor.planner import grades_of
 from sandbox.supervisor.privileges import choose_root_map
+from sandbox.supervisor.quota_gaps import quota_fix
 
-__all__ = ["Examination", "Trial", "examine", "main", "report", "try_job"]
+__all__ = ["Examination", "Trial", "document", "examine", "main", "report", "try_job"]
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 _TRIAL_SECONDS = 60
@@ -49,24 +50,42 @@ class Examination(NamedTuple):
         """Whether default jobs can run."""
         return self.job.state == "up"
 
+    def fixes(self) -> list[Fix]:
+        """Each fix once; the job's own only where no wall or limit has one that explains it."""
+        rows = [*self.walls.values(), *self.limits.values()]
+        found = [*dict.fromkeys(fix for row in rows for fix in row.fixes)]
+        return found or [*self.job.fixes]
 
-def main(json: bool) -> int:
+
+def main(json: bool, fix: bool = False) -> int:
     """Examine this host as the user who asks, and print it; 0 where default jobs can run, else 1.
 
     As root: what jobs of root's runner, which drops to an id that owns nothing, would have.
+    `fix`: print the commands that close each gap, for a root shell, instead; 0 where there is none.
     """
     found = examine(try_job())
+    fixes = found.fixes()
     if json:
-        document = {"ok": found.ok, **found._asdict()}
-        document |= {
-            part: {name: row._asdict() for name, row in rows.items()}
-            for part, rows in (("walls", found.walls), ("limits", found.limits))
-        }
-        document["job"] = found.job._asdict()
-        print(json_format.dumps(document, indent=1))
-    else:
+        print(json_format.dumps(_fix_documents(fixes) if fix else document(found), indent=1))
+    elif not fix:
         print(report(found))
-    return 0 if found.ok else 1
+    elif fixes:
+        print(as_script(fixes, os.geteuid()))
+    return 0 if (not fixes if fix else found.ok) else 1
+
+
+def document(found: Examination) -> dict[str, Any]:
+    """The examination for programs; `fix` is a fix for people, `fixes` the same as data."""
+    rows = {
+        part: {name: _row_document(row) for name, row in rows.items()}
+        for part, rows in (("walls", found.walls), ("limits", found.limits))
+    }
+    return {"ok": found.ok, "host": found.host, **rows, "job": _row_document(found.job)}
+
+
+def _fix_documents(fixes: Sequence[Fix]) -> list[dict[str, Any]]:
+    """Each with its keys: why, commands, costs, advice."""
+    return [fix._asdict() for fix in fixes]
 
 
 def examine(trial: Trial) -> Examination:
@@ -78,6 +97,8 @@ def examine(trial: Trial) -> Examination:
     try:
         base = choose_root_map() if is_root else plan_base_map(os.getuid(), os.getgid())
         attempts = attempt(base)
+        if attempts.base.ranges is not None and not is_root:  # root has /run
+            Identities(attempts.base.ranges, runtime_directory(base.uid)).lease().release()
     except SandboxError as error:
         problem = str(error)
     quotas, limits = _root_quotas(trial) if is_root else _quotas()
@@ -85,7 +106,7 @@ def examine(trial: Trial) -> Examination:
         host=host._asdict(),
         walls=wall_rows(host, attempts, problem, quotas),
         limits=limits,
-        job=Row("up" if trial.ran else "missing", *split_fix(trial.said)),
+        job=_row_of("up" if trial.ran else "missing", trial.said),
     )
 
 
@@ -155,20 +176,21 @@ def _quotas() -> tuple[Row, dict[str, Row]]:
     try:
         backend = cgroup.find_backend(os.geteuid())
     except SandboxError as error:
-        return Row("missing", *split_fix(str(error))), {}
+        fix = quota_fix(str(error), os.geteuid(), os.getppid())
+        return Row("missing", split_fix(str(error))[0], (fix,)), {}
     try:
         policy = load_policy("default")
         # All of them set, so that each shows who would enforce it.
         limits = limits_for(Job((b"true",)), policy)._replace(
             cpu_seconds=1.0, idle_seconds=1.0, core=0
         )
-        rows = limit_rows(grades_of(limits, backend), backend.gaps)
+        rows = limit_rows(grades_of(limits, backend), backend.gaps, os.geteuid())
         weak = [n for n in ("memory", "processes") if rows[n].state != "kernel"]
         first, *more = backend.path.split()
         others = f" and {len(more)} more" if more else ""
         detail = f"cgroup v{backend.version}: {backend.how}, {first}{others}"
         if weak:
-            return Row("missing", f"{detail}; not for {', '.join(weak)}", rows[weak[0]].fix), rows
+            return Row("missing", f"{detail}; not for {', '.join(weak)}", rows[weak[0]].fixes), rows
         return Row("up", detail), rows
     finally:
         backend.close()
@@ -177,15 +199,23 @@ def _quotas() -> tuple[Row, dict[str, Row]]:
 def _root_quotas(trial: Trial) -> tuple[Row, dict[str, Row]]:
     # Root's subtree is claimed by the runner that will use it; the trial's did.
     if not trial.grades:
-        return Row("missing", *split_fix(trial.said)), {}
+        return _row_of("missing", trial.said), {}
     unset = {n: "not set by the default policy" for n, g in trial.grades.items() if g == "none"}
     row = Row("up", "claimed by each runner, for the id that it drops to")
-    return row, limit_rows(trial.grades, unset)
+    return row, limit_rows(trial.grades, unset, os.geteuid())
+
+
+def _row_of(state: str, said: str) -> Row:
+    detail, told = split_fix(said)
+    return Row(state, detail, (Fix(detail, advice=told),) if told else ())
+
+
+def _row_document(row: Row) -> dict[str, Any]:
+    return {**row._asdict(), "fix": row.fix, "fixes": _fix_documents(row.fixes)}
 
 
 def _lines(name: str, row: Row) -> list[str]:
     lines = [f"  {name:{_NAME_WIDTH}} {row.state:{_STATE_WIDTH}} {row.detail}"]
-    if row.fix:
-        indent = " " * (_NAME_WIDTH + _STATE_WIDTH + 4)
-        lines.append(textwrap.indent(f"fix: {row.fix}".rstrip(), indent))
+    indent = " " * (_NAME_WIDTH + _STATE_WIDTH + 4)
+    lines += [f"{indent}fix: {line}" for line in row.fix.splitlines()]
     return lines

@@ -21,6 +21,7 @@ __all__ = [
     "Identities",
     "Lease",
     "find_ranges",
+    "helper_problem",
     "plan_base_map",
     "runtime_directory",
     "write_maps",
@@ -30,6 +31,7 @@ __all__ = [
 # search when all are taken.
 _MOST_IDS = 65536
 _HELPER_SECONDS = 10
+_PLACE = "let /run/user/UID (a systemd session has one), or else /tmp, be writable to this user"
 _XATTR_FILE_CAPS = "security.capability"
 
 
@@ -63,7 +65,7 @@ def plan_base_map(uid: int, gid: int, etc: Path = Path("/etc")) -> BaseMap:
     """The maps that an unprivileged user can have; `why` says what keeps it from ranges."""
     ranges, why = _search(uid, gid, etc)
     if ranges is not None:
-        problems = [p for name in ("newuidmap", "newgidmap") if (p := _helper_problem(name))]
+        problems = [p for name in ("newuidmap", "newgidmap") if (p := helper_problem(name))]
         if problems:
             ranges, why = None, "; ".join(problems)
     return BaseMap(uid, gid, ranges, why)
@@ -123,11 +125,17 @@ class Identities:
         self._next = int.from_bytes(os.urandom(4), "little") % ranges.count
 
     def lease(self) -> Lease:
-        """An id that nobody holds. Raises RefusedError: all are taken."""
+        """An id that nobody holds.
+
+        Raises RefusedError: all are taken; HostError: the file of the leases cannot be written.
+        """
         # A lock of an open file description, so it follows the fd into the sandbox and is gone
         # with its last holder, however that ends (fcntl(2), Linux 3.15).
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        os.utime(fd)  # cleaners of /tmp go by age
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            os.utime(fd)  # cleaners of /tmp go by age
+        except OSError as error:
+            raise HostError(f"{self._path}: {error.strerror}; fix: {_PLACE}") from error
         for step in range(self._ranges.count):
             offset = (self._next + step) % self._ranges.count
             host_uid = self._ranges.uids.start + offset
@@ -159,7 +167,7 @@ def runtime_directory(
         if os.geteuid() == 0:
             os.chown(directory, uid, uid, follow_symlinks=False)
     except OSError as error:
-        raise HostError(f"{directory} cannot be made: {error.strerror}") from error
+        raise HostError(f"{directory} cannot be made: {error.strerror}; fix: {_PLACE}") from error
     if not _is_private(directory, uid):
         raise HostError(
             f"{directory} must be a directory of uid {uid} that nobody else can enter; "
@@ -180,7 +188,8 @@ def _search(uid: int, gid: int, etc: Path) -> tuple[BaseRanges | None, str]:
     return (None, "; ".join(reasons)) if reasons else (BaseRanges(*found), "")
 
 
-def _helper_problem(name: str) -> str:
+def helper_problem(name: str) -> str:
+    """Why newuidmap(1) or newgidmap(1), by its name, can give nobody ids; "" where it can."""
     import shutil  # as subprocess below: while the zygote's interpreter starts, not before
 
     path = shutil.which(name)

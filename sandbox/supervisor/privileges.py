@@ -57,8 +57,9 @@ def choose_root_map(etc: Path = Path("/etc"), proc: Path = Path("/proc/self")) -
     for name in ("uid_map", "gid_map"):
         if not _is_mapped(range_, (proc / name).read_text()):
             raise HostError(
-                f"this container has no ids {range_.start}+{range_.count} ({name}); "
-                "fix: give root some that it has, the same in /etc/subuid and /etc/subgid"
+                f"root of this user namespace has no ids {range_.start}+{range_.count} ({name}); "
+                "fix: give root some that it has, the same in /etc/subuid and /etc/subgid, or "
+                "be another user in it, whose jobs can do with its own id"
             )
     rest = Range(range_.start + 1, range_.count - 1)
     return BaseMap(range_.start, range_.start, BaseRanges(rest, rest))

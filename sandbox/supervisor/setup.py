@@ -17,9 +17,11 @@ from sandbox.supervisor import cgroup, grants
 from sandbox.supervisor.boot_unit import boot_unit
 from sandbox.supervisor.cgroup.delegate_v1 import v1_mounts
 from sandbox.supervisor.cgroup.files import cgroup_mounts
-from sandbox.supervisor.host import facts, sysctl_gaps
+from sandbox.supervisor.fix import as_text
+from sandbox.supervisor.host import facts
 from sandbox.supervisor.identity import plan_base_map
 from sandbox.supervisor.subids import read_subids
+from sandbox.supervisor.sysctls import sysctl_fixes
 
 __all__ = ["Setup", "User", "find_user", "main"]
 
@@ -101,8 +103,8 @@ class Setup:
             self.delegate_by_systemd()
         else:
             self._delegate_v2()
-        for gap, fix in sysctl_gaps(facts().sysctls):
-            self._say(f"to do: {gap}; fix: {fix}")
+        for fix in sysctl_fixes(facts().sysctls):
+            self._say(f"to do: {fix.why}; fix: {as_text(fix)}")
 
     def undo(self) -> None:
         """Take back what `do` did, now or in an earlier run."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.supervisor.host import facts, sysctl_gaps, time_facts
+from sandbox.supervisor.fix import as_text
+from sandbox.supervisor.host import facts, time_facts
+from sandbox.supervisor.sysctls import sysctl_fixes
 
 
 def test_facts_that_explain_times_are_this_host_s() -> None:
@@ -43,7 +45,8 @@ def test_facts_say_where_memory_is_limited() -> None:
 def test_a_sysctl_that_forbids_sandboxes_comes_with_its_fix(
     sysctls: dict[str, int], words: list[str]
 ) -> None:
-    gaps = sysctl_gaps(sysctls)
-    assert len(gaps) == bool(words)
-    for _, fix in gaps:
-        assert all(word in fix for word in words)
+    fixes = sysctl_fixes(sysctls)
+    assert len(fixes) == bool(words)
+    for fix in fixes:
+        assert all(word in as_text(fix) for word in words)
+        assert fix.costs

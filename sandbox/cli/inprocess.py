@@ -12,7 +12,7 @@ import os
 import signal
 import stat
 
-from sandbox.spec.errors import RefusedError
+from sandbox.spec.errors import HostError, RefusedError
 from sandbox.spec.policy import limits_for
 
 TYPE_CHECKING = False
@@ -99,12 +99,16 @@ def _run(main: Callable[[], Awaitable[Result]]) -> Result:
     """Run `main`; of several failures at once, raise the first: the others follow from it."""
     import trio
 
+    from sandbox.supervisor.remedies import PROCESSES
     from sandbox.supervisor.supervisor import first_failure
 
     try:
         return trio.run(main)
     except BaseExceptionGroup as group:
-        raise first_failure(group) from group
+        failure = first_failure(group)
+        if type(failure) is RuntimeError and "new thread" in str(failure):  # Python says no more
+            raise HostError(f"{failure}; fix: {PROCESSES}") from group
+        raise failure from group
 
 
 def parse_kept(text: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 The process's own side is the room sandbox/keeper.
 """
 
+import errno
 import fcntl
 import os
 import signal
@@ -10,7 +11,8 @@ import socket
 import sys
 
 from sandbox.boundary.channel import LENGTH
-from sandbox.spec.errors import ZygoteError
+from sandbox.spec.errors import HostError, ZygoteError
+from sandbox.supervisor.remedies import PROCESSES
 from sandbox.supervisor.zygote import ZygoteProcess
 
 __all__ = ["Keeper"]
@@ -30,7 +32,8 @@ class Keeper:
     def __init__(self, owner: int | None = None) -> None:
         """Start it and return at once. From the main thread: it dies with the one it came from.
 
-        `owner`: the uid and gid to become, where we are root.
+        `owner`: the uid and gid to become, where we are root. Raises HostError: no process could be
+        started.
         """
         self._is_reaped = False
         self._socket, theirs = socket.socketpair()
@@ -53,6 +56,10 @@ class Keeper:
                     (os.POSIX_SPAWN_DUP2, fd, _CHANNEL_FD),
                 ],
             )
+        except OSError as error:
+            self._socket.close()
+            fix = f"; fix: {PROCESSES}" if error.errno == errno.EAGAIN else ""
+            raise HostError(f"the keeper cannot be started: {error.strerror}{fix}") from error
         finally:
             os.close(fd)
         self.first = self.zygote()  # makes the base user namespace

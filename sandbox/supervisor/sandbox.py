@@ -32,6 +32,7 @@ from sandbox.supervisor.probe import (
     check_stub,
     not_shown,
 )
+from sandbox.supervisor.remedies import remedy
 from sandbox.supervisor.zygote import Zygote
 
 __all__ = ["Sandbox"]
@@ -421,7 +422,10 @@ def _step_failure(report: Report) -> SetupError:
     if not report.second:
         return not_shown(report.first)
     step, why = STEPS.get(report.first, "?"), os.strerror(report.second)
-    return SetupError(f"step {report.first} ({step}) failed: {why}; the payload was never started")
+    return SetupError(
+        f"step {report.first} ({step}) failed: {why}; the payload was never started"
+        f"{remedy(step, report.second)}"
+    )
 
 
 def _pid_of(pidfd: int) -> int:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ground", "runner_ids", "start_keeper", "take_ground"]
 
+_LEAST_FDS = 128  # a job in a process of its own was seen to fail with 67, and to run with 68
+
 
 class Ground:
     """What the host gave us, before anything runs."""
@@ -81,12 +83,21 @@ def runner_ids() -> tuple[int, int]:
 
 
 def start_keeper() -> Keeper:
-    """Start the keeper's interpreter, which takes a while: first of all, and without waiting."""
+    """Start the keeper's interpreter, which takes a while: first of all, and without waiting.
+
+    Raises HostError: our rlimits are too low.
+    """
     # With a umask that takes the owner's own rights away, cgroups would be made that nobody of this
     # user could enter, or remove, any more.
     os.umask(os.umask(0o077) & 0o077)
     # A job is some twenty fds of ours, and the usual soft limit of 1024 is for select(2).
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and most < _LEAST_FDS:
+        raise HostError(
+            f"only {most} files can be open at a time, and the first job takes {_LEAST_FDS}; fix: "
+            "ulimit -Hn (limits.conf(5)), LimitNOFILE= of the unit, --ulimit nofile= of the "
+            "container"
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return Keeper(owner=_plan_base().uid if os.geteuid() == 0 else None)
 

@@ -17,6 +17,7 @@ from sandbox.boundary.plan import BindsPlan, CollectPlan, SpawnPlan, TemplatePla
 from sandbox.boundary.report import REPORT_BYTES, STEPS, Kind, Report
 from sandbox.spec.errors import HostError, SetupError, ZygoteError
 from sandbox.supervisor.identity import BaseMap, write_maps
+from sandbox.supervisor.remedies import remedy
 
 if TYPE_CHECKING:
     import trio
@@ -266,8 +267,11 @@ def _refuse_failure(report: Report, what: str) -> None:
     step, code = STEPS.get(report.first, "?"), report.second
     if step == "user_namespace":
         raise HostError(
-            f"this host allows no user namespace ({os.strerror(code)}); see: sandbox doctor"
+            f"this host allows no user namespace ({os.strerror(code)}); fix: see sandbox doctor"
         )
     if step == "clone" and code == errno.ESRCH:
         raise ZygoteError("the sandbox's init was killed before its id was mapped")
-    raise SetupError(f"step {step} ({what}) failed: {os.strerror(code)}; no payload was started")
+    raise SetupError(
+        f"step {step} ({what}) failed: {os.strerror(code)}; no payload was started"
+        f"{remedy(step, code)}"
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from sandbox.server.admission import Demand
 from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.startup import Ground
+from sandbox.supervisor.sysctls import read_sysctl
 
 __all__ = ["host_budget"]
 
@@ -17,6 +18,7 @@ _PROCESS_SHARE = 0.5
 _DISK_SHARE = 0.5
 _FD_SHARE = 0.5  # the rest is for clients
 _FDS_A_JOB = 24
+_LEAST_PID_MAX = 32768  # where /proc does not tell; the kernel's own default, proc_sys_kernel(5)
 
 
 def host_budget(ground: Ground, state: Path) -> Demand:
@@ -24,7 +26,7 @@ def host_budget(ground: Ground, state: Path) -> Demand:
     ranges = ground.base.ranges
     fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     disk = os.statvfs(state)
-    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
+    pid_max = read_sysctl("kernel.pid_max") or _LEAST_PID_MAX
     return Demand(
         jobs=max(1, min(_JOBS, int(fds * _FD_SHARE) // _FDS_A_JOB)),
         memory_bytes=int(_memory_bytes() * _MEMORY_SHARE),

@@ -1,5 +1,6 @@
 """Spec, policy and host facts in; plans and grades out: all that can be decided before a clone."""
 
+import contextlib
 import errno
 import functools
 import math
@@ -42,6 +43,7 @@ __all__ = [
     "template_key",
 ]
 
+_PR_CAPBSET_READ = 23  # <linux/prctl.h>
 _NAMESPACES = (
     flags.CLONE_NEWUSER
     | flags.CLONE_NEWNS
@@ -99,8 +101,16 @@ def _shares() -> tuple[tuple[bytes, int], ...]:
 @functools.cache
 def last_capability() -> int:
     """The highest one that this kernel has. proc_sys_kernel(5)"""
-    with open("/proc/sys/kernel/cap_last_cap") as file:
-        return int(file.read())
+    try:
+        with open("/proc/sys/kernel/cap_last_cap") as file:
+            return int(file.read())
+    except FileNotFoundError:  # /proc mounted with subset=pid
+        last = 0
+        with contextlib.suppress(OSError):  # EINVAL: there is no such capability
+            while True:
+                flags.prctl(_PR_CAPBSET_READ, last + 1)
+                last += 1
+        return last
 
 
 class Shape(NamedTuple):

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -248,8 +249,12 @@ class Pool:
         return sum(line.count() for line in self._lines.values())
 
     def _is_memory_short(self) -> bool:
-        with open("/proc/meminfo") as file:  # proc_meminfo(5)
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024 < self._budget.least_free_bytes
+        try:
+            with open("/proc/meminfo") as file:  # proc_meminfo(5)
+                for line in file:
+                    if line.startswith("MemAvailable:"):
+                        return int(line.split()[1]) * 1024 < self._budget.least_free_bytes
+        except FileNotFoundError:  # subset=pid; this leaves out what can be freed
+            free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            return free_bytes < self._budget.least_free_bytes
         return False

@@ -26,13 +26,6 @@ def quota_fix(problem: str, uid: int, session_pid: int) -> Fix:
     if not mounts:
         return _mount_fix(why)
     limiting = next((m for m in mounts if "memory" in m.controllers), mounts[0])
-    if not limiting.writable:
-        return Fix(
-            f"{why}: {limiting.point} is mounted read-only",
-            advice="mount it writable: in a unit, ProtectControlGroups=no and Delegate=yes; podman "
-            "run --security-opt unmask=ALL, docker run --security-opt writable-cgroups=true; in "
-            f"this mount namespace as root: mount -o remount,bind,rw {shlex.quote(limiting.point)}",
-        )
     if setup_command(uid) not in told:
         return Fix(why, advice=told)
     return _subtree_fix(why, uid, session_pid, limiting)
@@ -50,9 +43,19 @@ def limit_fix(gap: str, uid: int) -> Fix | None:
             "this host has no swap until the next boot (then /etc/fstab), and memory must hold "
             "what was swapped out. Booting with swapaccount=1 does without",
         )
-    if setup_command(uid) in told:
-        return setup_fix(uid, why, "the same as the quotas'")
-    return Fix(why, advice=told)
+    if setup_command(uid) not in told:
+        return Fix(why, advice=told)
+    if _is_lacking(why):
+        return None
+    return setup_fix(uid, why, "the same as the quotas'")
+
+
+def _is_lacking(why: str) -> bool:
+    """Whether the kernel has no such controller, which no setup can give."""
+    controller = why.partition('"')[2].partition('"')[0]
+    tops = [mount.point for mount in cgroup_mounts() if mount.version == 2]
+    offered = b" ".join(read_optional(f"{top}/cgroup.controllers") or b"" for top in tops)
+    return controller not in _hierarchies() and controller not in offered.decode().split()
 
 
 def _subtree_fix(why: str, uid: int, session_pid: int, mount: Mount) -> Fix:

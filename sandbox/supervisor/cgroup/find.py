@@ -12,7 +12,7 @@ from sandbox.supervisor.cgroup.files import (
     process_cgroups,
     read,
 )
-from sandbox.supervisor.cgroup.fixes import refused, setup_command
+from sandbox.supervisor.cgroup.fixes import refused, setup_command, writable_advice
 from sandbox.supervisor.cgroup.interface import Backend
 from sandbox.supervisor.cgroup.parse import Mount
 from sandbox.supervisor.cgroup.runs import PREFIX
@@ -76,6 +76,10 @@ def _find_v1(uid: int, mounts: list[Mount]) -> Backend:
         if not found.issuperset(V1_REQUIRED):
             continue
         return V1Backend(tuple(used), how)
+    if read_only := [mount.point for mount in mounts if not mount.writable]:
+        raise HostError(
+            f"{read_only[0]} is mounted read-only; fix: {writable_advice(read_only[0])}"
+        )
     raise HostError(f'cgroup v1 "memory" is not delegated to uid {uid}; fix: {setup_command(uid)}')
 
 
@@ -100,6 +104,11 @@ def _find_v2(uid: int, mount: Mount) -> Backend:
         assert own is not None
         return V2Backend(own, mount.membership(own), own, "systemd user scope")
     tried.append(f"systemd user scope: {reason}")
+    if not mount.writable:
+        raise HostError(
+            f"{mount.point} is mounted read-only ({'; '.join(tried)}); "
+            f"fix: {writable_advice(mount.point)}"
+        )
     # Without a manager of the user there is nobody whose cgroups these could be but ours.
     above = _nearest_distributing(uid, own, mount.point)
     if above is not None:

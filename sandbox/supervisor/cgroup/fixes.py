@@ -3,10 +3,11 @@
 import errno
 import os
 import pwd
+import shlex
 
 from sandbox.spec.errors import HostError
 
-__all__ = ["refused", "setup_command"]
+__all__ = ["refused", "setup_command", "writable_advice"]
 
 
 def setup_command(uid: int | None = None) -> str:
@@ -29,3 +30,12 @@ def refused(error: OSError, directory: str) -> HostError:
         errno.ENOENT: "whoever removed it while we used it must leave it alone",
     }.get(error.errno or 0, setup_command())
     return HostError(f"{error.filename or directory}: {error.strerror}; fix: {fix}")
+
+
+def writable_advice(point: str) -> str:
+    """What whoever made the mount `point` read-only does about it."""
+    return (
+        "mount it writable: in a unit, ProtectControlGroups=no and Delegate=yes; podman run "
+        "--security-opt unmask=ALL, docker run --security-opt writable-cgroups=true; in this "
+        f"mount namespace as root: mount -o remount,bind,rw {shlex.quote(point)}"
+    )

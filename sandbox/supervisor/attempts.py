@@ -3,18 +3,32 @@
 import errno
 import json
 import os
+import socket
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from sandbox.kernel import processes as kernel
+from sandbox.kernel.call import syscall
 from sandbox.kernel.confinement import (
     landlock_create_ruleset,
     landlock_restrict_self,
     seccomp_load,
 )
-from sandbox.kernel.mounts import MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, mount
+from sandbox.kernel.mounts import (
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    mount,
+    mount_setattr,
+    move_mount,
+    open_tree,
+    pivot_root,
+)
 from sandbox.spec.errors import SandboxError
 from sandbox.supervisor.identity import BaseMap, write_maps
 
@@ -90,7 +104,7 @@ def _child(owner: tuple[int, int] | None, answers_fd: int, mapped_fd: int) -> No
     codes: dict[str, int] = {}
     for name, try_it in _ATTEMPTS:
         # Without mounts of our own, the next ones would be made on the host's directories.
-        if name in ("overlay", "device", "proc") and codes["mount"]:
+        if name in ("overlay", "device", "pivot", "proc") and codes["mount"]:
             continue
         codes[name] = _errno_of(try_it)
         answer(name, codes[name])
@@ -118,8 +132,39 @@ def _overlay() -> None:
 
 
 def _device() -> None:
-    os.close(os.open("/tmp/null", os.O_WRONLY | os.O_CREAT, 0o600))
-    mount(b"/dev/null", b"/tmp/null", b"", MS_BIND)
+    # As a sandbox gets its mounts: detached, changed, and attached at an open file.
+    target_fd = os.open("/tmp/null", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        tree_fd = open_tree(b"/dev/null")
+        try:
+            mount_setattr(tree_fd, MS_NOSUID | MS_NOEXEC)
+            move_mount(tree_fd, target_fd)
+        finally:
+            os.close(tree_fd)
+    finally:
+        os.close(target_fd)
+
+
+def _pivot() -> None:
+    # In a child, whose root stays its own; the mount namespace is gone with us.
+    def pivot() -> None:
+        os.chdir("/tmp/root")
+        pivot_root(b".", b".")
+
+    _in_child(lambda: kernel.unshare(kernel.CLONE_NEWNS), pivot)
+
+
+def _clone3() -> None:
+    try:
+        syscall("clone3", None, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # there is such a call: it does not like its arguments
+            raise
+
+
+def _uts() -> None:
+    kernel.unshare(kernel.CLONE_NEWUTS)
+    socket.sethostname("attempt")
 
 
 def _memfd() -> None:
@@ -138,9 +183,13 @@ def _memfd() -> None:
 
 def _proc() -> None:
     # The first child is pid 1 of the new namespace, and only there a proc of it can be mounted.
+    _in_child(lambda: mount(b"proc", b"/tmp/proc", b"proc", MS_NOSUID | MS_NODEV))
+
+
+def _in_child(*steps: Callable[[], object]) -> None:
     pid = os.fork()
     if pid == 0:
-        os._exit(_errno_of(lambda: mount(b"proc", b"/tmp/proc", b"proc", MS_NOSUID | MS_NODEV)))
+        os._exit(next(filter(None, map(_errno_of, steps)), 0))
     if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         raise OSError(code, os.strerror(code))
 
@@ -165,11 +214,13 @@ _ATTEMPTS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("mount", _mounts),
     ("overlay", _overlay),
     ("device", _device),
+    ("pivot", _pivot),
     ("network", _unshare(kernel.CLONE_NEWNET)),
     ("ipc", _unshare(kernel.CLONE_NEWIPC)),
-    ("uts", _unshare(kernel.CLONE_NEWUTS)),
+    ("uts", _uts),
     ("cgroup", _unshare(kernel.CLONE_NEWCGROUP)),
     ("time", _unshare(kernel.CLONE_NEWTIME)),
+    ("clone3", _clone3),
     ("processes", _unshare(kernel.CLONE_NEWPID)),
     ("proc", _proc),
     ("landlock", _landlock),

@@ -22,9 +22,11 @@ _STANDS_ON = {
         "mount": "mount namespace",
         "overlay": "overlay of /usr",
         "device": "bind of a device",
+        "pivot": "change of root",
     },
     "processes": {
         "memfd": "program in a memfd",
+        "clone3": "clone3",
         "processes": "pid namespace",
         "proc": "mount of /proc",
     },
@@ -171,6 +173,9 @@ def _fixes(name: str, code: int, facts: HostFacts) -> tuple[Fix, ...]:
 
 
 def _advice(name: str, code: int, facts: HostFacts) -> str:
+    container = _CONTAINER_FLAGS.get(facts.container or "", _ANY_CONTAINER)
+    if facts.is_filtered and code in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        return f"a seccomp filter is around us: {container}; {_UNIT}"
     if code in (errno.ENOSYS, errno.ENODEV):
         return "this kernel was built without it, or a module is not loaded: use another"
     if name == "overlay" and code == errno.EINVAL:
@@ -184,9 +189,6 @@ def _advice(name: str, code: int, facts: HostFacts) -> str:
         return "give this host, or container, a /dev with null, zero, full, random and urandom"
     if code == errno.EINVAL:
         return "this kernel was built without it: use another"
-    container = _CONTAINER_FLAGS.get(facts.container or "", _ANY_CONTAINER)
-    if facts.is_filtered:
-        return f"a seccomp filter is around us: {container}; {_UNIT}"
     if name == "user":
         return (
             "no sysctl or seccomp filter forbids it, so it is a chroot (leave it, or use "

@@ -19,7 +19,7 @@ from sandbox.supervisor.fix import Fix, as_script, split_fix
 from sandbox.supervisor.host import facts
 from sandbox.supervisor.identity import Identities, plan_base_map, runtime_directory
 from sandbox.supervisor.planner import grades_of
-from sandbox.supervisor.privileges import choose_root_map
+from sandbox.supervisor.privileges import check_rights, choose_root_map
 from sandbox.supervisor.quota_gaps import quota_fix
 
 __all__ = ["Examination", "Trial", "document", "examine", "main", "report", "try_job"]
@@ -95,6 +95,8 @@ def examine(trial: Trial) -> Examination:
     problem = ""
     is_root = os.geteuid() == 0
     try:
+        if is_root:
+            check_rights()
         base = choose_root_map() if is_root else plan_base_map(os.getuid(), os.getgid())
         attempts = attempt(base)
         if attempts.base.ranges is not None and not is_root:  # root has /run

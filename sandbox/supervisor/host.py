@@ -26,6 +26,7 @@ _steal: tuple[float, float | None] = (
     None,
 )  # when it was looked up, and what was found
 _GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+_CAP_SYS_ADMIN = 21  # <linux/capability.h>
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,6 +65,7 @@ class HostFacts(NamedTuple):
     container: str | None  # what we run in, as far as it tells
     no_new_privileges: bool = False  # set-uid programs give us nothing
     is_filtered: bool = False  # by a seccomp filter of somebody else's
+    is_bounded: bool = False  # no set-uid program gets CAP_SYS_ADMIN, as in most containers
 
 
 def time_facts() -> TimeFacts:
@@ -93,6 +95,7 @@ def facts() -> HostFacts:
         container=_container(),
         no_new_privileges=status["NoNewPrivs"] == "1",
         is_filtered=status.get("Seccomp", "0") != "0",
+        is_bounded=not int(status["CapBnd"], 16) >> _CAP_SYS_ADMIN & 1,
     )
 
 

@@ -62,6 +62,18 @@ def _helpers_fix(paths: list[str], base: BaseMap, facts: HostFacts) -> Fix:
             advice="start without no_new_privs: in a unit, NoNewPrivileges=no and no option that "
             "implies it (systemd.exec(5)); for a container, no no-new-privileges",
         )
+    if facts.is_bounded and all(Path(path).stat().st_mode & stat.S_ISUID for path in paths):
+        # As set-uid programs they open the map as root, to whom the namespace is not; with
+        # capabilities of their files they do it as the user. user_namespaces(7)
+        return Fix(
+            f"{_GAP}: set-uid root, newuidmap needs CAP_SYS_ADMIN, which no program gets here",
+            (
+                f"chmod u-s {quoted}",
+                f"setcap cap_setuid=ep {shlex.quote(paths[0])}",
+                f"setcap cap_setgid=ep {shlex.quote(paths[1])}",
+            ),
+            "newuidmap and newgidmap have one capability each instead of all of root's",
+        )
     if os.statvfs(paths[0]).f_flag & os.ST_NOSUID:
         point = mount_point_of(paths[0])
         return Fix(

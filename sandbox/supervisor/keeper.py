@@ -58,8 +58,12 @@ class Keeper:
             )
         except OSError as error:
             self._socket.close()
-            fix = f"; fix: {PROCESSES}" if error.errno == errno.EAGAIN else ""
-            raise HostError(f"the keeper cannot be started: {error.strerror}{fix}") from error
+            fix = PROCESSES
+            if error.errno == errno.ENOENT:
+                fix = f"let /dev/null and {sys.executable} be there"
+            raise HostError(
+                f"the keeper cannot be started: {error.strerror}; fix: {fix}"
+            ) from error
         finally:
             os.close(fd)
         self.first = self.zygote()  # makes the base user namespace

@@ -18,13 +18,15 @@ from sandbox.spec.errors import HostError, SetupError
 from sandbox.supervisor.identity import BaseMap, BaseRanges
 from sandbox.supervisor.subids import Range, read_subids
 
-__all__ = ["ROOT_RANGE", "choose_root_map", "drop_for_good"]
+__all__ = ["ROOT_RANGE", "check_rights", "choose_root_map", "drop_for_good"]
 
 # The start of 1879048192…2147352575, which systemd's table of ids (UIDS-GIDS, "Summary") leaves to
 # nobody: above its container ranges, below 2^31.
 ROOT_RANGE = Range(0x70000000, 65536)
 
 _LAST_CAPABILITY = 63
+# Of root, to become another id and to map what is the other's; <linux/capability.h>.
+_NEEDED = {"CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SYS_ADMIN": 21}
 _CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 
 
@@ -63,6 +65,17 @@ def choose_root_map(etc: Path = Path("/etc"), proc: Path = Path("/proc/self")) -
             )
     rest = Range(range_.start + 1, range_.count - 1)
     return BaseMap(range_.start, range_.start, BaseRanges(rest, rest))
+
+
+def check_rights() -> None:
+    """Whether this root has what its runner needs. Raises HostError: a container took it away."""
+    status = Path("/proc/self/status").read_text()
+    held = int(status.partition("\nCapEff:")[2].split()[0], 16)
+    if lacking := [name for name, bit in _NEEDED.items() if not held >> bit & 1]:
+        raise HostError(
+            f"root lacks {' and '.join(lacking)} here, and cannot hand over to an id that owns "
+            "nothing; fix: be an ordinary user, as docs/operations.md has it for containers"
+        )
 
 
 def drop_for_good(uid: int, gid: int) -> None:

@@ -13,6 +13,7 @@ PROCESSES = (
 _NAMESPACES = "raise the one of user.max_*_namespaces that is used up; sandbox doctor names it"
 _CLONING = ("clone", "namespaces", "user_namespace", "collector")
 _BORN = {*_CLONING, "template", "time_namespace", "cgroup_namespace"}
+_FORBIDDEN = (*_BORN, "proc", "hostname", "pivot", "root")
 _SHOWN = 3  # of many mounts that are in the way
 
 
@@ -29,6 +30,8 @@ def remedy(step: str, code: int) -> str:
         # The kernel makes no overlay of a directory with mounts below it that are locked there.
         points = mount_points("/usr")[:_SHOWN]
         found = f"unmount what is mounted below /usr: {', '.join(points)}" if points else ""
-    elif code == errno.EPERM and step in ("proc", "hostname", "template"):
-        found = "this container or service forbids it; sandbox doctor says what is to be allowed"
+    elif code == errno.EFBIG and step == "template":
+        found = "allow files that are not empty: ulimit -f, LimitFSIZE= of the unit"
+    elif (code == errno.EPERM and step in _FORBIDDEN) or (code == errno.ENOSYS and step == "clone"):
+        found = "the container or service around us forbids it; sandbox doctor says what to allow"
     return f"; fix: {found}" if found else ""

@@ -150,8 +150,9 @@ def _find_backend(base: BaseMap, *, allow_degraded: bool) -> cgroup.Backend:
 
 def _plan_base() -> BaseMap:
     if os.geteuid() == 0:
-        from sandbox.supervisor.privileges import choose_root_map
+        from sandbox.supervisor.privileges import check_rights, choose_root_map
 
+        check_rights()
         return choose_root_map()
     if os.getuid() != os.geteuid():
         raise HostError("sandbox must not be set-uid; fix: chmod u-s its program")

@@ -22,8 +22,8 @@ FACTS = HostFacts("6.1.0", "x86_64", 2, None, "v2", 3, True, None, {}, None)
 RANGES = BaseRanges(Range(100000, 65536), Range(100000, 65536))
 BASE = BaseMap(4_000_000, 4_000_000, RANGES)
 NAMES = (
-    "memfd", "user", "mount", "overlay", "device", "network", "ipc", "uts", "cgroup", "time",
-    "processes", "proc", "landlock", "syscalls",
+    "memfd", "user", "mount", "overlay", "device", "pivot", "network", "ipc", "uts", "cgroup",
+    "time", "clone3", "processes", "proc", "landlock", "syscalls",
 )  # fmt: skip
 ALL_WORK = Attempts(dict.fromkeys(NAMES, 0), BASE, "")
 QUOTAS = Row("up", "cgroup v2")
@@ -101,7 +101,7 @@ def test_ids_that_cannot_be_leased_are_a_missing_wall() -> None:
 
 
 def test_without_a_mount_namespace_nothing_is_mounted_and_said_so() -> None:
-    codes = {n: 0 for n in NAMES if n not in ("overlay", "device", "proc")}
+    codes = {n: 0 for n in NAMES if n not in ("overlay", "device", "pivot", "proc")}
     rows = wall_rows(FACTS, ALL_WORK._replace(codes={**codes, "mount": errno.ENOSPC}), "", QUOTAS)
     assert "user.max_mnt_namespaces" in rows["view"].fix
     assert rows["processes"].detail == "not tried: there is no mount namespace"

@@ -1,0 +1,86 @@
+"""Each kind of host is made, and what jobs get there is what the table, and the document, say.
+
+The long form, with every guest, is what writes the document: see document.py.
+"""
+
+import functools
+import os
+
+import pytest
+from hosts import by_root, by_user, in_guests
+from hosts.cell import Cell
+from hosts.document import DOCUMENT, last_found, render
+from hosts.found import Found, summary
+from hosts.visit import missing, visit
+
+# Guests whose kernel boots in seconds; the others are visited by `python -m hosts.document`.
+_SMOKE = [cell for cell in in_guests.CELLS if cell.guest == in_guests.UML]
+
+
+def _named(cells: "tuple[Cell, ...]") -> "pytest.MarkDecorator":
+    return pytest.mark.parametrize("cell", cells, ids=lambda cell: cell.name)
+
+
+@functools.cache
+def _bare() -> Found:
+    return summary(visit(by_user.CELLS[0]))
+
+
+@pytest.fixture(autouse=True)
+def prepared() -> None:
+    if (bare := _bare()).default != "runs":
+        pytest.skip(f"default jobs do not run on this host itself: {bare.default}")
+
+
+@_named(by_user.CELLS)
+def test_a_host_that_an_ordinary_user_makes(cell: Cell) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("for an ordinary user")
+    _compare(cell, _found(cell))
+
+
+@pytest.mark.root
+@_named(by_root.CELLS)
+def test_a_host_that_root_makes(cell: Cell) -> None:
+    _compare(cell, _found(cell))
+
+
+def test_a_host_with_another_kernel() -> None:
+    if why := missing(_SMOKE[0]):
+        pytest.skip(why)
+    by_name = {cell.name: cell for cell in _SMOKE}
+    for name, examined in in_guests.visits(_SMOKE):
+        _compare(by_name[name], summary(examined))
+
+
+def test_the_document_is_written_from_what_was_found() -> None:
+    rows = last_found()
+    cells = (*by_user.CELLS, *by_root.CELLS, *in_guests.CELLS)
+    assert set(rows) == {cell.name for cell in cells}
+    assert DOCUMENT.read_text() == render(rows)
+
+
+def _found(cell: Cell) -> Found:
+    if why := missing(cell):
+        pytest.skip(why)
+    return summary(visit(cell))
+
+
+def _compare(cell: Cell, found: Found) -> None:
+    """With what the table expects of every such host, then with the document's row."""
+    assert (found.default == "runs") == cell.runs, found
+    if cell.runs:
+        # What is over a limit ends by it: the grades are no mere words.
+        assert found.verdicts == {"memory": "memory", "processes": "processes"}
+        assert found.grades["memory"] == found.grades["processes"] == "kernel"
+    else:
+        assert (found.degraded == "runs") == cell.runs_degraded, found
+        assert "Traceback" not in found.default
+        assert "; fix: " in found.default
+    assert found.walls == dict(cell.walls)
+    assert cell.says in found.default
+    assert bool(found.fixes) == bool(cell.walls or not cell.runs), found.fixes
+    assert any(cell.fix in fix for fix in found.fixes) or not cell.fix, found.fixes
+    documented = last_found()
+    if _bare()._replace(kernel="") == documented["bare"]._replace(kernel=""):
+        assert found._replace(kernel="") == documented[cell.name]._replace(kernel="")

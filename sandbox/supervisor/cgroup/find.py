@@ -113,9 +113,17 @@ def _find_v2(uid: int, mount: Mount) -> Backend:
     above = _nearest_distributing(uid, own, mount.point)
     if above is not None:
         return V2Backend(above, mount.membership(above), own, "delegated cgroup above our own")
+    offered = read(f"{mount.point}/cgroup.controllers").decode().split()
+    if lacking := [name for name in REQUIRED if name not in offered]:
+        name = lacking[0]
+        raise HostError(
+            f'cgroup v2 "{name}" is not in {mount.point}/cgroup.controllers; fix: boot without '
+            f"cgroup_disable={name}, or with cgroup_enable={name}; in a container, have it given "
+            "this controller"
+        )
     raise HostError(
         f"no cgroup v2 subtree for uid {uid} ({'; '.join(tried)}); fix: {setup_command(uid)}, "
-        "or run as a service with Delegate=yes"
+        "or run as a service with Delegate=yes, alone in it"
     )
 
 

@@ -1,12 +1,12 @@
 """`sandbox doctor`: what this host can do for jobs, wall by wall, and the fix for each gap."""
 
-import contextlib
 import json as json_format
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from signal import Signals
 from typing import Any, NamedTuple
 
 from sandbox.spec.errors import SandboxError
@@ -63,7 +63,7 @@ def main(json: bool, fix: bool = False) -> int:
     As root: what jobs of root's runner, which drops to an id that owns nothing, would have.
     `fix`: print the commands that close each gap, for a root shell, instead; 0 where there is none.
     """
-    found = examine(try_job())
+    found = examine(try_job)
     fixes = found.fixes()
     if json:
         print(json_format.dumps(_fix_documents(fixes) if fix else document(found), indent=1))
@@ -88,8 +88,8 @@ def _fix_documents(fixes: Sequence[Fix]) -> list[dict[str, Any]]:
     return [fix._asdict() for fix in fixes]
 
 
-def examine(trial: Trial) -> Examination:
-    """Ask the kernel, try each namespace in a child, and look for a cgroup subtree."""
+def examine(try_job: Callable[[], Trial]) -> Examination:
+    """Ask the kernel, try each namespace in a child, look for a cgroup subtree, run a job."""
     host = facts()
     attempts: Attempts | None = None
     problem = ""
@@ -103,7 +103,11 @@ def examine(trial: Trial) -> Examination:
             Identities(attempts.base.ranges, runtime_directory(base.uid)).lease().release()
     except SandboxError as error:
         problem = str(error)
-    quotas, limits = _root_quotas(trial) if is_root else _quotas()
+    if is_root:
+        trial = try_job()
+        quotas, limits = _root_quotas(trial)
+    else:
+        quotas, limits, trial = _quotas(try_job)
     return Examination(
         host=host._asdict(),
         walls=wall_rows(host, attempts, problem, quotas),
@@ -117,17 +121,18 @@ def try_job() -> Trial:
     command = [sys.executable, "-m", "sandbox", "run", "--json", "--", "true"]
     path = os.pathsep.join(filter(None, (os.fspath(_PACKAGES), os.environ.get("PYTHONPATH"))))
     try:
-        with _out_of_the_way():
-            done = subprocess.run(
-                command,
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_TRIAL_SECONDS,
-            )
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TRIAL_SECONDS,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Trial(False, f"the runner did not end: {error}", {})
     said = os.fsdecode(done.stderr).strip()
+    if done.returncode < 0:
+        return Trial(False, f"the runner was killed by {Signals(-done.returncode).name}", {})
     try:
         result = json_format.loads(done.stdout)
     except ValueError:
@@ -135,20 +140,6 @@ def try_job() -> Trial:
         return Trial(False, last.removeprefix("sandbox: "), {})
     ran = done.returncode == 0 and result["verdict"] == "exited"
     return Trial(ran, "ran to its end" if ran else said, result["grades"])
-
-
-@contextlib.contextmanager
-def _out_of_the_way() -> Iterator[None]:
-    """Leave our cgroup for one below it: a runner has no use for one that others are in."""
-    backend = None
-    with contextlib.suppress(SandboxError):  # which the trial will meet too
-        if os.geteuid() != 0:
-            backend = cgroup.find_backend(os.geteuid())
-    try:
-        yield
-    finally:
-        if backend is not None:
-            backend.close()
 
 
 def report(found: Examination) -> str:
@@ -174,28 +165,32 @@ def report(found: Examination) -> str:
     return "\n".join(lines)
 
 
-def _quotas() -> tuple[Row, dict[str, Row]]:
+def _quotas(try_job: Callable[[], Trial]) -> tuple[Row, dict[str, Row], Trial]:
     try:
         backend = cgroup.find_backend(os.geteuid())
     except SandboxError as error:
         fix = quota_fix(str(error), os.geteuid(), os.getppid())
-        return Row("missing", split_fix(str(error))[0], (fix,)), {}
+        return Row("missing", split_fix(str(error))[0], (fix,)), {}, try_job()
     try:
-        policy = load_policy("default")
-        # All of them set, so that each shows who would enforce it.
-        limits = limits_for(Job((b"true",)), policy)._replace(
-            cpu_seconds=1.0, idle_seconds=1.0, core=0
-        )
-        rows = limit_rows(grades_of(limits, backend), backend.gaps, os.geteuid())
-        weak = [n for n in ("memory", "processes") if rows[n].state != "kernel"]
-        first, *more = backend.path.split()
-        others = f" and {len(more)} more" if more else ""
-        detail = f"cgroup v{backend.version}: {backend.how}, {first}{others}"
-        if weak:
-            return Row("missing", f"{detail}; not for {', '.join(weak)}", rows[weak[0]].fixes), rows
-        return Row("up", detail), rows
+        # While we are out of its way: beside us in a cgroup v2 of its own, a runner could not
+        # limit its jobs, as it can where it was started in our place.
+        return *_limits(backend), try_job()
     finally:
         backend.close()
+
+
+def _limits(backend: cgroup.Backend) -> tuple[Row, dict[str, Row]]:
+    policy = load_policy("default")
+    # All of them set, so that each shows who would enforce it.
+    limits = limits_for(Job((b"true",)), policy)._replace(cpu_seconds=1.0, idle_seconds=1.0, core=0)
+    rows = limit_rows(grades_of(limits, backend), backend.gaps, os.geteuid())
+    weak = [n for n in ("memory", "processes") if rows[n].state != "kernel"]
+    first, *more = backend.path.split()
+    others = f" and {len(more)} more" if more else ""
+    detail = f"cgroup v{backend.version}: {backend.how}, {first}{others}"
+    if weak:
+        return Row("missing", f"{detail}; not for {', '.join(weak)}", rows[weak[0]].fixes), rows
+    return Row("up", detail), rows
 
 
 def _root_quotas(trial: Trial) -> tuple[Row, dict[str, Row]]:

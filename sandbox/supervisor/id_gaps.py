@@ -15,6 +15,8 @@ from sandbox.supervisor.mounted import mount_point_of
 
 __all__ = ["ids_fix", "setup_fix"]
 
+_SYS_ADMIN = 21  # <linux/capability.h>
+_SET_ID = {"CAP_SETGID": 6, "CAP_SETUID": 7}
 _HELPERS = ("newuidmap", "newgidmap")
 _GAP = "jobs have no host ids of their own"
 # The package of newuidmap(1), by who installs it.
@@ -62,7 +64,13 @@ def _helpers_fix(paths: list[str], base: BaseMap, facts: HostFacts) -> Fix:
             advice="start without no_new_privs: in a unit, NoNewPrivileges=no and no option that "
             "implies it (systemd.exec(5)); for a container, no no-new-privileges",
         )
-    if facts.is_bounded and all(Path(path).stat().st_mode & stat.S_ISUID for path in paths):
+    if lacking := [name for name, bit in _SET_ID.items() if not facts.bounding >> bit & 1]:
+        return Fix(
+            f"{_GAP}: no program gets {' or '.join(lacking)} here",
+            advice="let newuidmap and newgidmap have these capabilities: CapabilityBoundingSet= of "
+            "the unit, --cap-add of the container",
+        )
+    if not facts.bounding >> _SYS_ADMIN & 1 and all(map(_is_set_uid, paths)):
         # As set-uid programs they open the map as root, to whom the namespace is not; with
         # capabilities of their files they do it as the user. user_namespaces(7)
         return Fix(
@@ -115,6 +123,10 @@ def _name(uid: int) -> str:
 def _ours() -> tuple[Path, ...]:
     packages = Path(__file__).resolve().parents[2]
     return (packages, packages / "sandbox", Path(__file__).resolve(), Path(sys.executable))
+
+
+def _is_set_uid(path: str) -> bool:
+    return bool(Path(path).stat().st_mode & stat.S_ISUID)
 
 
 def _is_roots(path: Path) -> bool:

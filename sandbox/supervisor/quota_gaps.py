@@ -62,7 +62,7 @@ def _subtree_fix(why: str, uid: int, session_pid: int, mount: Mount) -> Fix:
     costs = "this user's processes can have cgroups of their own, below one that stays root's"
     if mount.version == 1:
         return setup_fix(uid, why, costs)
-    if Path("/run/systemd/system").is_dir():
+    if _has_systemd():
         manager = f"user@{uid}.service"
         costs += (
             f", and keep a systemd manager without a login. The restart ends what {manager} runs"
@@ -77,6 +77,10 @@ def _subtree_fix(why: str, uid: int, session_pid: int, mount: Mount) -> Fix:
     )
     costs += f"; gone at the next boot. Process {session_pid} and what it starts move there"
     return setup_fix(uid, why, costs, *([enter] if start else []))
+
+
+def _has_systemd() -> bool:
+    return Path("/run/systemd/system").is_dir()  # sd_booted(3)
 
 
 def _start_of(pid: int) -> str:

@@ -19,6 +19,9 @@ class Cell(NamedTuple):
     prepare: str = ""
     root_words: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    each: tuple[str, ...] = ()  # before each command that is examined
+    restore: str = ""  # as root, in a guest that has other hosts to be
+    rounds: int = 0  # how often the doctor's script is asked for, and run twice by root, before
     own_pids: bool = False
     as_root: bool = False
     guest: tuple[str, ...] = ()  # options of tests/guest/guest

@@ -1,6 +1,9 @@
 """What one host gives to jobs: run there, as the user in question; prints one JSON object.
 
-    examine.py PACKAGES      the directory that has `sandbox` in it
+    examine.py PACKAGES [WORD…]
+
+PACKAGES is the directory that has `sandbox` in it. The words come before each command of it, where
+each has to be started in a host of its own, as services are.
 
 It needs nothing but a Python with sandbox's libraries, writes no file, and ends in any case.
 """
@@ -60,7 +63,7 @@ def _job(packages: str, arguments: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _sandbox(packages: str, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-B", "-m", "sandbox", *words]
+    command = [*sys.argv[2:], sys.executable, "-B", "-m", "sandbox", *words]
     environment = {**os.environ, "PYTHONPATH": packages}
     try:
         return subprocess.run(

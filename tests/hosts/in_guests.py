@@ -9,26 +9,131 @@ from typing import Any
 from hosts.cell import GUEST, ROOT, Cell
 from hosts.visit import CHECKOUT, HERE, ordinary_user, visit
 
-__all__ = ["CELLS", "UML", "visits"]
+__all__ = ["CELLS", "PREPARED", "SETUP", "UML", "UML_LACKS", "visits"]
 
 UML = ("--kernel=uml",)
+_SYSTEMD = ("--kernel=uml", "--systemd")
 _QEMU = ("--kernel=qemu", "--memory=2048")
-_TIMEOUT_SECONDS = 900
+_TIMEOUT_SECONDS = 1800
 # As an administrator does it where no systemd is: setup, and each session put there by root.
-_PREPARED = (
-    "{python} -B -m sandbox setup --user {user} >/dev/null\n"
-    "echo $$ > /sys/fs/cgroup/sandbox/{uid}/entry/cgroup.procs\n"
-)
+SETUP = "{python} -B -m sandbox setup --user {user} >/dev/null\n"
+PREPARED = f"{SETUP}echo $$ > /sys/fs/cgroup/sandbox/{{uid}}/entry/cgroup.procs\n"
+UML_LACKS = {"landlock": "weak", "time": "weak"}
+_ALL_MISSING = {
+    name: "missing"
+    for name in (
+        "identity", "view", "processes", "network", "ipc", "uts", "cgroup", "syscalls", "landlock",
+        "time",
+    )
+}  # fmt: skip
+
+
+def _service(name: str, *options: str, **more: Any) -> Cell:
+    """A system service of the user, with Delegate=yes unless these options say otherwise."""
+    listed = ", ".join(f"`{option}`" for option in options)
+    properties = [f"--property={p}" for p in ("Delegate=yes", "User={user}", *options)]
+    command = (
+        *("systemd-run", "--pipe", "--wait", "--quiet", "--collect", *properties),
+        "--setenv=PYTHONPATH={checkout}",
+    )
+    more["walls"] = {**UML_LACKS, **more.get("walls", {})}
+    host = f"a systemd service with `User=`, `Delegate=yes`{', ' if listed else ''}{listed}"
+    return Cell(name, host, GUEST, guest=_SYSTEMD, each=command, as_root=True, **more)
+
+
+_NO_RANGE = {"identity": "weak"}
+_FILTERED = {"runs": False, "runs_degraded": False, "fix": "SystemCallFilter="}
 
 CELLS: tuple[Cell, ...] = (
     Cell(
         "uml", "user-mode Linux 6.1, cgroup v2 without systemd, prepared by `sandbox setup`",
-        GUEST, guest=UML, prepare=_PREPARED, walls={"landlock": "weak", "time": "weak"},
+        GUEST, guest=UML, prepare=PREPARED, walls=UML_LACKS,
     ),
     Cell(
         "uml-not-prepared", "the same, not prepared", GUEST, guest=UML,
-        runs=False, walls={"landlock": "weak", "time": "weak", "quotas": "missing"},
+        runs=False, walls={**UML_LACKS, "quotas": "missing"},
         says="no cgroup v2 subtree", fix="sandbox setup --user",
+    ),
+    _service("service"),
+    _service(
+        "service-not-delegated", "Delegate=no", runs=False, walls={"quotas": "missing"},
+        says="no cgroup v2 subtree", fix="sandbox setup --user",
+    ),
+    _service("service-no-new-privileges", "NoNewPrivileges=yes", walls=_NO_RANGE,
+             fix="NoNewPrivileges=no"),
+    _service("service-protect-system", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes"),
+    _service("service-protect-proc", "ProtectProc=invisible", "ProcSubset=pid"),
+    _service("service-cgroups", "ProtectControlGroups=yes", runs=False,
+             walls={"quotas": "missing"}, fix="ProtectControlGroups=no"),
+    _service("service-namespaces", "RestrictNamespaces=yes", **_FILTERED, walls=_ALL_MISSING),
+    _service("service-filter", "SystemCallFilter=@system-service", **_FILTERED, walls=_ALL_MISSING),
+    _service("service-hostname", "ProtectHostname=yes", **_FILTERED,
+             walls={**_NO_RANGE, "uts": "missing"}),
+    # Each of these comes with no_new_privs where the service is not root's, systemd.exec(5).
+    _service("service-devices", "PrivateDevices=yes", walls=_NO_RANGE, fix="NoNewPrivileges=no"),
+    _service("service-exec", "MemoryDenyWriteExecute=yes", walls=_NO_RANGE),
+    _service("service-families", "RestrictAddressFamilies=AF_UNIX", walls=_NO_RANGE),
+    _service("service-personality", "LockPersonality=yes", walls=_NO_RANGE),
+    _service("service-suid", "RestrictSUIDSGID=yes", walls=_NO_RANGE),
+    _service("service-dynamic", "DynamicUser=yes", "User=jobs", walls=_NO_RANGE),
+    _service("service-users", "PrivateUsers=yes", walls=_NO_RANGE, fix="start outside of it"),
+    _service("service-bounding", "CapabilityBoundingSet=", walls=_NO_RANGE,
+             fix="CapabilityBoundingSet="),
+    _service("service-tasks", "TasksMax=4", runs=False, runs_degraded=False),
+    Cell(
+        "session", "a login session of a user whose systemd manager runs", GUEST, guest=_SYSTEMD,
+        prepare="echo '{user}:*:1::::::' >> /etc/shadow  # for PAM\n"
+        "mkdir -p /run/user/{uid}; chown {user}: /run/user/{uid}\n"
+        "systemctl start user@{uid}.service",
+        words=("env", "XDG_RUNTIME_DIR=/run/user/{uid}"), walls=UML_LACKS,
+    ),
+    Cell(
+        "user-service", "a service of that manager with `Delegate=yes`", GUEST, guest=_SYSTEMD,
+        each=(
+            "env", "XDG_RUNTIME_DIR=/run/user/{uid}", "systemd-run", "--user", "--pipe", "--wait",
+            "--quiet", "--collect", "--property=Delegate=yes", "--setenv=PYTHONPATH={checkout}",
+        ),
+        walls=UML_LACKS,
+    ),
+    Cell(
+        "debian", "Debian's kernel 6.1, cgroup v2 without systemd, prepared", GUEST, guest=_QEMU,
+        prepare=PREPARED,
+    ),
+    *(
+        Cell(
+            f"yama-{scope}", f"`kernel.yama.ptrace_scope` is {scope}", GUEST, guest=_QEMU,
+            prepare=f"{PREPARED}echo {scope} > /proc/sys/kernel/yama/ptrace_scope",
+        )
+        for scope in (0, 1, 2)
+    ),
+    Cell(
+        "unprivileged-userns-clone", "`kernel.unprivileged_userns_clone` is 0", GUEST, guest=_QEMU,
+        prepare=f"{PREPARED}echo 0 > /proc/sys/kernel/unprivileged_userns_clone",
+        restore="echo 1 > /proc/sys/kernel/unprivileged_userns_clone",
+        runs=False, runs_degraded=False, walls=_ALL_MISSING,
+        says="no user namespace", fix="kernel.unprivileged_userns_clone=1",
+    ),
+    Cell(
+        "debian-max-user-namespaces", "`user.max_user_namespaces` is 0 there", GUEST, guest=_QEMU,
+        prepare=f"{PREPARED}echo 0 > /proc/sys/user/max_user_namespaces",
+        restore="echo 9999 > /proc/sys/user/max_user_namespaces",
+        runs=False, runs_degraded=False, walls=_ALL_MISSING,
+        says="no user namespace", fix="user.max_user_namespaces=28633",
+    ),
+    Cell(  # nothing lowers it again: the last one
+        "yama-3", "`kernel.yama.ptrace_scope` is 3", GUEST, guest=_QEMU,
+        prepare=f"{PREPARED}echo 3 > /proc/sys/kernel/yama/ptrace_scope",
+    ),
+    Cell(
+        "no-landlock", "booted with an `lsm=` list without landlock", GUEST,
+        guest=(*_QEMU, "--kernel-args=lsm=capability,yama"), prepare=PREPARED,
+        walls={"landlock": "weak"}, fix="boot with landlock",
+    ),
+    Cell(
+        "no-memory-controller", "booted with `cgroup_disable=memory`", GUEST,
+        guest=(*_QEMU, "--kernel-args=cgroup_disable=memory"),
+        runs=False, walls={"quotas": "missing"},
+        says='"memory" is not in', fix="cgroup_enable=memory",
     ),
 )  # fmt: skip
 
@@ -60,9 +165,12 @@ def _boot(options: tuple[str, ...], names: list[str]) -> dict[str, dict[str, Any
 
 
 def _inside(names: list[str]) -> None:
-    by_name = {cell.name: cell for cell in CELLS}
+    from hosts import fixable  # which is made of this
+
+    by_name = {cell.name: cell for cell in (*CELLS, fixable.SMOKE, *fixable.CELLS)}
     for name in names:
         examined = visit(by_name[name]._replace(by=ROOT, guest=()))
+        subprocess.run(["sh", "-c", by_name[name].restore], check=True)
         print(f"{name}\t{json.dumps(examined)}", flush=True)
 
 

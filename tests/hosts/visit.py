@@ -16,11 +16,18 @@ from hosts.cell import ROOT, Cell
 
 from sandbox.supervisor.identity import find_ranges
 
-__all__ = ["CHECKOUT", "HERE", "examine_command", "missing", "ordinary_user", "visit"]
+__all__ = ["CHECKOUT", "HERE", "missing", "ordinary_user", "visit"]
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
-_PATIENCE_SECONDS = 300
+_PATIENCE_SECONDS = 600
+# The script ends with 1 where it has something to do, and what it does may be repeated.
+_ROUND = """
+{doctor} > {file} || [ $? = 1 ]
+sh {file} >&2
+sh {file} >&2
+"""
+_EXAMINE = (sys.executable, "-B", str(HERE / "examine.py"), str(CHECKOUT))
 
 
 def visit(cell: Cell) -> dict[str, Any]:
@@ -49,11 +56,6 @@ def visit(cell: Cell) -> dict[str, Any]:
     assert stdout.strip(), f"{cell.name}: exit code {process.returncode}: {text}"
     found: dict[str, Any] = json.loads(stdout)
     return found
-
-
-def examine_command() -> list[str]:
-    """What is run in the host."""
-    return [sys.executable, "-B", str(HERE / "examine.py"), str(CHECKOUT)]
 
 
 def missing(cell: Cell) -> str:
@@ -88,16 +90,19 @@ def _command(cell: Cell, user: pwd.struct_passwd, directory: str) -> list[str]:
         "checkout": str(CHECKOUT), "user": user.pw_name, "uid": str(user.pw_uid),
     }  # fmt: skip
     words = [word.format(**values) for word in cell.words]
-    inner = [*words, *examine_command()]
+    each = [word.format(**values) for word in cell.each]
+    inner = [*words, *_EXAMINE, *each]
     ids = ["--reuid", user.pw_name, "--regid", str(user.pw_gid), "--init-groups"]
     drop = [] if cell.as_root or os.geteuid() != 0 else ["setpriv", *ids]
     if cell.by != ROOT:
         return [*drop, *inner]
     root_words = [word.format(**values) for word in cell.root_words]
     whole = shlex.join([*root_words, *drop, *inner])
+    doctor = [*root_words, *drop, sys.executable, "-B", "-m", "sandbox", "doctor", "--fix"]
+    fixes = _ROUND.format(doctor=shlex.join(doctor), file=f"{directory}/fix") * cell.rounds
     prepare = cell.prepare
     for name, value in values.items():  # not format(): a shell has braces of its own
         prepare = prepare.replace(f"{{{name}}}", value)
     pids = ["--pid", "--fork", "--kill-child", "--mount-proc"] if cell.own_pids else []
-    script = f"set -e\n{prepare}\nexec {whole}"
+    script = f"set -e\n{prepare}\n{fixes}exec {whole}"
     return ["unshare", "--mount", "--propagation", "private", *pids, "sh", "-c", script]

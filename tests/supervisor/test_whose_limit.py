@@ -1,11 +1,11 @@
 """One verdict from what was counted, by table; and whose limit it was that was met."""
 
 import pytest
+from supervisor.cgroup.conftest import LIMITS
 
 from sandbox.spec.errors import HostError
 from sandbox.supervisor.cgroup import Usage
 from sandbox.supervisor.verdict import Scratch, decide
-from supervisor.cgroup.conftest import LIMITS
 
 QUIET = Usage(
     cpu_seconds=0.1,

@@ -105,8 +105,8 @@ def explore(
             is_seed = bool(pending)
             data = pending.pop() if is_seed else mutator()
             before = len(lines.reached)
-            _try(target, data, tried)
             tried += not is_seed
+            _try(target, data, tried)
             is_new = len(lines.reached) > before
             if is_new and not is_seed:
                 mutator.learn(data)

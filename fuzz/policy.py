@@ -20,6 +20,7 @@ from fuzz.driver import main
 from sandbox.spec.constants import ARGUMENTS, CONSTANTS
 from sandbox.spec.errors import SpecError
 from sandbox.spec.policy import ArgumentCheck, Policy, load_policy, policy_from_mapping
+from sandbox.spec.toml_file import parsed
 from sandbox.supervisor.arguments import _NARROW
 from sandbox.supervisor.compiler import compile_rules
 
@@ -65,15 +66,18 @@ def target(data: bytes) -> None:
 
 def _from_text(data: bytes) -> Policy | None:
     own, _, parent = data.partition(_SEPARATOR)
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
-        path = Path(directory) / "policy.toml"
-        path.write_bytes(own)
-        (Path(directory) / "parent.toml").write_bytes(parent)
-        try:
+    try:
+        if b"extends" not in own:  # then no file is needed
+            document = parsed(own, Path("/nowhere/policy.toml"), "policy")
+            return policy_from_mapping("policy", document, None)
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
+            path = Path(directory) / "policy.toml"
+            path.write_bytes(own)
+            (Path(directory) / "parent.toml").write_bytes(parent)
             return load_policy(str(path))
-        except SpecError as error:
-            _require_told(error)
-            return None
+    except SpecError as error:
+        _require_told(error)
+        return None
 
 
 def _from_choices(choices: Choices) -> Policy | None:

@@ -14,20 +14,18 @@ from typing import Any
 from fuzz.choices import Choices
 from fuzz.driver import main
 from fuzz.fds import all_closed
+from fuzz.kept_script import check_memory, kept_scripts
 from sandbox.boundary import plan as plans
 from sandbox.boundary.plan import Bind, BindsPlan, CollectPlan, Disk, SpawnPlan, TemplatePlan
 from sandbox.boundary.report import Kind, Report
 from sandbox.inside import init, late
 from sandbox.inside.machine import machine_job
 from sandbox.inside.plan import SandboxPlan
-from sandbox.inside.script import LATE_AT, MOST_LATE_BYTES, SCRIPT_AT, Pointer, Script
+from sandbox.inside.script import LATE_AT, MOST_LATE_BYTES
 from sandbox.zygote import main as zygote
 
 __all__ = ["TOKENS", "target"]
 
-_ENTRY = struct.Struct("<IBBH6Qq")
-_COMPARE = 0x80000002
-_ENDS = {SCRIPT_AT: LATE_AT, LATE_AT: LATE_AT + MOST_LATE_BYTES}  # of each script's memory
 # What marshal.loads tells of bytes that are none of its own, and a record of too few values. The
 # zygote ends with it, having done nothing.
 _NO_PLAN = (EOFError, ValueError, TypeError, KeyError, MemoryError)
@@ -147,20 +145,20 @@ def _collect(channel: _Channel, plan: CollectPlan, _fds: list[int]) -> None:
 
 def _write_sandbox(choices: Choices) -> None:
     """The script of init and stub, from any plan."""
-    with _kept_scripts() as written:
+    with kept_scripts() as written:
         try:
             packed, name_at = init.write_script(_sandbox(choices))
         except ValueError as error:
             assert "there is room for" in str(error)
             return
     (script,) = written
-    _check(script, packed)
+    check_memory(script, packed)
     assert packed[name_at : name_at + 16] == bytes(15) + b"\n"
 
 
 def _write_late(choices: Choices) -> None:
     """Scripts that come late: any binds, any input."""
-    with _kept_scripts() as written:
+    with kept_scripts() as written:
         try:
             if choices.flag():
                 disk = Disk(choices.integer(40), choices.integer(40)) if choices.flag() else None
@@ -173,7 +171,7 @@ def _write_late(choices: Choices) -> None:
             assert "there is room for" in str(error)
             return
     (script,) = written
-    _check(script, packed)
+    check_memory(script, packed)
 
 
 def _write_job(choices: Choices) -> None:
@@ -192,91 +190,6 @@ def _write_job(choices: Choices) -> None:
             assert packed.startswith(text + b"\0", start - LATE_AT)
             at += 8
         assert struct.unpack_from("<Q", packed, at) == (0,)
-
-
-class _Kept(Script):
-    """A script that remembers what it was told to hold."""
-
-    written: list["_Kept"]
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.pieces: dict[str, list[tuple[int, int]]] = {"data": [], "space": []}
-        self.calls: list[tuple[Any, ...]] = []
-        _Kept.written.append(self)
-
-    def memory(self, content: bytes) -> Pointer:
-        pointer = super().memory(content)
-        self.pieces["data"].append((pointer.offset, len(content)))
-        return pointer
-
-    def space(self, size: int) -> Pointer:
-        pointer = super().space(size)
-        self.pieces["space"].append((pointer.offset, size))
-        return pointer
-
-    def _add(self, number: int, arguments: Any, result: int, tolerated: int = 0) -> None:
-        arguments = tuple(arguments)
-        super()._add(number, arguments, result, tolerated)
-        self.calls.append((number, arguments))
-
-
-class _kept_scripts:
-    def __enter__(self) -> list[_Kept]:
-        _Kept.written = []
-        init.Script = late.Script = _Kept  # type: ignore[misc]
-        return _Kept.written
-
-    def __exit__(self, *_: object) -> None:
-        init.Script = late.Script = Script  # type: ignore[misc]
-
-
-def _check(script: _Kept, packed: bytes) -> None:
-    """Every pointer leads to what it was made for, and all of that is in the script's memory."""
-    at, count = script._at, len(script.calls)
-    assert struct.unpack_from("<Q", packed)[0] == len(packed) - 8
-    bases = {"entries": at + 8, "data": at + 8 + 64 * count, "space": at + -(-len(packed) // 8) * 8}
-    ends = [bases["space"] + start + size for start, size in script.pieces["space"]]
-    assert max(ends, default=at + len(packed)) <= _ENDS[at], "it reaches behind its memory"
-    _check_pieces(script, len(packed) - 8 - 64 * count)
-    found = _ENTRY.iter_unpack(packed[8 : 8 + 64 * count])
-    for (number, asked), (packed_number, _, _, _, *values, _) in zip(
-        script.calls, found, strict=True
-    ):
-        assert number == packed_number
-        for argument, value in zip(asked, values, strict=False):
-            if isinstance(argument, bytes):
-                assert packed.startswith(argument + b"\0", value - at)
-            elif isinstance(argument, Pointer):
-                scale = 64 if argument.section == "entries" else 1
-                assert value == bases[argument.section] + scale * argument.offset
-            else:
-                assert value == argument & (1 << 64) - 1
-        if number == _COMPARE:
-            for pointer in asked[:2]:
-                assert asked[2] <= _room(script, pointer), "it compares what is not its own"
-    for place, pointer in script._pointers:
-        (value,) = struct.unpack_from("<Q", packed, bases["data"] - at + place)
-        assert value == bases[pointer.section] + pointer.offset
-
-
-def _check_pieces(script: _Kept, data_bytes: int) -> None:
-    """No two are one over the other, and all data is there."""
-    for section, pieces in script.pieces.items():
-        end = 0
-        for start, size in pieces:
-            assert start >= end and start % 8 == 0, f"two pieces of {section} overlap"
-            end = start + size
-        assert section == "space" or end <= data_bytes
-
-
-def _room(script: _Kept, pointer: Pointer) -> int:
-    """How many bytes there are from the pointer to the end of what it points into."""
-    return max(
-        start + size - pointer.offset
-        for start, size in script.pieces[pointer.section]
-        if start <= pointer.offset <= start + size
-    )
 
 
 def _sandbox(choices: Choices) -> SandboxPlan:

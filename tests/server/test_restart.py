@@ -1,7 +1,9 @@
 """What a daemon finds of the one before it, and which others it meets at its place."""
 
+import contextlib
 import hashlib
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,26 @@ def test_what_was_queued_runs_in_its_order(daemon: Daemon) -> None:
     with daemon.client() as client:
         started = [client.wait(job)["started_at"] for job in jobs]
     assert started == sorted(started)
+
+
+def test_a_journal_that_a_hand_has_changed_is_told_and_not_run(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        job = client.submit(command("exec sleep 1000"))["job"]
+    daemon.kill()
+    with contextlib.closing(sqlite3.connect(daemon.state / "journal.sqlite")) as journal:
+        ((request,),) = journal.execute("SELECT request FROM requests").fetchall()
+        changed = request.replace(b"durability", b"durabilitx")
+        journal.execute("UPDATE requests SET request = ?", (changed,))
+        journal.commit()
+    text = refusal(daemon)
+    assert job in text and "cannot be read" in text and "fix:" in text
+    with contextlib.closing(sqlite3.connect(daemon.state / "journal.sqlite")) as journal:
+        journal.execute("UPDATE requests SET request = ?", (request,))
+        journal.commit()
+    daemon.start()
+    with daemon.client() as client:
+        client.call("job.cancel", job=job)
+        client.wait(job)
 
 
 def test_a_key_finds_its_job_where_nothing_new_is_accepted(daemon: Daemon) -> None:

@@ -12,7 +12,7 @@ from sandbox.wire.framing import FRAME_BYTES, STRANGER_FRAME_BYTES, Decoder
 from sandbox.wire.messages import Message, encode
 from sandbox.wire.scan import Scanner
 
-__all__ = ["decode", "target"]
+__all__ = ["TOKENS", "decode", "target"]
 
 
 def target(data: bytes) -> None:

@@ -15,7 +15,7 @@ from sandbox.wire.params import read_params
 from sandbox.wire.result import result_from_map, result_to_map
 from sandbox.wire.values import Fields
 
-__all__ = ["target", "value_of"]
+__all__ = ["TOKENS", "target", "value_of"]
 
 _KEYS = ("job", "stream", "data", "offset", "wait_seconds", "eof", "ids", "options")
 

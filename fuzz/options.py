@@ -25,7 +25,7 @@ from sandbox.spec.quantities import (
     parse_size,
 )
 
-__all__ = ["TOKENS", "target"]
+__all__ = ["TOKENS", "require_inside", "target"]
 
 _MOST = 1 << 60
 _VALUES = (
@@ -65,10 +65,10 @@ def _run(words: list[str]) -> None:
         _require_told(origins.explain(error))
         return
     assert command and job.command == tuple(map(os.fsencode, command))
-    _require_inside(job)
+    require_inside(job)
 
 
-def _require_inside(job: Job) -> None:
+def require_inside(job: Job) -> None:
     """Each place is named as it is, and is none of the sandbox's own."""
     places = [job.cwd, *(i.destination for i in job.inputs), *(a.path for a in job.artifacts)]
     for place in places:

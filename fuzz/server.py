@@ -35,7 +35,7 @@ from sandbox.wire.framing import FRAME_BYTES, STRANGER_FRAME_BYTES, Decoder
 from sandbox.wire.job import Places, job_from_map
 from sandbox.wire.messages import Notification, Request, Response
 
-__all__ = ["ENDED", "RUNNING", "TOKEN", "target"]
+__all__ = ["ENDED", "RUNNING", "TOKEN", "TOKENS", "target"]
 
 RUNNING, ENDED = "0" * 22, "1" * 22
 TOKEN = "token"

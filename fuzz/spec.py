@@ -6,11 +6,12 @@ An input is one value of msgpack.
 from fuzz.driver import MSGPACK_TOKENS as TOKENS
 from fuzz.driver import main
 from fuzz.message import value_of
+from fuzz.options import require_inside
 from sandbox.spec.errors import SpecError
 from sandbox.spec.limits import Limits, limits_from_mapping
 from sandbox.wire.job import job_from_map, job_to_map
 
-__all__ = ["target"]
+__all__ = ["TOKENS", "target"]
 
 
 def target(data: bytes) -> None:
@@ -26,6 +27,7 @@ def target(data: bytes) -> None:
             assert str(error).isprintable()
         else:
             assert job_from_map(job_to_map(job)) == job
+            require_inside(job)
     try:
         assert limits_from_mapping(decoded[0]).keys() <= set(Limits._fields)
     except SpecError as error:

@@ -1,7 +1,8 @@
 """One directory a runner, in each hierarchy, and the removal of those whose runner is dead.
 
-A run is alive as long as somebody holds the flock(2) on its directory in the first hierarchy. This
-needs no trust in pid numbers, unlike a pid in the name, and works across pid namespaces.
+A run is alive as long as somebody holds the flock(2) on any of its directories. This needs no
+trust in pid numbers, unlike a pid in the name, and works across pid namespaces; and of two runners
+one may see hierarchies that the other does not.
 """
 
 import contextlib
@@ -23,16 +24,27 @@ class Run:
     def __init__(self, name: str, bases: Sequence[str], lock_fd: int) -> None:
         self.name = name
         self.directories = tuple(f"{base}/{name}" for base in bases)
-        self._lock_fd = lock_fd
+        self._lock_fds = [lock_fd]
+
+    def claim_rest(self) -> bool:
+        """Make and lock the directories after the first; False: one is another runner's."""
+        for directory in self.directories[1:]:
+            # It may be there: left by another, or by a sweep that is not done yet.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o755)
+            if (lock_fd := _lock_made(directory, wait=False)) is None:
+                return False
+            self._lock_fds.append(lock_fd)
+        return True
 
     def release(self) -> None:
         """Remove the directories and unlock; what is still populated stays for a sweep."""
         with contextlib.suppress(OSError):
-            # The first hierarchy last, and only after all others: a sweep goes by it.
-            for directory in reversed(self.directories):
+            for directory in reversed(self.directories[: len(self._lock_fds)]):
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(directory)
-        os.close(self._lock_fd)
+        while self._lock_fds:
+            os.close(self._lock_fds.pop())
 
 
 def claim(bases: Sequence[str]) -> Run:
@@ -44,14 +56,12 @@ def claim(bases: Sequence[str]) -> Run:
             continue
         run = Run(name, bases, lock_fd)
         try:
-            for directory in run.directories[1:]:
-                # It may be there: a sweep removes it in the first hierarchy last.
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(directory, 0o755)
+            if run.claim_rest():
+                return run
         except OSError:
             run.release()
             raise
-        return run
+        run.release()
     raise OSError(errno.EEXIST, "no free run directory", bases[0])
 
 
@@ -61,22 +71,29 @@ def sweep(bases: Sequence[str]) -> list[str]:
     Blocks for at most some seconds a run; one that cannot be removed is left for the next sweep.
     """
     removed = []
-    for name in sorted(os.listdir(bases[0])):
-        directory = f"{bases[0]}/{name}"
-        if not name.startswith(PREFIX) or (lock_fd := _lock(directory, wait=False)) is None:
+    for name in sorted({name for base in bases for name in os.listdir(base)}):
+        if not name.startswith(PREFIX):
             continue
-        try:
-            # The first hierarchy last: its directory is what says that there is something to do.
-            for base in reversed(bases):
-                if exists(f"{base}/{name}"):
-                    remove_tree(f"{base}/{name}")
-            removed.append(name)
-        except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.EACCES, errno.EPERM):
-                raise
-        finally:
-            os.close(lock_fd)
+        with contextlib.ExitStack() as locks:
+            directories = [f"{base}/{name}" for base in bases if exists(f"{base}/{name}")]
+            if not _lock_all(directories, locks):
+                continue
+            try:
+                for directory in reversed(directories):
+                    remove_tree(directory)
+                removed.append(name)
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.EACCES, errno.EPERM):
+                    raise
     return removed
+
+
+def _lock_all(directories: Sequence[str], locks: contextlib.ExitStack) -> bool:
+    for directory in directories:
+        if (lock_fd := _lock(directory, wait=False)) is None:
+            return False
+        locks.callback(os.close, lock_fd)
+    return bool(directories)
 
 
 def _claim_first(directory: str) -> int | None:
@@ -84,7 +101,16 @@ def _claim_first(directory: str) -> int | None:
         os.mkdir(directory, 0o755)
     except FileExistsError:
         return None
-    return _lock(directory, wait=True)
+    return _lock_made(directory, wait=True)
+
+
+def _lock_made(directory: str, *, wait: bool) -> int | None:
+    try:
+        return _lock(directory, wait=wait)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+        raise
 
 
 def _lock(directory: str, *, wait: bool) -> int | None:

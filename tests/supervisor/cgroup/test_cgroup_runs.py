@@ -66,6 +66,29 @@ def test_a_live_run_is_not_swept(bases: list[str]) -> None:
     run.release()
 
 
+@pytest.mark.parametrize("seen", [[0], [1]])
+def test_a_live_run_is_not_swept_by_a_runner_that_sees_other_hierarchies(
+    bases: list[str], seen: list[int]
+) -> None:
+    run = runs.claim(bases)
+    assert runs.sweep([bases[number] for number in seen]) == []
+    assert _names(bases) == [[run.name], [run.name]]
+    run.release()
+    fewer = runs.claim([bases[number] for number in seen])
+    assert runs.sweep(bases) == []
+    fewer.release()
+    assert _names(bases) == [[], []]
+
+
+def test_no_two_runs_share_a_directory(bases: list[str]) -> None:
+    one = runs.claim(bases[1:])
+    other = runs.claim(bases)
+    assert one.name != other.name
+    one.release()
+    other.release()
+    assert _names(bases) == [[], []]
+
+
 def test_a_dead_runners_directories_are_swept_in_all_hierarchies(bases: list[str]) -> None:
     dead = subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, *bases], stdout=subprocess.PIPE)
     name = dead.stdout.decode().strip()

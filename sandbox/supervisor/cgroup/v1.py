@@ -38,25 +38,13 @@ class V1Backend:
         self.path = " ".join(hierarchy.base for hierarchy in hierarchies)
         self._bases = tuple(hierarchy.base for hierarchy in hierarchies)
         self._run = runs.claim(self._bases)
-        self._places = tuple(
-            Place(
-                hierarchy.controllers,
-                os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC),
-                f"{hierarchy.membership.rstrip('/')}/{self._run.name}",
-            )
-            for hierarchy, directory in zip(hierarchies, self._run.directories, strict=True)
-        )
         self._left = Left()
-        self._fd = {name: place.fd for place in self._places for name in place.controllers}
-        self._closes_swap()
-        self._cpuset = self._fills_cpuset()
-        self.hierarchies = tuple(
-            hierarchy.option
-            for hierarchy in hierarchies
-            if self._cpuset is not None or hierarchy.controllers != {"cpuset"}
-        )
-        self.stand_ins = stand_ins(self.version, self._has)
-        self.grades, self.gaps = self._grade()
+        self._places: tuple[Place, ...] = ()
+        try:
+            self._look(hierarchies)
+        except BaseException:
+            self.close()
+            raise
 
     def create(
         self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False
@@ -89,6 +77,23 @@ class V1Backend:
 
     def _has(self, file: str) -> bool:
         return exists(file, self._fd[file.partition(".")[0]])
+
+    def _look(self, hierarchies: tuple[Hierarchy, ...]) -> None:
+        """Open our directories, and see what can be limited in them."""
+        for hierarchy, directory in zip(hierarchies, self._run.directories, strict=True):
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            membership = f"{hierarchy.membership.rstrip('/')}/{self._run.name}"
+            self._places += (Place(hierarchy.controllers, fd, membership),)
+        self._fd = {name: place.fd for place in self._places for name in place.controllers}
+        self._closes_swap()
+        self._cpuset = self._fills_cpuset()
+        self.hierarchies = tuple(
+            hierarchy.option
+            for hierarchy in hierarchies
+            if self._cpuset is not None or hierarchy.controllers != {"cpuset"}
+        )
+        self.stand_ins = stand_ins(self.version, self._has)
+        self.grades, self.gaps = self._grade()
 
     def _closes_swap(self) -> None:
         memory_fd = self._fd["memory"]

@@ -82,9 +82,13 @@ class V2Backend:
         except BaseException:
             self._leave()
             raise
-        self._has_swap = self._has("memory.swap.max")
-        self.stand_ins = stand_ins(self.version, self._has)
-        self.grades, self.gaps = self._grade()
+        try:
+            self._has_swap = self._has("memory.swap.max")
+            self.stand_ins = stand_ins(self.version, self._has)
+            self.grades, self.gaps = self._grade()
+        except BaseException:
+            self.close()
+            raise
 
     def create(
         self, name: str, limits: Limits, *, disk_apart: bool = False, shown: bool = False

@@ -133,17 +133,21 @@ class Identities:
         # with its last holder, however that ends (fcntl(2), Linux 3.15).
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.utime(fd)  # cleaners of /tmp go by age
         except OSError as error:
             raise HostError(f"{self._path}: {error.strerror}; fix: {_PLACE}") from error
-        for step in range(self._ranges.count):
-            offset = (self._next + step) % self._ranges.count
-            host_uid = self._ranges.uids.start + offset
-            if _lock(fd, host_uid):
-                self._next = offset + 1
-                return Lease(offset + 1, host_uid, self._ranges.gids.start + offset, fd)
-        os.close(fd)
-        raise RefusedError(f"all {self._ranges.count} ids of this user are leased to running jobs")
+        try:
+            os.utime(fd)  # cleaners of /tmp go by age
+            for step in range(self._ranges.count):
+                offset = (self._next + step) % self._ranges.count
+                host_uid = self._ranges.uids.start + offset
+                if _lock(fd, host_uid):
+                    self._next = offset + 1
+                    return Lease(offset + 1, host_uid, self._ranges.gids.start + offset, fd)
+            problem = f"all {self._ranges.count} ids of this user are leased to running jobs"
+            raise RefusedError(problem)
+        except BaseException:
+            os.close(fd)
+            raise
 
 
 def runtime_directory(
@@ -208,12 +212,13 @@ def _run_helper(name: str, pid: int, lines: list[tuple[int, int, int]]) -> str:
 
     arguments = [str(number) for line in lines for number in line]
     try:
-        done = subprocess.run(
-            [name, str(pid), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_HELPER_SECONDS,
-        )
+        with open(os.devnull, "rb") as nothing:  # subprocess would leak its own where it fails
+            done = subprocess.run(
+                [name, str(pid), *arguments],
+                stdin=nothing,
+                capture_output=True,
+                timeout=_HELPER_SECONDS,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{name}: {error}"
     if done.returncode == 0:

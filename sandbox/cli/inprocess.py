@@ -99,16 +99,19 @@ def _run(main: Callable[[], Awaitable[Result]]) -> Result:
     """Run `main`; of several failures at once, raise the first: the others follow from it."""
     import trio
 
+    from sandbox.supervisor.failures import OutputError, first_failure, told_as
     from sandbox.supervisor.remedies import PROCESSES
-    from sandbox.supervisor.supervisor import first_failure
 
     try:
-        return trio.run(main)
+        with told_as("running the supervisor"):
+            return trio.run(main)
     except BaseExceptionGroup as group:
         failure = first_failure(group)
         if type(failure) is RuntimeError and "new thread" in str(failure):  # Python says no more
             raise HostError(f"{failure}; fix: {PROCESSES}") from group
         raise failure from group
+    except OutputError as error:
+        raise HostError(f"output: {error.strerror}") from error
 
 
 def parse_kept(text: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from sandbox.spec.job import Job
 from sandbox.spec.policy import Policy
+from sandbox.supervisor.failures import told_as
 from sandbox.supervisor.planner import Planner, template_key
 from sandbox.supervisor.rootfs import plan_binds
 from sandbox.supervisor.seccomp import collector_filter
@@ -10,6 +11,7 @@ from sandbox.supervisor.startup import Ground
 __all__ = ["plan_ahead"]
 
 
+@told_as("planning the job")
 def plan_ahead(ground: Ground, job: Job, policy: Policy) -> None:
     """Plan the job's template, and have the zygote mount it meanwhile.
 

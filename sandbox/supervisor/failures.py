@@ -5,13 +5,13 @@ import errno
 import os
 from collections.abc import Iterator
 
-import trio
-
 from sandbox.spec.errors import HostError
 
 __all__ = ["OutputError", "first_failure", "told_as"]
 
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
+# A module that cannot be looked for is one that is not there, to the interpreter.
+_OF_THE_HOST = (OSError, MemoryError, ImportError)
 _FEWER = "raise its limit, or let fewer jobs run at once"
 
 
@@ -29,17 +29,19 @@ def told_as(step: str) -> Iterator[None]:
         yield
     except OutputError:
         raise
-    except (OSError, MemoryError) as error:
+    except _OF_THE_HOST as error:
         raise _told(step, error) from error
     except BaseExceptionGroup as group:
         first = first_failure(group)
-        if isinstance(first, (OSError, MemoryError)) and not isinstance(first, OutputError):
+        if isinstance(first, _OF_THE_HOST) and not isinstance(first, OutputError):
             raise _told(step, first) from group
         raise
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Of several failures at once the first one of ours: the others follow from it."""
+    import trio  # a supervisor starts before that is loaded
+
     found: list[BaseException] = []
     pending: list[BaseException] = [group]
     while pending:
@@ -51,9 +53,12 @@ def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return next((e for e in found if not isinstance(e, trio.Cancelled)), found[0])
 
 
-def _told(step: str, error: OSError | MemoryError) -> HostError:
+def _told(step: str, error: Exception) -> HostError:
+    code = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError):
-        error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-    what = f"{error.strerror}: {error.filename!s}" if error.filename else error.strerror
-    fix = _FEWER if error.errno in _SHORTAGES else "see what the host says of it"
+        code = errno.ENOMEM
+    what = str(error) if code is None else os.strerror(code)
+    if isinstance(error, OSError) and error.filename:
+        what += f": {error.filename!s}"
+    fix = _FEWER if code in _SHORTAGES else "see what the host says of it"
     return HostError(f"{step} failed: {what}; fix: {fix}")

@@ -4,6 +4,7 @@ All of it happens before trio runs, in the only order that works: the base names
 or newuidmap's help, and what root opens for us it must open before it drops.
 """
 
+import contextlib
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from sandbox.spec.errors import HostError
 from sandbox.spec.job import Job
 from sandbox.supervisor import cgroup
+from sandbox.supervisor.failures import told_as
 from sandbox.supervisor.identity import BaseMap, Identities, plan_base_map, runtime_directory
 from sandbox.supervisor.keeper import Keeper
 from sandbox.supervisor.lookout import Lookout
@@ -82,6 +84,7 @@ def runner_ids() -> tuple[int, int]:
     return base.uid, base.gid
 
 
+@told_as("starting the keeper")
 def start_keeper() -> Keeper:
     """Start the keeper's interpreter, which takes a while: first of all, and without waiting.
 
@@ -98,10 +101,12 @@ def start_keeper() -> Keeper:
             "ulimit -Hn (limits.conf(5)), LimitNOFILE= of the unit, --ulimit nofile= of the "
             "container"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with contextlib.suppress(ValueError):  # somebody forbids it; then there are fewer jobs at once
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return Keeper(owner=_plan_base().uid if os.geteuid() == 0 else None)
 
 
+@told_as("starting the supervisor")
 def take_ground(
     keeper: Keeper, job: Job | None = None, *, allow_degraded: bool = False
 ) -> "tuple[Ground, Files]":
@@ -116,11 +121,13 @@ def take_ground(
     is_root = os.geteuid() == 0
     zygote = keeper.first
     base = zygote.map_ids(_plan_base())
-    base_fd = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    if is_root:
-        cgroup.claim(base.uid, base.gid, keeper.pid, zygote.pid)
-    files = Files((), ()) if job is None else Files.open(job)
-    try:
+    with contextlib.ExitStack() as opened:
+        base_fd = os.open(f"/proc/{zygote.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        opened.callback(os.close, base_fd)
+        if is_root:
+            cgroup.claim(base.uid, base.gid, keeper.pid, zygote.pid)
+        files = Files((), ()) if job is None else Files.open(job)
+        opened.callback(files.close)
         directory = runtime_directory(base.uid) if base.ranges is not None else None
         if is_root:
             from sandbox.supervisor.privileges import drop_for_good
@@ -128,15 +135,14 @@ def take_ground(
             drop_for_good(base.uid, base.gid)
         is_degraded = allow_degraded or (job is not None and job.allow_degraded)
         backend = _find_backend(base, allow_degraded=is_degraded)
+        opened.callback(backend.close)
         backend.sweep()
         identities = None if directory is None else Identities(base.ranges, directory)
         # Not before: it is forked into the cgroup that the keeper is in then.
         lookout = Lookout(keeper, base_fd, lookout_filter())
         changed = (*backend.path.split(), *([] if directory is None else [str(directory)]))
+        opened.pop_all()
         return Ground(backend, base, identities, keeper, base_fd, lookout, changed), files
-    except BaseException:
-        files.close()
-        raise
 
 
 def _find_backend(base: BaseMap, *, allow_degraded: bool) -> cgroup.Backend:

@@ -80,7 +80,7 @@ class Line:
         assert self.limits is not None
         try:
             sandbox = await self.template.build(self.shape, self.limits, disk_apart=self.disk_apart)
-        except (SandboxError, OSError):
+        except (SandboxError, OSError, MemoryError):
             self._failures += 1
             pause = _FAILURE_SECONDS[0] * 2.0 ** (self._failures - 1)
             self._retry_at = time.monotonic() + min(pause, _FAILURE_SECONDS[1])
@@ -257,4 +257,6 @@ class Pool:
         except FileNotFoundError:  # subset=pid; this leaves out what can be freed
             free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
             return free_bytes < self._budget.least_free_bytes
+        except (OSError, MemoryError):  # no fd, say: what is parked holds some
+            return True
         return False

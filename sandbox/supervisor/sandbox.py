@@ -282,8 +282,11 @@ class Sandbox:
         cgroup = self._cgroup
         with trio.move_on_after(_DESTROY_SECONDS, shield=True):
             if self._pidfd >= 0:
-                self.kill_init()  # quicker than its own reaction to our closed end
-                await trio.lowlevel.wait_readable(self._pidfd)
+                # Quicker than its own reaction to our closed end. What keeps us from waiting for it
+                # (ENOMEM, say) does not keep it from ending, which the cgroup tells too.
+                with contextlib.suppress(OSError):
+                    self.kill_init()
+                    await trio.lowlevel.wait_readable(self._pidfd)
             while cgroup is not None:
                 try:
                     cgroup.destroy()

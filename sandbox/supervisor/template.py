@@ -23,6 +23,7 @@ __all__ = ["Template"]
 
 _TRIES = 3  # of what a zygote is asked for that dies meanwhile
 _FORK_SECONDS = 30
+_LOOK_SECONDS = 0.1
 _Answer = TypeVar("_Answer")
 _names = itertools.count(1)  # of cgroups: unique in this process
 
@@ -135,18 +136,27 @@ class Template:
     async def _watch(self, zygote: Zygote) -> None:
         """Notice its death at once, and have another one ready before a job asks for it."""
         with trio.CancelScope(shield=True):  # it is killed, at the latest when all is closed
-            pidfd = os.pidfd_open(zygote.process.pid)
-            try:
-                await trio.lowlevel.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
-                await zygote.close()
-                if self._zygote is zygote:
-                    self._zygote = None
+            await _ended(zygote.process)
+            await zygote.close()
+            if self._zygote is zygote:
+                self._zygote = None
         if not self.is_retired:
             self._zygote_died(self)
-            with contextlib.suppress(SandboxError, OSError):  # whoever needs one will be told
+            # Whoever needs one will be told.
+            with contextlib.suppress(SandboxError, OSError, MemoryError):
                 await self.zygote()
+
+
+async def _ended(process: ZygoteProcess) -> None:
+    try:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            await trio.lowlevel.wait_readable(pidfd)
+        finally:
+            os.close(pidfd)
+    except OSError:  # there is no fd for that, or no room to wait for one more
+        while not process.is_dead():
+            await trio.sleep(_LOOK_SECONDS)
 
 
 def _host_state(key: TemplateKey) -> tuple[object, ...]:

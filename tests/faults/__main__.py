@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS)
     parser.add_argument("--only", default="", help="a part of the names of the cells")
     parser.add_argument("--part", default="1/1", help="the so many-th of so many parts, as 1/2")
+    parser.add_argument("--user", help="as root: run it as this user, with all its ids")
     parser.add_argument("--most", type=int, default=1 << 30)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -26,7 +27,7 @@ def main() -> int:
     known: set[tuple[Any, ...]] = set()
     counts: Counter[str] = Counter()
     for scenario in options.scenario or SCENARIOS:
-        with stand(scenario) as here:
+        with stand(scenario, user=options.user) as here:
             calls = [call for call in here.calls(scenario) if call not in known]
             known.update(calls)
             chosen = [cell for cell in cells_of(scenario, calls) if options.only in cell.name]

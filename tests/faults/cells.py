@@ -6,6 +6,7 @@ error of ours; if nothing is left of it; and if the next job runs.
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from faults.where import Board
 
 __all__ = ["SCENARIOS", "Cell", "Finding", "Stand", "cells_of"]
 
-SCENARIOS = ("job", "terminal", "parked", "pipeline")
+SCENARIOS = ("job", "terminal", "parked", "pipeline", "start")
 _START_SECONDS = 120
 _CELL_SECONDS = 2 * SETTLE_SECONDS + 120
 _ERRORS = ("SetupError", "ZygoteError", "HostError", "RefusedError", "SpecError", "ExecError")
@@ -63,19 +64,25 @@ class Finding(NamedTuple):
 def cells_of(scenario: str, calls: list[Call]) -> Iterator[Cell]:
     """Every cell of these calls."""
     for call in calls:
-        for name in errnos_of(call.role, call.step, call.number):
+        for name in errnos_of(call):
             yield Cell(scenario, call, name)
 
 
 class Stand:
     """A traced supervisor, and another one where it does not survive."""
 
-    def __init__(self, directory: Path, scenarios: tuple[str, ...]) -> None:
-        """`scenarios`: those that it will be asked for."""
+    def __init__(self, directory: Path, scenarios: tuple[str, ...], user: str | None) -> None:
+        """`scenarios`: those that it will be asked for. `user`: where we are root, who runs it.
+
+        Traced by an ordinary user, newuidmap(1) has no rights, and a supervisor that starts has one
+        id for all jobs: execve(2).
+        """
         self._directory, self._scenarios = directory, scenarios
+        self._user = None if user is None else pwd.getpwnam(user)
         self._process: subprocess.Popen[bytes] | None = None
         self._serial = 0
         self.starts = 0
+        self._is_fresh = scenarios == ("start",)  # each run is a supervisor of its own
 
     def calls(self, scenario: str) -> list[Call]:
         """Those of a run without a fault."""
@@ -131,7 +138,12 @@ class Stand:
             self.close()
             return told
         told = json.loads(self._process.stdout.readline())
-        if told["left"] or told["next"]["kind"] != "result":
+        if self._is_fresh:
+            try:
+                self._tracer.run_to_end(_CELL_SECONDS)
+            except Hang:
+                told["left"] = {"processes": "they do not end"}
+        if self._is_fresh or told["left"] or told["next"]["kind"] != "result":
             self.close()
         return told
 
@@ -142,12 +154,18 @@ class Stand:
         work.chmod(0o755)
         prepare(work)
         board = Board(str(work / "board"), is_new=True)
+        become: dict[str, Any] = {}
+        if self._user is not None:
+            uid, gid = self._user.pw_uid, self._user.pw_gid
+            for path in (work, *work.rglob("*")):
+                os.chown(path, uid, gid)
+            become = {"user": uid, "group": gid, "extra_groups": []}
         self._errors = work / "errors"
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "faults.subject", board.path, work, *self._scenarios],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                env=os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"},
+                env=os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"}, **become,
             )  # fmt: skip
         self._tracer = Tracer(board)
         self._tracer.start(self._process.pid, ANSWER_FD)
@@ -181,11 +199,11 @@ def _rest(told: dict[str, Any]) -> str:
 
 
 @contextmanager
-def stand(*scenarios: str) -> Iterator[Stand]:
+def stand(*scenarios: str, user: str | None = None) -> Iterator[Stand]:
     """One in a directory of its own."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
         directory.chmod(0o755)
-        found = Stand(directory, scenarios)
+        found = Stand(directory, scenarios, user)
         stack.callback(found.close)
         yield found

@@ -12,6 +12,7 @@ import stat
 import struct
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ from supervisor.resident import ROOMY, Outcome, Resident, resident
 
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.job import Artifact, Input, Job
+from sandbox.spec.policy import load_policy
 from sandbox.supervisor import lookout
+from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.identity import runtime_directory
 from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.probe import namespaces_of
@@ -95,9 +98,17 @@ class Subject:
         self._board.is_counted = True
         try:
             tell = await run()
+            await self._destroyed()
         finally:
             self._board.is_counted = False
         return tell()
+
+    async def _destroyed(self) -> None:
+        """Wait until what is being destroyed is gone, without a system call of our own."""
+        with trio.move_on_after(SETTLE_SECONDS):
+            endings = self._here.supervisor._endings
+            while any("_destroy" in task.name for task in endings.child_tasks):
+                await trio.sleep(0.005)
 
     async def _run_job(self) -> Callable[[], dict[str, Any]]:
         outcome = await self._here.run(self._job)
@@ -159,10 +170,8 @@ class Subject:
         """What is missing in what a payload saw of itself; "" also where it said nothing yet."""
         if "\nSeccomp_filters:" not in text or "-> " not in text or "end\n" not in text:
             return ""
-        if "\nSeccomp:\t2\n" not in text or "\nNoNewPrivs:\t1\n" not in text:
-            return "no filter, or new privileges are not forbidden"
-        if len(_EMPTY.findall(text)) != 5:
-            return "capabilities"
+        if not _is_locked(text):
+            return "a filter, no_new_privs or the empty capabilities"
         if {f"{name}:[{number}]" for name, number in _NAMESPACE.findall(text)} & self._namespaces:
             return "a namespace of the host's"
         mounts = set(_MOUNT.findall(text))
@@ -303,16 +312,79 @@ async def serve(board: Board, directory: Path, scenarios: list[str]) -> None:
             _answer(told)
 
 
+def start_once(board: Board, directory: Path) -> dict[str, Any]:
+    """A supervisor for one job: how it takes its ground, and how it gives it back."""
+    output = directory / "output"
+    output.touch()
+    before = _state_of_start()
+    try:
+        told = _run_one(board, output)
+    except SandboxError as error:
+        told = {"kind": type(error).__name__, "message": str(error)}
+    except Exception as error:
+        told = {"kind": f"raw {type(error).__name__}", "message": traceback.format_exc()}
+    seen = output.read_text()
+    if "\nNoNewPrivs" in seen and not _is_locked(seen):
+        told["kind"] = "UNLOCKED"
+    end = time.monotonic() + SETTLE_SECONDS
+    while (left := _left_of_start(before)) and time.monotonic() < end and left.keys() - {"fds"}:
+        time.sleep(0.01)  # an init that was half made ends by itself
+    return told | {"left": left, "next": {"kind": "result"}}
+
+
+def _run_one(board: Board, output: Path) -> dict[str, Any]:
+    # All that is imported on the way, which is not looked at.
+    from sandbox.cli.inprocess import run_job
+    from sandbox.supervisor import ahead, compiler, privileges  # noqa: F401
+
+    asked = Job((b"/usr/bin/cat", b"/proc/self/status"), "native")
+    policy = load_policy(asked.policy)
+    with output.open("wb") as file:
+        board.is_counted = True
+        try:
+            fd = file.fileno()
+            result = run_job(asked, policy, stdin_fd=None, stdout_fd=fd, stderr_fd=fd)
+        finally:
+            board.is_counted = False
+    message = f"{result.verdict} {result.exit_code} {result.identity['why']}"
+    is_good = (result.verdict, result.exit_code) == ("exited", 0)
+    return {"kind": "result" if is_good else "wrong", "message": message}
+
+
+def _is_locked(seen: str) -> bool:
+    has_filter = "\nSeccomp:\t2\n" in seen and "\nNoNewPrivs:\t1\n" in seen
+    return has_filter and len(_EMPTY.findall(seen)) == 5
+
+
+def _state_of_start() -> tuple[list[str], str]:
+    return _fds(), Path("/proc/self/mountinfo").read_text()
+
+
+def _left_of_start(before: tuple[list[str], str]) -> dict[str, str]:
+    """What a supervisor that has ended left in its process and on the host."""
+    left = {}
+    for name, old, new in zip(("fds", "mounts"), before, _state_of_start(), strict=True):
+        if old != new:
+            left[name] = _difference(old, new)
+    if names := list(descendants(os.getpid()).values()):
+        left["processes"] = " ".join(names)
+    if held := _leases():
+        left["lease"] = held
+    backend = find_backend(os.getuid())
+    bases = backend.path.split()
+    backend.close()
+    if runs := {p for base in bases for p in Path(base).glob(f"sandbox-run-{os.getpid()}-*")}:
+        left["cgroups"] = " ".join(map(str, runs))
+    return left
+
+
 async def _guarded(run: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
     try:
         return await run()
     except SandboxError as error:  # before there was a job
         return {"kind": type(error).__name__, "message": str(error)}
     except Exception as error:
-        import traceback
-
-        told = "".join(traceback.format_exception(error))
-        return {"kind": f"raw {type(error).__name__}", "message": told}
+        return {"kind": f"raw {type(error).__name__}", "message": traceback.format_exc()}
 
 
 def _answer(told: dict[str, Any]) -> None:
@@ -323,4 +395,9 @@ if __name__ == "__main__":
     path, where, *names = sys.argv[1:]
     with told_children(Path(path)):
         tell(path, "supervisor")
-        trio.run(serve, Board(path), Path(where), names)
+        if names == ["start"]:
+            _answer({"kind": "ready"})
+            sys.stdin.readline()
+            _answer(start_once(Board(path), Path(where)))
+        else:
+            trio.run(serve, Board(path), Path(where), names)

@@ -6,6 +6,7 @@ A process has a role by how it came to be. Its step is the entry of the script t
 """
 
 import ctypes
+import fcntl
 import os
 import signal
 import struct
@@ -33,7 +34,7 @@ _REGISTERS = struct.Struct("<27Q")  # struct user_regs_struct
 _RBX, _RAX, _RDX, _RSI, _RDI, _ORIG_RAX = 5, 10, 12, 13, 14, 15
 _ENOSYS = -38 & (1 << 64) - 1
 _MASK = (1 << 64) - 1
-_READ, _WRITE, _CLOSE, _EPOLL_CTL, _OPENAT = 0, 1, 3, 233, 257
+_READ, _WRITE, _CLOSE, _EPOLL_CTL, _OPENAT, _FCNTL = 0, 1, 3, 233, 257, 72
 VARIANT = 1000  # added to the number of a call
 _ENTRY_BYTES = 64
 _SERVE = 0x80000007
@@ -54,9 +55,13 @@ class Call(NamedTuple):
 
 
 def _variant(number: int, registers: tuple[int, ...]) -> int:
-    """What is another call as to how it may fail: to register an fd is, and to create a file."""
+    """What is another call as to how it may fail: to register, to create, to copy an fd."""
     second, third = registers[_RSI], registers[_RDX]
-    is_other = (number == _EPOLL_CTL and second == 1) or (number == _OPENAT and third & os.O_CREAT)
+    is_other = (
+        (number == _EPOLL_CTL and second == 1)
+        or (number == _OPENAT and third & os.O_CREAT)
+        or (number == _FCNTL and second in (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC))
+    )
     return VARIANT if is_other else 0
 
 

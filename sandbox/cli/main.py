@@ -160,7 +160,7 @@ def _policy(words: Sequence[str]) -> int:
 def _doctor(words: Sequence[str]) -> int:
     values = _options("doctor", words, _DOCTOR)
     if "--help" in values:
-        usage = "sandbox doctor [--json | --fix]\n       sandbox doctor --attack [--policy NAME] [--json]"
+        usage = "sandbox doctor [--json | --fix | --attack [--policy NAME]]"
         print(f"Usage: {usage}\n\n{help_lines(_DOCTOR)}")
         return 0
     policy = values.get("--policy")

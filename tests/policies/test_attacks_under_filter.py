@@ -90,6 +90,7 @@ REFUSED = [
     Attack("prctl", (22, 2, BAD, 0, 0), errno.EINVAL, (*PROCESSES, *THREADS)),  # PR_SET_SECCOMP
     Attack("seccomp", (1, 0, BAD), errno.ENOSYS, (*PROCESSES, *THREADS)),
     Attack("arch_prctl", (0x1011, 0), errno.EINVAL),  # ARCH_GET_CPUID
+    Attack("pidfd_open", (1, 0), errno.EPERM, PROCESSES),
     Attack("chroot", (BAD,), errno.EPERM),
     Attack("perf_event_open", (BAD, 0, -1, -1, 0), errno.EPERM),
     Attack("socket", (2, 1, 0), errno.EAFNOSUPPORT, (*PROCESSES, *THREADS)),

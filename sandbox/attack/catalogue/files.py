@@ -2,7 +2,6 @@
 
 import functools
 import os
-import stat
 from errno import EACCES, EBADF, ENOENT, ENOTDIR, EROFS, EXDEV
 
 from sandbox.attack.attack import BARE, Attack, add, attack, by
@@ -177,14 +176,6 @@ def overwritten_program(script: AttackScript, targets: Targets) -> None:
     """Opens another program of the host for writing, as runc's was (CVE-2019-5736)."""
     program = os.fsencode(targets.programs) + b"/read_secret"
     script.open_path(program, _WRITE)
-
-
-@attack(_KIND, BARE, by("landlock", mknodat=EACCES))
-def made_whiteout(script: AttackScript, targets: Targets) -> None:
-    """Makes the device node that overlayfs takes for a file that is gone."""
-    place = b"/tmp/whiteout-" + targets.token
-    script.call("mknodat", AT_FDCWD, place, stat.S_IFCHR, 0)
-    script.call("unlinkat", AT_FDCWD, place, 0)
 
 
 def _open_device(path: bytes, script: AttackScript, targets: Targets) -> None:

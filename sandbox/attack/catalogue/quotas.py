@@ -161,6 +161,22 @@ def zombies(script: AttackScript, targets: Targets) -> None:
             script.expect(gate, bytes(4))
 
 
+@attack(_KIND, BARE, by("quotas", openat=ENOSPC), limits={"fds": 512})
+def terminals(script: AttackScript, targets: Targets) -> None:
+    """Opens 100 terminals, where 64 may be: the host has one number of them for everybody."""
+    with script.loop():
+        for _ in range(100):
+            script.open_path(b"/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+
+
+@attack(_KIND, BARE, by("quotas", timer_create=EAGAIN))
+def timers(script: AttackScript, targets: Targets) -> None:
+    """Makes 2000 timers, where 1024 may be: its runner has one number of them for all jobs."""
+    with script.loop():
+        for _ in range(2000):
+            script.call("timer_create", 1, 0, script.space(8))
+
+
 def _many(
     call: str, arguments: tuple[int, ...], count: int, script: AttackScript, targets: Targets
 ) -> None:

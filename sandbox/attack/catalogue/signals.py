@@ -1,11 +1,14 @@
 """Signals to whoever is not the job's. Signal 0 asks whether another one would be sent."""
 
+import functools
 import struct
-from errno import ESRCH
+from errno import EPERM, ESRCH
+from signal import SIGCHLD
 
-from sandbox.attack.attack import BARE, attack, by
+from sandbox.attack.attack import BARE, USERNS, Attack, add, attack, by
 from sandbox.attack.script import AttackScript
 from sandbox.attack.targets import Targets
+from sandbox.supervisor.landlock import handled_accesses
 
 _KIND = "signals"
 _SIGURG = 23  # ignored unless caught
@@ -42,6 +45,28 @@ def killed_victim_by_pidfd(script: AttackScript, targets: Targets) -> None:
     """Signals a process of the host through a pidfd."""
     fd = script.open("pidfd_open", targets.victim_pid, 0)
     script.call("pidfd_send_signal", fd, _SIGURG, 0, 0)
+
+
+_ACCESSES = handled_accesses()
+_IS_SCOPED = _ACCESSES is not None and bool(_ACCESSES[2])  # Landlock bounds signals, Linux 6.12
+# An init that takes no signals is still woken by one that it waits for in another way.
+_WAYS = {
+    "kill": (1, SIGCHLD), "tkill": (1, SIGCHLD), "tgkill": (1, 1, SIGCHLD),
+}  # fmt: skip
+
+
+def _wake(call: str, arguments: tuple[int, ...], script: AttackScript, targets: Targets) -> None:
+    script.call(call, *arguments)
+
+
+for _call, _arguments in _WAYS.items():
+    add(
+        Attack(
+            f"woke_init_by_{_call}", _KIND, f"Wakes process 1 by {_call}(2), on its CPU time.",
+            USERNS, functools.partial(_wake, _call, _arguments),
+            by("landlock", **{_call: EPERM}) if _IS_SCOPED else (),
+        )
+    )  # fmt: skip
 
 
 @attack(_KIND, BARE, by("processes", getpgid=ESRCH))

@@ -39,7 +39,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _SOURCE = _ROOT / "fuzz" / "syscall_program.c"
 _PATIENCE_SECONDS = 60
 _HONEST_EVERY = 4  # jobs
-_PAIR, _COUNT = re.compile(rb"\n@(\d+) (\d+)\n"), re.compile(rb"\n#(\d+)\n")
+_PAIR, _COUNT = re.compile(rb"\n@(\d+) (\d+)\r?\n"), re.compile(rb"\n#(\d+)\r?\n")
 
 
 class FuzzJob(NamedTuple):

@@ -74,6 +74,7 @@ CONSTANTS = {
     "SOCK_CLOEXEC": 0x80000,
     "SOCK_NONBLOCK": 0x800,
     "NETLINK_ROUTE": 0,
+    "MSG_OOB": 1,
     # <asm-generic/ioctls.h>: ioctl_tty(2)
     "TCGETS": 0x5401,
     "TCSETS": 0x5402,

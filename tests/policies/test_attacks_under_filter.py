@@ -15,6 +15,8 @@ ALL = (*PROCESSES, *THREADS, "strict")
 LOCAL_SOCKETS = ("compile", "default", "jvm", "node", "shell")
 BAD = 1 << 47  # no address of a process: the kernel answers EFAULT where it would read there
 NEW_USER, THREAD, SIGCHLD = 0x10000000, 0x10000, 17
+MSG_OOB = 1
+MAP_FIXED_HUGE, MFD_HUGETLB = 0x40032, 4  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB
 F_SETLEASE, F_NOTIFY = 0x400, 0x402
 TIOCSTI, TIOCLINUX, SIOCGIFCONF = 0x5412, 0x541C, 0x8912
 HIGH = 1 << 32
@@ -79,6 +81,14 @@ REFUSED = [
     Attack("clone", (HIGH | SIGCHLD, 0, 0, 0, 0), errno.EPERM, (*THREADS, "strict")),
     Attack("clone", (SIGCHLD, 0, 0, 0, 0), errno.EPERM, (*THREADS, "strict")),
     Attack("fork", (), errno.EPERM, (*THREADS, "strict")),
+    Attack("setsockopt", (-1, 1, 26, BAD, 16), errno.ENOPROTOOPT, (*LOCAL_SOCKETS, "python")),
+    Attack("setsockopt", (-1, HIGH | 1, 26, BAD, 16), errno.ENOPROTOOPT, LOCAL_SOCKETS),
+    Attack("sendto", (-1, BAD, 1, MSG_OOB, 0, 0), errno.EOPNOTSUPP, (*LOCAL_SOCKETS, "python")),
+    Attack("sendmsg", (-1, BAD, MSG_OOB), errno.EOPNOTSUPP, (*LOCAL_SOCKETS, "python")),
+    Attack("sendmmsg", (-1, BAD, 1, MSG_OOB), errno.EOPNOTSUPP, PROCESSES),
+    # Where a page would be, so that the kernel itself has another complaint.
+    Attack("mmap", (1, 4096, 0, MAP_FIXED_HUGE, -1, 0), errno.ENOMEM),
+    Attack("memfd_create", (BAD, MFD_HUGETLB), errno.EINVAL, (*PROCESSES, *THREADS)),
     Attack("inotify_init1", (0,), errno.ENOSYS, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, HIGH | F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),

@@ -90,6 +90,7 @@ NEVER = {
 # (call, first arguments) -> why these are not allowed, where the call itself is.
 NEW = "a namespace: a user namespace gives all capabilities over the others"
 TYPES = "types into the terminal of whoever reads from it"
+OOB = "out-of-band bytes on local sockets, whose bugs were used from inside sandboxes"
 WEAKENS = "weakens the process for what it executes next"
 NEVER_WITH = {
     **{("clone", 1 << bit | rest): NEW for bit in (17, 25, 26, 27, 28, 29, 30)
@@ -104,6 +105,12 @@ NEVER_WITH = {
     ("ioctl", 0, 0x8912): "network interfaces",  # SIOCGIFCONF
     ("ioctl", 0, 0xB701): "another process's namespace as a file",  # NS_GET_USERNS
     ("ioctl", 0, 0xC0502100): "answers for another's call",  # SECCOMP_IOCTL_NOTIF_RECV
+    **{("setsockopt", 3, 1, option): "programs inside the kernel" for option in (26, 50, 51, 52)},
+    ("sendmsg", 3, 0, 1): OOB, ("sendto", 3, 0, 0, 0x41): OOB, ("sendmmsg", 3, 0, 1, 1): OOB,
+    ("mmap", 0, 4096, 3, 0x40022): "huge pages, which no memory limit counts",  # MAP_HUGETLB
+    ("mmap", 0, 4096, 3, 0x54040022): "huge pages of another size",
+    ("memfd_create", 0, 4): "huge pages, which no memory limit counts",  # MFD_HUGETLB
+    ("memfd_create", 0, 0x54000007): "huge pages of another size",
     ("fcntl", 0, 0x400): "makes others wait who open the file",  # F_SETLEASE
     ("fcntl", 0, 0x402): "watches files that others use",  # F_NOTIFY
     **{("socket", family): "network, netlink, crypto or virtual machines: most of the kernel"

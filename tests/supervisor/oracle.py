@@ -26,14 +26,23 @@ _ARGUMENTS = {
     ("fcntl", "cmd"): (1, _INT),  # fs/fcntl.c: unsigned int cmd
     ("ioctl", "request"): (1, _INT),  # fs/ioctl.c: unsigned int cmd
     ("memfd_create", "flags"): (1, _INT),  # mm/memfd.c: unsigned int
-    ("mmap", "flags"): (3, _LONG),  # arch/*/kernel/sys*.c: unsigned long
+    ("mmap", "flags"): (3, _INT),  # mm/mmap.c: unsigned long, of which the low half has meaning
     ("mount", "3"): (3, _LONG),  # fs/namespace.c: unsigned long flags
     ("personality", "persona"): (0, _INT),  # kernel/exec_domain.c: unsigned int
+    ("kill", "0"): (0, _INT),  # pid_t
+    ("rt_sigqueueinfo", "0"): (0, _INT),  # pid_t
+    ("rt_tgsigqueueinfo", "0"): (0, _INT),  # pid_t
+    ("tkill", "0"): (0, _INT),  # pid_t
+    ("pidfd_open", "0"): (0, _INT),  # pid_t
+    ("tgkill", "0"): (0, _INT),  # pid_t
+    ("tgkill", "tgid"): (0, _INT),
     ("prctl", "option"): (0, _INT),  # kernel/sys.c: int option
     ("prlimit64", "pid"): (0, _INT),  # kernel/sys.c: pid_t
     **{(name, "3"): (3, _INT) for name in ("recvfrom", "recvmmsg", "sendmmsg", "sendto")},
     **{(name, "2"): (2, _INT) for name in ("recvmsg", "sendmsg")},  # net/socket.c: unsigned int
     ("sched_setaffinity", "pid"): (0, _INT),  # kernel/sched/syscalls.c: pid_t
+    ("setsockopt", "1"): (1, _INT),  # int
+    ("setsockopt", "2"): (2, _INT),
     ("setpriority", "which"): (0, _INT),  # kernel/sys.c: int
     ("setpriority", "who"): (1, _INT),
     ("shmget", "2"): (2, _INT),  # ipc/shm.c: int shmflg

@@ -27,6 +27,10 @@ _ARGUMENTS = {
     ("ioctl", "request"): (1, _INT),  # fs/ioctl.c: unsigned int cmd
     ("memfd_create", "flags"): (1, _INT),  # mm/memfd.c: unsigned int
     ("mmap", "flags"): (3, _INT),  # mm/mmap.c: unsigned long, of which the low half has meaning
+    ("mmap", "prot"): (2, _INT),
+    ("mprotect", "prot"): (2, _INT),  # mm/mprotect.c: unsigned long, likewise
+    ("open", "flags"): (1, _INT),  # fs/open.c: int
+    ("openat", "flags"): (2, _INT),
     ("mount", "3"): (3, _LONG),  # fs/namespace.c: unsigned long flags
     ("personality", "persona"): (0, _INT),  # kernel/exec_domain.c: unsigned int
     ("kill", "0"): (0, _INT),  # pid_t

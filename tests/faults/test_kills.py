@@ -1,6 +1,7 @@
 """kill -9 of each process at each step of a job's life: nothing is left on the host."""
 
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -53,9 +54,19 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
+def victims(runner: int) -> dict[str, int]:
+    """The processes of ours that one job takes, by what they are: keeper, zygote, lookout, init."""
+    found = descendants(runner)
+    pids = {name: pid for pid, name in found.items()}
+    zygote, lookout = pids["sandbox-zygote"], pids["sandbox-lookout"]
+    inside = descendants(zygote)
+    (keeper,) = found.keys() - {zygote, lookout} - inside.keys()
+    return {"keeper": keeper, "zygote": zygote, "lookout": lookout, "init": min(inside)}
+
+
 @contextmanager
 def hanging_job(step: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, list[int]]]:
-    """A runner whose job hangs at `step`; its zygote, init and, if there is one, stub."""
+    """A runner whose job hangs at `step`; every process below it."""
     code = RUNNER.format(tests=str(TESTS), step=step, output=str(tmp_path))
     runner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     try:
@@ -108,16 +119,20 @@ def test_nothing_outlives_a_runner_killed_at(step: str, tmp_path: Path, leftover
     attack("print('next')", tmp_path, policy=ALLOW_ALL)  # the next start sweeps
 
 
-@pytest.mark.parametrize("victim", ["zygote", "init"])
-@pytest.mark.parametrize("step", POINTS)
+@pytest.mark.parametrize(
+    ("step", "victim"),
+    [
+        *itertools.product(POINTS, ("zygote", "init")),
+        *itertools.product(("proc", "inputs", "payload"), ("keeper", "lookout")),
+    ],
+)
 def test_a_job_whose_process_is_killed_ends_with_an_error(
     step: str, victim: str, tmp_path: Path, leftovers: object
 ) -> None:
     with hanging_job(step, tmp_path) as (runner, pids):
-        zygote, init = sorted(pids)[:2]
-        os.kill({"zygote": zygote, "init": init}[victim], signal.SIGKILL)
-        if victim == "zygote":
-            # The job goes on without it, or is built by another: until it is cancelled.
+        os.kill(victims(runner.pid)[victim], signal.SIGKILL)
+        if victim != "init":
+            # The job goes on without it, or with another: until it is cancelled.
             runner.send_signal(signal.SIGINT)
         _, errors = runner.communicate(timeout=PATIENCE_SECONDS)
         if victim == "init":
@@ -154,7 +169,7 @@ def test_nothing_outlives_a_runner_killed_with_a_part_of_the_script_sent(
     try:
         assert runner.stdout.readline() == b"sent\n"
         end = time.monotonic() + PATIENCE_SECONDS
-        while len(pids := list(descendants(runner.pid))) < 2:  # the zygote, and soon init
+        while len(pids := list(descendants(runner.pid))) < 4:  # and soon init, the last of them
             assert time.monotonic() < end
             time.sleep(0.01)  # nothing tells of a new process
     finally:

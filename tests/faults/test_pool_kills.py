@@ -306,8 +306,8 @@ def _killed_supervisor(kill: Callable[[subprocess.Popen], None]) -> list[int]:
         readable, _, _ = select.select([runner.stdout], [], [], PATIENCE_SECONDS)
         assert readable and runner.stdout.readline() == b"parked\n"
         pids = list(descendants(runner.pid))
-        # The zygote, and init and stub of the one that runs and of two that are parked at least.
-        assert len(pids) >= 1 + 2 * 3
+        # Keeper, zygote, lookout; init and stub of the one that runs and of two that are parked.
+        assert len(pids) >= 3 + 2 * 3
         kill(runner)
         runner.wait(PATIENCE_SECONDS)
     finally:

@@ -190,8 +190,6 @@ CONSTANTS = {
     "F_OFD_GETLK": 0x24,
     "F_OFD_SETLK": 0x25,
     "F_OFD_SETLKW": 0x26,
-    # <linux/socket.h>: send(2)
-    "MSG_OOB": 1,
     # <asm-generic/mman-common.h>: mmap(2), memfd_create(2)
     "PROT_READ": 1,
     "PROT_WRITE": 2,

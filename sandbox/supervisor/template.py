@@ -17,7 +17,7 @@ from sandbox.supervisor.cgroup import JobCgroup
 from sandbox.supervisor.planner import Planner, Shape, TemplateKey, disk_of
 from sandbox.supervisor.sandbox import Sandbox
 from sandbox.supervisor.startup import Ground
-from sandbox.supervisor.zygote import Zygote
+from sandbox.supervisor.zygote import Zygote, ZygoteProcess
 
 __all__ = ["Template"]
 

@@ -17,14 +17,16 @@ _MOST_REMOVED = 256
 _MOST_REMOVED_BYTES = 4 << 20
 
 _COLUMNS = (
-    "jobs.tenant, jobs.job, key, state, label, priority, runs, most_runs, "
-    "created_at, started_at, ended_at"
+    "jobs.tenant, jobs.job, jobs.key, jobs.state, jobs.label, jobs.priority, jobs.runs, "
+    "jobs.most_runs, jobs.created_at, jobs.started_at, jobs.ended_at"
 )
-_WHOLE = (
-    f"SELECT {_COLUMNS}, request, outcome FROM jobs "
-    "JOIN requests USING (job) LEFT JOIN outcomes USING (job)"
-)
-_BRIEF = f"SELECT {_COLUMNS}, x'', NULL FROM jobs"
+# What an index has found is read from the table: SQLite takes an index at its word, and where a
+# disk or a hand has changed that, it is another tenant's job. `_require` looks.
+_FOUND = "FROM jobs AS found CROSS JOIN jobs ON jobs.job = found.job"
+_OF_JOBS = f"SELECT {_COLUMNS}, request, outcome FROM jobs"
+_OF_FOUND = f"SELECT {_COLUMNS}, request, outcome {_FOUND}"
+_PARTS = "JOIN requests ON requests.job = jobs.job LEFT JOIN outcomes ON outcomes.job = jobs.job"
+_BRIEF = f"SELECT {_COLUMNS}, x'', NULL {_FOUND}"
 
 
 _ENDED = "FROM jobs WHERE ended_at IS NOT NULL"  # jobs_by_end alone answers
@@ -116,11 +118,15 @@ class Store:
 
     def find(self, tenant: str, job: str) -> Entry | None:
         """The tenant's job of that id."""
-        return self._entry(f"{_WHOLE} WHERE jobs.job = ? AND tenant = ?", job, tenant)
+        entry = self._entry(f"{_OF_JOBS} {_PARTS} WHERE jobs.job = ? AND tenant = ?", job, tenant)
+        return entry and _require(entry, tenant=tenant, job=job)
 
     def find_key(self, tenant: str, key: str) -> Entry | None:
         """The tenant's job of that idempotency key."""
-        return self._entry(f"{_WHOLE} WHERE tenant = ? AND key = ?", tenant, key)
+        entry = self._entry(
+            f"{_OF_FOUND} {_PARTS} WHERE found.tenant = ? AND found.key = ?", tenant, key
+        )
+        return entry and _require(entry, tenant=tenant, key=key)
 
     def page(self, tenant: str, state: str | None, after: str | None, most: int) -> list[Entry]:
         """The tenant's jobs in the order of their ids, without request and outcome."""
@@ -128,13 +134,15 @@ class Store:
         most = max(most, 0)  # a negative LIMIT is none
         ranges = [
             self._connection.execute(
-                f"{_BRIEF} WHERE tenant = ? AND state = ? AND job > ? ORDER BY job LIMIT ?",
+                f"{_BRIEF} WHERE found.tenant = ? AND found.state = ? AND found.job > ? "
+                "ORDER BY found.job LIMIT ?",
                 (tenant, each, after or "", most),
             ).fetchall()  # a cursor left open would hold the WAL against its restart
             for each in (STATES if state is None else (state,))
         ]
         merged = heapq.merge(*ranges, key=lambda row: row[1])
-        return [Entry(*row) for row in itertools.islice(merged, most)]
+        found = (Entry(*row) for row in itertools.islice(merged, most))
+        return [_require(entry, tenant=tenant) for entry in found]
 
     def delete(self, tenant: str, job: str) -> bool:
         """Remove a job that is over; False: the tenant has none such."""
@@ -147,9 +155,9 @@ class Store:
     def unfinished(self) -> list[Entry]:
         """Every job that is queued or running, in the order of their ids."""
         rows = self._connection.execute(
-            f"{_WHOLE} WHERE state IN ('queued', 'running') ORDER BY jobs.job"
+            f"{_OF_JOBS} {_PARTS} WHERE state IN ('queued', 'running') ORDER BY jobs.job"
         )
-        return [Entry(*row) for row in rows]
+        return [_require(entry, state=_UNFINISHED) for entry in (Entry(*row) for row in rows)]
 
     def recover(self, requeued: Sequence[str], lost: Sequence[Lost], ended_at: float) -> None:
         """Note what becomes of jobs that ran when the server was killed."""
@@ -215,6 +223,14 @@ class Store:
     def _first(self, question: str, *values: str) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._connection.execute(question, values).fetchone()
         return row
+
+
+def _require(entry: Entry, **asked: str | tuple[str, ...]) -> Entry:
+    """The entry, if it is what was asked for. Raises sqlite3.DatabaseError: see _FOUND."""
+    for name, value in asked.items():
+        if getattr(entry, name) not in ((value,) if isinstance(value, str) else value):
+            raise sqlite3.DatabaseError(f"an index leads to a job of another {name}")
+    return entry
 
 
 def _within(rows: Iterable[tuple[str, int]], most_bytes: float) -> Iterator[tuple[str, int]]:

@@ -1,5 +1,6 @@
 """The journal's file: whose it is, and what is no journal, or a broken one."""
 
+import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from server.journals import entry, ids, over, with_journal
+from server.journals import entry, ids, job_id, over, with_journal
 
 from sandbox.server import journal_file
-from sandbox.server.journal import Journal
+from sandbox.server.journal import Journal, JournalError
 from sandbox.server.journal_file import open_file
 from sandbox.spec.errors import HostError
 
@@ -131,3 +132,32 @@ def test_a_journal_that_was_not_closed_and_is_corrupt_is_not_used(
     copy.with_name("journal.sqlite-wal").write_bytes(b"\x00" * 32)  # else it holds those pages too
     message = refused(copy)
     assert "corrupt" in message and "knows none of the jobs" in message
+
+
+def test_an_index_that_leads_to_another_tenant_is_told(path: Path) -> None:
+    """As a disk or a hand may have changed it: SQLite does not look at the row again."""
+
+    async def fill(journal: Journal) -> None:
+        await journal.accept(entry(1, "k", "uid-1"), power=False)
+        await journal.accept(entry(2, "k", "uid-2"), power=False)
+
+    with_journal(path, fill)
+    content = bytearray(path.read_bytes())
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        pages = connection.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE 'jobs_by%'")
+        for (number,) in pages.fetchall():
+            page = slice((number - 1) * page_bytes, number * page_bytes)
+            one, two, neither = (job_id(number).encode() for number in (1, 2, 3))
+            swapped = content[page].replace(one, neither).replace(two, one)
+            content[page] = swapped.replace(neither, two)
+    path.write_bytes(content)
+
+    async def ask(journal: Journal) -> None:
+        for tenant in ("uid-1", "uid-2"):
+            with pytest.raises(JournalError, match="another tenant"):
+                await journal.find_key(tenant, "k")
+            with pytest.raises(JournalError, match="another tenant"):
+                await journal.list(tenant, None, None, 10)
+
+    with_journal(path, ask)

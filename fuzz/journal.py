@@ -49,33 +49,38 @@ def target(data: bytes) -> None:
         place = Path(directory)
         for name, content in choices.one_of(_journals()).items():
             (place / name).write_bytes(content)
-        for _ in range(choices.below(4)):
-            choices.one_of([_edit_bytes, _edit_rows, _edit_rows, _edit_blobs])(choices, place)
+        edits = [choices.one_of(_EDITS) for _ in range(choices.below(4))]
+        for edit in edits:
+            edit(choices, place)
+        # Rows that were changed as rows may say of anything that it is anybody's.
+        has_labels = all(edit is _edit_bytes for edit in edits)
         try:
-            trio.run(_start, place / _NAME, place / "spool")
+            trio.run(_start, place / _NAME, place / "spool", has_labels)
         except SandboxError as error:
             assert "\n" not in str(error)
         assert not (place / "spool").exists()
 
 
-async def _start(path: Path, spool: Path) -> None:
+async def _start(path: Path, spool: Path, has_labels: bool) -> None:
     async with open_journal(path) as journal:
         with trio.fail_after(60):
             for entry in await journal.unfinished():
                 assert entry.state in ("queued", "running")
                 _require_record(Record.from_entry(entry, spool / "job"))
             for tenant in _TENANTS:
-                await _ask(journal, tenant, spool)
+                await _ask(journal, tenant, spool, has_labels)
             await journal.expire(time.time(), 1 << 20, 2)
             await journal.recover(_JOBS[:1], (), 5.0, power=False)
 
 
-async def _ask(journal: Journal, tenant: str, spool: Path) -> None:
+async def _ask(journal: Journal, tenant: str, spool: Path, has_labels: bool) -> None:
     """As whoever comes back for a job does. An error of one job is not the others'."""
+    (other,) = {*_TENANTS} - {tenant}
     for job in _JOBS:
         entry = await journal.find(tenant, job)
         if entry is not None:
             assert (entry.tenant, entry.job) == (tenant, job)
+            assert entry.label != other or not has_labels
             try:
                 record = Record.from_entry(entry, spool / "job")
             except SandboxError as error:
@@ -84,8 +89,10 @@ async def _ask(journal: Journal, tenant: str, spool: Path) -> None:
                 _require_record(record)
     entry = await journal.find_key(tenant, "key")
     assert entry is None or (entry.tenant, entry.key) == (tenant, "key")
+    assert entry is None or entry.label != other or not has_labels
     for brief in await journal.list(tenant, None, None, 10):
         assert brief.tenant == tenant
+        assert brief.label != other or not has_labels
         encode(Response(1, None, brief_of(brief)))
 
 
@@ -170,6 +177,9 @@ def _execute(place: Path, statement: str, values: tuple[object, ...]) -> None:
         connection.close()
 
 
+_EDITS = (_edit_bytes, _edit_rows, _edit_rows, _edit_blobs)
+
+
 @cache
 def _journals() -> tuple[dict[str, bytes], ...]:
     """The files of a journal that was closed, of one whose server was killed, and of none."""
@@ -191,8 +201,9 @@ async def _fill(path: Path) -> None:
     async with open_journal(path) as journal:
         for number, job in enumerate(_JOBS):
             key = "key" if number < 2 else None
-            submission = Submission({"command": ("x",)}, False, key=key, stdin=b"in")
-            record = Record(_TENANTS[number % 2], job, submission, Path("/nowhere"))
+            tenant = _TENANTS[number % 2]
+            submission = Submission({"command": ("x",)}, False, key=key, stdin=b"in", label=tenant)
+            record = Record(tenant, job, submission, Path("/nowhere"))
             await journal.accept(record.entry(), power=False)
             if number > 1:
                 journal.start(job, 1, 5.0)

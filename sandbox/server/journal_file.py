@@ -127,6 +127,8 @@ def open_file(path: Path) -> JournalFile:
             sync_directory(path.parent)
         except sqlite3.Error as error:
             raise _host_error(path, error) from error
+        except UnicodeDecodeError as error:  # of a message that quotes what is in the schema
+            raise HostError(_corrupt(path, "its schema is no text")) from error
         except OSError as error:
             raise HostError(
                 f"the journal {path}: {error.strerror}; fix: let {path.parent} be a directory that "

@@ -161,3 +161,9 @@ def test_an_index_that_leads_to_another_tenant_is_told(path: Path) -> None:
                 await journal.list(tenant, None, None, 10)
 
     with_journal(path, ask)
+
+
+def test_a_schema_that_is_no_text_is_corrupt(path: Path) -> None:
+    open_file(path).close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE jobs", b"CREATE T\xffBLE jobs"))
+    assert "is corrupt (its schema is no text)" in refused(path)

@@ -171,7 +171,7 @@ def _execute(place: Path, statement: str, values: tuple[object, ...]) -> None:
     connection = sqlite3.connect(place / _NAME, isolation_level=None)
     try:
         connection.execute(statement, values).fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         pass  # bytes of it were changed before
     finally:
         connection.close()

@@ -76,11 +76,11 @@ def _run_one(target: str, options: Sequence[str], root: Path) -> Outcome:
     inputs = 0
     with subprocess.Popen(
         [*command, *options],
-        stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
-        cwd=None if root == _ROOT else root,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,  # atheris tells what was raised on both
+        text=True, errors="replace", env=environment, cwd=None if root == _ROOT else root,
     ) as process:  # fmt: skip
-        assert process.stderr is not None
-        for line in process.stderr:
+        assert process.stdout is not None
+        for line in process.stdout:
             if found := _TOLD.match(line):
                 inputs, reached = int(found[1]), int(found[2])
                 if reached > moments[-1].reached:

@@ -63,7 +63,7 @@ def _ps(client: Client, _: Sequence[str], values: dict[str, str | None]) -> int:
     shown = [job for job in client.jobs() if "--all" in values or job.state in _LIVE]
     if "--quiet" in values:
         for job in shown:
-            print(job.job)
+            print(printable(job.job))
         return 0
     rows = [("JOB", "LABEL", "STATE", "CREATED", "RUNS")]
     rows += [

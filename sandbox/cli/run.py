@@ -73,7 +73,7 @@ def run(words: Sequence[str]) -> int:
         elif "--detach" in values:
             from sandbox.cli.remote import run_detached
 
-            print(run_detached(link, document, _said(values)))
+            print(printable(run_detached(link, document, _said(values))))
             return 0
         else:
             result = _run_there(link, document, values)

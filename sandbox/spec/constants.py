@@ -202,6 +202,8 @@ CONSTANTS = {
     "MFD_CLOEXEC": 1,
     "MFD_ALLOW_SEALING": 2,
     "MFD_HUGETLB": 4,
+    # <asm-generic/mman-common.h>: madvise(2)
+    "MADV_MERGEABLE": 12,
     # <linux/stat.h>: mknod(2)
     "S_IFMT": 0xF000,
     "S_IFSOCK": 0xC000,

@@ -26,10 +26,11 @@ _NARROW = {
     "openat": {0, 2, 3}, "personality": {0}, "pipe2": {1}, "prctl": {0},
     "pidfd_open": {0, 1}, "prlimit64": {0, 1}, "ptrace": set(), "recvfrom": {0, 3},
     "recvmmsg": {0, 2, 3}, "recvmsg": {0, 2}, "rt_sigqueueinfo": {0, 1},
-    "rt_tgsigqueueinfo": {0, 1, 2}, "sched_getaffinity": {0, 1}, "sched_setaffinity": {0, 1},
-    "sched_setscheduler": {0, 1}, "seccomp": {0, 1}, "sendmmsg": {0, 2, 3}, "sendmsg": {0, 2},
-    "sendto": {0, 3}, "setns": {0, 1}, "setpriority": {0, 1, 2}, "setrlimit": {0},
-    "setsockopt": {0, 1, 2, 4}, "shmget": {0, 2}, "socket": {0, 1, 2}, "socketpair": {0, 1, 2},
+    "rt_tgsigqueueinfo": {0, 1, 2},
+    "sched_getaffinity": {0, 1}, "sched_setaffinity": {0, 1}, "sched_setscheduler": {0, 1},
+    "seccomp": {0, 1}, "sendmmsg": {0, 2, 3}, "sendmsg": {0, 2}, "sendto": {0, 3},
+    "setns": {0, 1}, "setpriority": {0, 1, 2}, "setrlimit": {0}, "setsockopt": {0, 1, 2, 4},
+    "shmget": {0, 2}, "socket": {0, 1, 2}, "socketpair": {0, 1, 2},
     "tgkill": {0, 1, 2}, "tkill": {0, 1}, "unshare": set(),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ ALL = (*PROCESSES, *THREADS, "strict")
 LOCAL_SOCKETS = ("compile", "default", "jvm", "node", "shell")
 BAD = 1 << 47  # no address of a process: the kernel answers EFAULT where it would read there
 NEW_USER, THREAD, SIGCHLD = 0x10000000, 0x10000, 17
-MSG_OOB = 1
+MSG_OOB, F_SETLK, SHM_HUGETLB = 1, 6, 0o4000
 MAP_FIXED_HUGE, MFD_HUGETLB = 0x40032, 4  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB
 F_SETLEASE, F_NOTIFY = 0x400, 0x402
 TIOCSTI, TIOCLINUX, SIOCGIFCONF = 0x5412, 0x541C, 0x8912
@@ -88,7 +88,10 @@ REFUSED = [
     Attack("sendmmsg", (-1, BAD, 1, MSG_OOB), errno.EOPNOTSUPP, PROCESSES),
     # Where a page would be, so that the kernel itself has another complaint.
     Attack("mmap", (1, 4096, 0, MAP_FIXED_HUGE, -1, 0), errno.ENOMEM),
-    Attack("memfd_create", (BAD, MFD_HUGETLB), errno.EINVAL, (*PROCESSES, *THREADS)),
+    Attack("memfd_create", (BAD, MFD_HUGETLB), errno.ENOSYS, (*PROCESSES, *THREADS)),
+    Attack("shmget", (1, 4096, SHM_HUGETLB), errno.ENOMEM, ("default",)),
+    Attack("fcntl", (0, F_SETLK, BAD), errno.ENOLCK, ("jvm", "native", "node")),
+    Attack("pidfd_open", (1, 0), errno.EPERM, PROCESSES),
     Attack("inotify_init1", (0,), errno.ENOSYS, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, HIGH | F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
@@ -100,7 +103,6 @@ REFUSED = [
     Attack("prctl", (22, 2, BAD, 0, 0), errno.EINVAL, (*PROCESSES, *THREADS)),  # PR_SET_SECCOMP
     Attack("seccomp", (1, 0, BAD), errno.ENOSYS, (*PROCESSES, *THREADS)),
     Attack("arch_prctl", (0x1011, 0), errno.EINVAL),  # ARCH_GET_CPUID
-    Attack("pidfd_open", (1, 0), errno.EPERM, PROCESSES),
     Attack("chroot", (BAD,), errno.EPERM),
     Attack("perf_event_open", (BAD, 0, -1, -1, 0), errno.EPERM),
     Attack("socket", (2, 1, 0), errno.EAFNOSUPPORT, (*PROCESSES, *THREADS)),

@@ -109,6 +109,11 @@ NEVER_WITH = {
     ("sendmsg", 3, 0, 1): OOB, ("sendto", 3, 0, 0, 0x41): OOB, ("sendmmsg", 3, 0, 1, 1): OOB,
     ("mmap", 0, 4096, 3, 0x40022): "huge pages, which no memory limit counts",  # MAP_HUGETLB
     ("mmap", 0, 4096, 3, 0x54040022): "huge pages of another size",
+    ("shmget", 0, 4096, 0o5600): "huge pages, which no memory limit counts",  # SHM_HUGETLB
+    ("madvise", 0, 4096, 12): "tells which pages others have",  # MADV_MERGEABLE
+    **{(call, 1): "wakes init, on CPU time that is not the job's" for call in (
+        "kill", "pidfd_open", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "tgkill", "tkill")},
+    ("recvmsg", 3, 0, 1): OOB, ("recvfrom", 3, 0, 0, 1): OOB, ("recvmmsg", 3, 0, 1, 1): OOB,
     ("memfd_create", 0, 4): "huge pages, which no memory limit counts",  # MFD_HUGETLB
     ("memfd_create", 0, 0x54000007): "huge pages of another size",
     ("fcntl", 0, 0x400): "makes others wait who open the file",  # F_SETLEASE

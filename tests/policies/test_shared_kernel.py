@@ -1,12 +1,15 @@
-"""What jobs share though their walls stand: no job hears of another by it."""
+"""What jobs share though their walls stand: no job hears of another by it, or takes it from all."""
 
 import errno
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from server.daemon import PATIENCE_SECONDS, Daemon
 
+TERMINALS_A_JOB = 32
 INOTIFY = ("inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch")
 # Opens what the policies refuse.
 OPEN = f"""
@@ -41,6 +44,15 @@ try:
 except OSError as error:
     code = error.errno
 print("errno", code, flush=True)
+"""
+TERMINALS = """
+import os
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+except OSError as error:
+    print(len(held), error.errno)
 """
 
 
@@ -85,3 +97,23 @@ def test_a_job_that_may_watch_sees_another_execute(daemon: Daemon, way: str) -> 
         client.call("job.write", job=status["job"], end=True)
         client.wait(status["job"])
         assert client.read(status["job"]).decode().startswith("watching\nseen\n")
+
+
+def test_a_job_has_a_few_terminals_and_leaves_the_machines_to_others(daemon: Daemon) -> None:
+    job = python(TERMINALS, policy="shell", limits={"fds": 256})
+    assert told(daemon, job) == f"{TERMINALS_A_JOB} {errno.ENOSPC}\n"
+    tty = {"command": ["tty"], "policy": "shell", "tty": True}
+    assert told(daemon, tty).strip() == "/dev/pts/0"
+
+
+def test_the_kernel_itself_would_give_a_job_more_terminals() -> None:
+    """The control: nothing else bounds them before its fds do."""
+    held = []
+    try:
+        with suppress(OSError):
+            while len(held) < 2 * TERMINALS_A_JOB:
+                held.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+        assert len(held) == 2 * TERMINALS_A_JOB
+    finally:
+        for fd in held:
+            os.close(fd)

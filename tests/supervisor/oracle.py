@@ -24,6 +24,15 @@ _ARGUMENTS = {
     ("arch_prctl", "code"): (0, _INT),  # arch/x86/kernel/process_64.c: int option
     ("clone", "flags"): (0, _INT),  # kernel/fork.c: unsigned long, then lower_32_bits(clone_flags)
     ("fcntl", "cmd"): (1, _INT),  # fs/fcntl.c: unsigned int cmd
+    ("kill", "0"): (0, _INT),  # kernel/signal.c: pid_t, in all of these
+    ("tgkill", "0"): (0, _INT),
+    ("tgkill", "tgid"): (0, _INT),
+    ("tkill", "0"): (0, _INT),
+    ("rt_sigqueueinfo", "0"): (0, _INT),
+    ("rt_tgsigqueueinfo", "0"): (0, _INT),
+    ("pidfd_open", "0"): (0, _INT),  # kernel/pid.c: pid_t
+    ("madvise", "advice"): (2, _INT),  # mm/madvise.c: int behavior
+    ("shmget", "2"): (2, _INT),  # ipc/shm.c: int shmflg
     ("ioctl", "request"): (1, _INT),  # fs/ioctl.c: unsigned int cmd
     ("memfd_create", "flags"): (1, _INT),  # mm/memfd.c: unsigned int
     ("mmap", "flags"): (3, _INT),  # mm/mmap.c: unsigned long, of which the low half has meaning
@@ -33,33 +42,30 @@ _ARGUMENTS = {
     ("openat", "flags"): (2, _INT),
     ("mount", "3"): (3, _LONG),  # fs/namespace.c: unsigned long flags
     ("personality", "persona"): (0, _INT),  # kernel/exec_domain.c: unsigned int
-    ("kill", "0"): (0, _INT),  # pid_t
-    ("rt_sigqueueinfo", "0"): (0, _INT),  # pid_t
-    ("rt_tgsigqueueinfo", "0"): (0, _INT),  # pid_t
-    ("tkill", "0"): (0, _INT),  # pid_t
-    ("pidfd_open", "0"): (0, _INT),  # pid_t
-    ("tgkill", "0"): (0, _INT),  # pid_t
-    ("tgkill", "tgid"): (0, _INT),
     ("prctl", "option"): (0, _INT),  # kernel/sys.c: int option
     ("prlimit64", "pid"): (0, _INT),  # kernel/sys.c: pid_t
-    **{(name, "3"): (3, _INT) for name in ("recvfrom", "recvmmsg", "sendmmsg", "sendto")},
-    **{(name, "2"): (2, _INT) for name in ("recvmsg", "sendmsg")},  # net/socket.c: unsigned int
     ("sched_setaffinity", "pid"): (0, _INT),  # kernel/sched/syscalls.c: pid_t
+    ("recvfrom", "3"): (3, _INT),  # net/socket.c: unsigned int
+    ("recvmmsg", "3"): (3, _INT),
+    ("recvmsg", "2"): (2, _INT),
+    ("sendmmsg", "3"): (3, _INT),  # net/socket.c: unsigned int
+    ("sendmsg", "2"): (2, _INT),
+    ("sendto", "3"): (3, _INT),
     ("setsockopt", "1"): (1, _INT),  # int
     ("setsockopt", "2"): (2, _INT),
     ("setpriority", "which"): (0, _INT),  # kernel/sys.c: int
     ("setpriority", "who"): (1, _INT),
-    ("shmget", "2"): (2, _INT),  # ipc/shm.c: int shmflg
     ("socket", "domain"): (0, _INT),  # net/socket.c: int family
     ("socketpair", "domain"): (0, _INT),
 }
 
-# <linux/{fcntl,memfd,mman,prctl,socket}.h>, <asm-generic/ioctls.h>, <asm/prctl.h>
+# <bits/socket.h>, <linux/fcntl.h>, <linux/mman.h>, <linux/memfd.h>, <asm-generic/ioctls.h>,
+# <asm/prctl.h>, <linux/prctl.h>
 _VALUES = {
     "AF_UNIX": 1,
     "ARCH_GET_FS": 0x1003, "ARCH_GET_GS": 0x1004, "ARCH_SET_FS": 0x1002, "ARCH_SET_GS": 0x1001,
     "F_NOTIFY": 0x402, "F_OFD_SETLK": 37, "F_OFD_SETLKW": 38, "F_SETLEASE": 0x400, "F_SETLK": 6,
-    "F_SETLKW": 7,
+    "F_SETLKW": 7, "MADV_MERGEABLE": 12,
     "FIOASYNC": 0x5452, "FIOCLEX": 0x5451, "FIONBIO": 0x5421, "FIONCLEX": 0x5450,
     "FIONREAD": 0x541B,
     "MAP_HUGETLB": 0x40000, "MFD_HUGETLB": 4, "MSG_OOB": 1,
@@ -160,21 +166,18 @@ def _ways(name: str, where: list[tuple[str, dict[str, Any]]]) -> Iterable[tuple[
         return [()]
     (argument, condition), *rest = where
     index, read = _ARGUMENTS[name, argument]
-    mask = _number(condition.get("mask", _LONG))
+    mask = condition.get("mask", _LONG)
+    mask = _VALUES[mask] if isinstance(mask, str) else mask
     values = condition["one_of"] if "one_of" in condition else [condition["equals"]]
     first = [
         Test(index, mask & read, value & mask & read, _words(argument, mask & read, read, said))
         for said in values
-        for value in [_number(said)]
+        for value in [_VALUES[said] if isinstance(said, str) else said]
     ]
     return [(test, *others) for test in first for others in _ways(name, rest)]
 
 
-def _number(said: str | int) -> int:
-    return _VALUES[said] if isinstance(said, str) else said
-
-
 def _words(argument: str, mask: int, read: int, said: str | int) -> str:
     masked = argument if mask == read else f"{argument} & {mask:#x}"
-    value = f"{said} ({_number(said):#x})" if isinstance(said, str) else f"{said:#x}"
+    value = f"{said} ({_VALUES[said]:#x})" if isinstance(said, str) else f"{said:#x}"
     return f"{masked} = {value}"

@@ -25,7 +25,7 @@ from fuzz.syscall_shapes import named
 from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.identity import find_ranges, runtime_directory
 
-__all__ = ["Canary", "KernelLog", "differences", "facts", "leftovers"]
+__all__ = ["Canary", "KernelLog", "belongings", "differences", "facts", "leftovers"]
 
 _PATIENCE_SECONDS = 60
 _CONTENT = b"nobody changes this\n" * 64
@@ -91,13 +91,23 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str
     ]
 
 
-def leftovers() -> list[str]:
-    """What of jobs is still on the host some time after their supervisor has ended."""
+def belongings() -> set[str]:
+    """What lies about that belongs to ids that jobs are given: files, System V IPC."""
+    return {*_files(), *_ipc()}
+
+
+def leftovers(before: set[str]) -> list[str]:
+    """What of jobs is on the host some time after their supervisor has ended, and was not `before`
+    (their `belongings`)."""
     end = time.monotonic() + _PATIENCE_SECONDS
     while (left := [*_processes(), *_cgroups()]) and time.monotonic() < end:
         time.sleep(0.05)  # the kernel takes down what is already dead
     files = {path.name for path in runtime_directory(os.getuid()).iterdir()} - {"leases"}
-    return [*left, *_files(), *_ipc(), *(f"{name} in the runtime directory" for name in files)]
+    return [
+        *left,
+        *(belongings() - before),
+        *(f"{name} in the runtime directory" for name in files),
+    ]
 
 
 class KernelLog:

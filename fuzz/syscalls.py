@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fuzz.syscall_host import Canary, KernelLog, differences, facts, leftovers
+from fuzz.syscall_host import Canary, KernelLog, belongings, differences, facts, leftovers
 from fuzz.syscall_results import complaints
 from fuzz.syscall_shapes import HEAVY, NUMBERS, killed, open_policy, table
 from sandbox import Client
@@ -229,13 +229,13 @@ def main() -> int:
         campaign = Campaign(Path(directory), policies, options.seed, canary.names)
         try:
             campaign.wait_until_up()
-            before = facts(campaign.pid)
+            before, found_before = facts(campaign.pid), belongings()
             _run_all(campaign, options, canary)
             found = [*campaign.findings, *canary.changes()]
             found += differences(before, facts(campaign.pid))
         finally:
             complaints_of_daemon = campaign.end()
-        found += [*complaints_of_daemon, *leftovers(), *canary.changes()]
+        found += [*complaints_of_daemon, *leftovers(found_before), *canary.changes()]
         found += log.complaints()
         if not campaign.calls:
             found.append("no call was made")

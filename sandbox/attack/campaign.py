@@ -16,6 +16,7 @@ from sandbox.attack.program import Program
 from sandbox.attack.runner import Runner
 from sandbox.attack.targets import leak_directory, make_targets
 from sandbox.spec.policy import Policy, load_policy
+from sandbox.supervisor.failures import first_failure
 from sandbox.supervisor.startup import runner_ids, start_keeper, take_ground
 
 __all__ = ["Campaign", "Row", "run_campaign"]
@@ -44,8 +45,9 @@ def run_campaign(
 ) -> Campaign:
     """Run them as this user; as root: as the id that root's runner drops to, for good.
 
-    Raises SandboxError: jobs cannot be run here.
+    Raises SandboxError: jobs cannot be run here, or there is no such policy.
     """
+    loaded = {name: load(name) for name in policies}
     with contextlib.ExitStack() as held:
         owner = runner_ids() if os.geteuid() == 0 else None
         directory = held.enter_context(leak_directory(owner))
@@ -62,8 +64,8 @@ def run_campaign(
         damage: dict[str, list[str]] = {}
 
         async def main() -> None:
-            for policy in policies:
-                found = await Runner(ground, load(policy), targets).run_all(programs)
+            for policy, rules in loaded.items():
+                found = await Runner(ground, rules, targets).run_all(programs)
                 damage[policy] = targets.damage()
                 targets.restore()
                 for name, outcome in found.items():
@@ -71,6 +73,9 @@ def run_campaign(
                         outcome = outcome._replace(state=NO_CONTROL)
                     outcomes[name][policy] = outcome
 
-        trio.run(main)
+        try:
+            trio.run(main)
+        except BaseExceptionGroup as group:
+            raise first_failure(group) from group
     rows = tuple(Row(attack, controls[attack.name], outcomes[attack.name]) for attack in attacks)
     return Campaign(rows, damage, tuple(policies))

@@ -12,7 +12,7 @@ import struct
 from sandbox.inside.machine import machine_image
 from sandbox.inside.script import LATE_AT, MOST_LATE_BYTES, SCRIPT_AT
 
-__all__ = ["CODE_AT", "MACHINES", "code_image", "script_image"]
+__all__ = ["CODE_AT", "MACHINES", "SCRIPT_OFFSET", "code_image", "script_image"]
 
 CODE_AT = 0x400000
 # Where the machine executes the entry that a register points to: `run` in its listing.
@@ -21,7 +21,7 @@ MACHINES = tuple(_RUN_AT)
 _ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
 _PRELUDE_AT = 0x1E0  # between the headers and the code
 _CODE_OFFSET = 0x200
-_SCRIPT_OFFSET = 0x10000  # as far from a page as SCRIPT_AT is, whatever the size of one
+SCRIPT_OFFSET = 0x10000  # as far from a page as SCRIPT_AT is, whatever the size of one
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _LOAD, _STACK = 1, 0x6474E551  # PT_LOAD, PT_GNU_STACK
@@ -35,7 +35,7 @@ def script_image(script: bytes, machine: str = os.uname().machine) -> bytes:
     segments = (
         (_LOAD, _READ | _EXECUTE, 0, CODE_AT, CODE_AT, size, size, 0x1000),
         (
-            *(_LOAD, _READ | _WRITE, _SCRIPT_OFFSET, SCRIPT_AT, SCRIPT_AT),
+            *(_LOAD, _READ | _WRITE, SCRIPT_OFFSET, SCRIPT_AT, SCRIPT_AT),
             *(len(script), LATE_AT + MOST_LATE_BYTES - SCRIPT_AT, 0x1000),
         ),
         (_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16),
@@ -43,7 +43,7 @@ def script_image(script: bytes, machine: str = os.uname().machine) -> bytes:
     image = _headers(CODE_AT + _PRELUDE_AT, segments, machine).ljust(_PRELUDE_AT, b"\0")
     image += _prelude(machine)
     image = image.ljust(_CODE_OFFSET, b"\0") + plain[_CODE_OFFSET:]
-    return image.ljust(_SCRIPT_OFFSET, b"\0") + script
+    return image.ljust(SCRIPT_OFFSET, b"\0") + script
 
 
 def code_image(code: bytes, machine: str = os.uname().machine) -> bytes:

@@ -2,16 +2,17 @@
 
 import functools
 import os
-from errno import EACCES, EBADF, ENOENT, ENOTDIR, EROFS, EXDEV
+from errno import EACCES, EBADF, ENOENT, ENOTDIR, EPERM, EROFS, EXDEV
 
 from sandbox.attack.attack import BARE, Attack, add, attack, by
+from sandbox.attack.image import SCRIPT_OFFSET, script_image
 from sandbox.attack.script import AT_FDCWD, AttackScript
 from sandbox.attack.targets import LEAKED_FD, Targets
 
 _KIND = "files"
 _READ, _WRITE = os.O_RDONLY, os.O_WRONLY
 _AT_SYMLINK_FOLLOW = 0x400
-_MAP_SHARED, _PROT_READ, _PROT_WRITE = 1, 1, 2
+_MAP_SHARED, _PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 1, 2, 4
 _SHOWN_READ_ONLY = by("view", openat=EROFS) + by("landlock", openat=EACCES)
 _DEVICES = (
     "fuse", "kvm", "net/tun", "vhost-net", "vhost-vsock", "loop-control", "userfaultfd", "hwrng",
@@ -176,6 +177,39 @@ def overwritten_program(script: AttackScript, targets: Targets) -> None:
     """Opens another program of the host for writing, as runc's was (CVE-2019-5736)."""
     program = os.fsencode(targets.programs) + b"/read_secret"
     script.open_path(program, _WRITE)
+
+
+def _write_program(script: AttackScript, targets: Targets) -> bytes:
+    """A file in /dev/shm that says that it got through."""
+    path = b"/dev/shm/program-" + targets.token
+    inner = AttackScript()
+    image = script_image(inner.finish())
+    flags = os.O_RDWR | os.O_CREAT
+    fd = script.open("openat", AT_FDCWD, path, flags, 0o700)
+    # Without what lies empty between its parts: a script is half a MiB at most.
+    start = script.data(image[: SCRIPT_OFFSET // 4])
+    script.call("pwrite64", fd, start, SCRIPT_OFFSET // 4, 0)
+    rest = image[SCRIPT_OFFSET:]
+    script.call("pwrite64", fd, script.data(rest), len(rest), SCRIPT_OFFSET)
+    script.close(fd)
+    return path
+
+
+@attack(_KIND, BARE, by("view", execve=EACCES))
+def executed_data(script: AttackScript, targets: Targets) -> None:
+    """Executes a program that it wrote where data belongs."""
+    path = _write_program(script, targets)
+    nothing = script.data(bytes(8))
+    script.call("execve", path, nothing, nothing)
+
+
+@attack(_KIND, BARE, by("view", mmap=EPERM))
+def mapped_data(script: AttackScript, targets: Targets) -> None:
+    """Maps such a program for execution, as ld.so does for whoever names one to it."""
+    path = _write_program(script, targets)
+    fd = script.open_path(path, os.O_RDONLY)
+    script.call("unlinkat", AT_FDCWD, path, 0)
+    script.call("mmap", 0, 4096, _PROT_READ | _PROT_EXEC, 2, fd, 0)
 
 
 def _open_device(path: bytes, script: AttackScript, targets: Targets) -> None:

@@ -39,6 +39,7 @@ _FILES = (
     "/run/utmp", "/var/lib/dpkg",
 )  # fmt: skip
 _TFD_TIMER_ABSTIME, _CLOCK_BOOTTIME, _CLOCK_MONOTONIC = 1, 7, 1
+_LEAST_UP_SECONDS = 600  # twice as long as a sandbox is parked
 _NODENAME_AT, _UTSNAME_BYTES = 65, 390
 _F_SETLEASE, _F_NOTIFY = 1024, 1026
 _DN_ACCESS, _DN_MULTISHOT = 1, 0x80000000
@@ -80,6 +81,21 @@ for _path in ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/cgroup.procs
     )  # fmt: skip
 
 
+def _read_of_init(name: bytes, script: AttackScript, targets: Targets) -> None:
+    script.read_one(script.open_path(b"/proc/1/" + name, os.O_RDONLY))
+
+
+for _name in ("cgroup", "cpuset", "task/1/cgroup", "task/1/cpuset"):
+    add(
+        Attack(
+            f"read_{_name.replace('/', '_')}_of_init", _KIND,
+            "Learns from process 1 what the supervisor's cgroups are called on the host.", BARE,
+            functools.partial(_read_of_init, _name.encode()),
+            by("view", openat=ENOENT) if "/" in _name else by("view", pread64=0),
+        )
+    )  # fmt: skip
+
+
 @attack(_KIND, BARE, by("uts", uname=0))
 def host_name(script: AttackScript, targets: Targets) -> None:
     """Learns the host's name from uname(2)."""
@@ -90,8 +106,10 @@ def host_name(script: AttackScript, targets: Targets) -> None:
 
 def _reach_time(clock: int, script: AttackScript, targets: Targets) -> None:
     fd = script.open("timerfd_create", clock, os.O_NONBLOCK)
-    passed = int(time.clock_gettime(clock)) - 60  # of the host, some time ago
-    moment = script.memory(struct.pack("<4q", 0, 0, max(passed, 1), 0))
+    up_seconds = int(time.clock_gettime(clock))
+    # Some time ago for the host. One that was just started cannot be told from a sandbox.
+    at = up_seconds - 60 if up_seconds > _LEAST_UP_SECONDS else up_seconds + 3600
+    moment = script.memory(struct.pack("<4q", 0, 0, at, 0))
     script.call("timerfd_settime", fd, _TFD_TIMER_ABSTIME, moment, 0)
     script.check("read", fd, script.space(8), 8, result=8)
 

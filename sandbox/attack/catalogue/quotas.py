@@ -3,6 +3,7 @@ of. The controls take as much, of a host without limits for this user."""
 
 import functools
 import os
+import struct
 from errno import EAGAIN, EMFILE, ENOSPC
 
 from sandbox.attack.attack import BARE, Attack, add, attack, by
@@ -18,9 +19,11 @@ _BOMB_BYTES = 48 * _MIB
 _PROT_READ, _PROT_WRITE = 1, 2
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 1, 2, 0x20
 _MAP_NORESERVE, _MAP_POPULATE = 0x4000, 0x8000
+_MAP_HUGETLB, _MADV_MERGEABLE = 0x40000, 12
 _SETPIPE_SZ = 1031
 _SPARSE_BYTES = 8 << 30  # of zero pages: 16 MiB of page tables
 _SIGCHLD, _CHILD_SETTID = 17, 0x1000000
+_THREAD = 0x50F00  # CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM
 _DONTWAIT = 0x40
 
 
@@ -75,6 +78,19 @@ def memory_sockets(script: AttackScript, targets: Targets) -> None:
             write_fd, _ = script.take_fds(2)
             for _ in range(2):
                 script.call("sendto", write_fd, LATE_AT, 80 << 10, _DONTWAIT, 0, 0)
+
+
+@attack(_KIND, BARE)
+def memory_huge_pages(script: AttackScript, targets: Targets) -> None:
+    """Takes a page of the host's pool of huge ones, which no memory limit counts."""
+    flags = _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_HUGETLB
+    script.call("mmap", 0, 2 * _MIB, _PROT_READ | _PROT_WRITE, flags, -1, 0)
+
+
+@attack(_KIND, BARE)
+def memory_merged(script: AttackScript, targets: Targets) -> None:
+    """Has its memory merged with that of others, to find out what is in theirs (KSM)."""
+    script.call("madvise", LATE_AT, 4096, _MADV_MERGEABLE)
 
 
 @attack(_KIND, BARE, verdicts=("memory",), limits={**_MEMORY, "memory_bytes": 8 * _MIB})
@@ -159,6 +175,16 @@ def zombies(script: AttackScript, targets: Targets) -> None:
             # A child finds a number where its parent finds 0, and ends.
             script.call("clone", _SIGCHLD | _CHILD_SETTID, 0, 0, gate, gate)
             script.expect(gate, bytes(4))
+
+
+@attack(_KIND, BARE, by("quotas", clone=EAGAIN), verdicts=("processes",), limits={"processes": 4})
+def threads(script: AttackScript, targets: Targets) -> None:
+    """Has 63 threads at once, where 4 may be: each goes on as the one that made it does."""
+    stack = LATE_AT + _MIB  # of all of them: they put there nothing but where they all return to
+    for _ in range(6):
+        script.call("clone", _THREAD, stack, 0, 0, 0)
+    pause = script.data(struct.pack("<2q", 0, 300_000_000))
+    script.call("ppoll", 0, 0, pause, 0)
 
 
 @attack(_KIND, BARE, by("quotas", openat=ENOSPC), limits={"fds": 512})

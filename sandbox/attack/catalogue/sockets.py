@@ -4,10 +4,10 @@ import functools
 import os
 import socket
 import struct
-from errno import EACCES, ECONNREFUSED, ENETUNREACH, ENOENT, EPERM
+from errno import EACCES, ECONNREFUSED, ENETUNREACH, ENOENT, EPERM, EROFS
 
 from sandbox.attack.attack import BARE, USERNS, Attack, add, attack, by
-from sandbox.attack.script import AttackScript
+from sandbox.attack.script import AT_FDCWD, AttackScript
 from sandbox.attack.targets import Targets
 
 _KIND = "sockets"
@@ -97,6 +97,16 @@ def connected_to_path(script: AttackScript, targets: Targets) -> None:
     fd = script.open("socket", socket.AF_UNIX, _STREAM, 0)
     address = _unix(targets.socket + b"\0")
     script.call("connect", fd, script.data(address), len(address))
+
+
+@attack(_KIND, BARE, by("view", bind=EROFS) + by("landlock", bind=EACCES))
+def bound_in_input(script: AttackScript, targets: Targets) -> None:
+    """Listens in a read-only input, for whoever on the host connects to that."""
+    fd = script.open("socket", socket.AF_UNIX, _STREAM, 0)
+    path = targets.input + b"-socket"
+    address = _unix(path + b"\0")
+    script.call("bind", fd, script.data(address), len(address))
+    script.call("unlinkat", AT_FDCWD, path, 0)
 
 
 @attack(_KIND, BARE, by("view", connect=ENOENT))

@@ -1,8 +1,6 @@
 """What closes a gap of the host, as data: the table for people and the script are made from it."""
 
-import shlex
 import sys
-import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +62,8 @@ def split_fix(message: str) -> tuple[str, str]:
 
 def own_command(*words: str) -> str:
     """This program with other arguments, for a root shell that knows nothing of ours."""
+    import shlex  # what jobs need of this module's callers is not to load it
+
     program = Path(sys.executable).with_name("sandbox")
     packages = Path(__file__).resolve().parents[2]
     if packages.name == "site-packages" and program.exists():
@@ -75,6 +75,8 @@ def own_command(*words: str) -> str:
 
 
 def _comment(text: str) -> list[str]:
+    import textwrap
+
     # Names of files and units are in it: no line break of theirs may end the comment.
     plain = " ".join(text.split())
     return [f"# {line}" for line in textwrap.wrap(plain, _WIDTH - 2, break_long_words=False)]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sandbox.kernel.confinement import landlock_abi
 from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.cgroup.files import cgroup_mounts, read, read_optional
-from sandbox.supervisor.sysctls import FORBIDDING, read_sysctl
+from sandbox.supervisor.sysctls import FORBIDDING, YAMA, read_sysctl
 
 __all__ = [
     "HostFacts",
@@ -86,7 +86,7 @@ def facts() -> HostFacts:
         cgroups=f"v{min(versions)}" if versions else "none",
         landlock_abi=_landlock_abi(),
         has_time_namespaces=has_time_namespaces(),
-        yama_scope=read_sysctl("kernel.yama.ptrace_scope"),
+        yama_scope=read_sysctl(YAMA),
         sysctls={name: value for name, value in values.items() if value is not None},
         container=_container(),
         no_new_privileges=status["NoNewPrivs"] == "1",
@@ -135,7 +135,10 @@ def _governor() -> str | None:
 
 def _landlock_abi() -> int:
     # In a child: a filter around us, as of systemd's SystemCallFilter=, may kill for the question.
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:  # no process can be started, which others will say
+        return 0
     if pid == 0:
         abi = 0
         with contextlib.suppress(OSError):

@@ -26,6 +26,7 @@ from sandbox.supervisor.cgroup import Backend, JobCgroup
 from sandbox.supervisor.cgroup.bandwidth import CORES, OUR_CORES
 from sandbox.supervisor.host import has_time_namespaces
 from sandbox.supervisor.identity import Lease
+from sandbox.supervisor.sysctls import NO_ATTACH, YAMA, read_sysctl
 
 __all__ = [
     "Blueprint",
@@ -78,6 +79,7 @@ class Facts(NamedTuple):
     has_time_namespaces: bool
     clone_flags: int
     shares: tuple[tuple[bytes, int], ...]
+    can_listen: bool  # to the filter of a payload
 
 
 def host_facts() -> Facts:
@@ -85,7 +87,10 @@ def host_facts() -> Facts:
     has_time = has_time_namespaces()
     release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
     is_shared = not has_time or release >= _SHARING_SINCE
-    return Facts(landlock.handled_accesses(), has_time, _SHARED if is_shared else 0, _shares())
+    # Yama's strictest scope lets nobody take an fd of another process, so no filter's listener.
+    can_listen = read_sysctl(YAMA) != NO_ATTACH
+    shared = _SHARED if is_shared else 0
+    return Facts(landlock.handled_accesses(), has_time, shared, _shares(), can_listen)
 
 
 def _shares() -> tuple[tuple[bytes, int], ...]:
@@ -163,7 +168,7 @@ class Planner:
         if backend.version == 0:
             self.walls["quotas"] = "absent: no cgroups"
         hierarchies = backend.hierarchies if policy.cgroup_files else ()
-        compiled = seccomp.compile_filter(policy, listener=True)
+        compiled = seccomp.compile_filter(policy, listener=self._facts.can_listen)
         self.notifies = compiled.notifies
         self.template: TemplatePlan = rootfs.plan_template(
             job, binds, policy, hierarchies, machine_image(), SPAWN_AT

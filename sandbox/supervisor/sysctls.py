@@ -1,14 +1,15 @@
 """The sysctls that can forbid what a sandbox needs, and how root sets them for good."""
 
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox.supervisor.fix import Fix
 
-__all__ = ["FORBIDDING", "MEMFD", "read_sysctl", "sysctl_fix", "sysctl_fixes"]
+__all__ = ["FORBIDDING", "MEMFD", "NO_ATTACH", "YAMA", "read_sysctl", "sysctl_fix", "sysctl_fixes"]
 
+YAMA = "kernel.yama.ptrace_scope"
+NO_ATTACH = 3  # its highest value; nothing but a boot lowers it
 MEMFD = "vm.memfd_noexec"
 _APPARMOR = "kernel.apparmor_restrict_unprivileged_userns"
 _APPARMOR_PROFILE = """\
@@ -62,6 +63,8 @@ def sysctl_fix(name: str, value: int, why: str, costs: str) -> Fix:
 
 
 def _apparmor_fix(why: str) -> Fix:
+    import shlex
+
     # The kernel sees the interpreter, never the script: hence the file behind the links.
     profile = _APPARMOR_PROFILE.format(python=Path(sys.executable).resolve())
     lines = shlex.join(profile.split("\n"))

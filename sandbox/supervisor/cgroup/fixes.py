@@ -3,7 +3,6 @@
 import errno
 import os
 import pwd
-import shlex
 
 from sandbox.spec.errors import HostError
 
@@ -34,6 +33,8 @@ def refused(error: OSError, directory: str) -> HostError:
 
 def writable_advice(point: str) -> str:
     """What whoever made the mount `point` read-only does about it."""
+    import shlex
+
     return (
         "mount it writable: in a unit, ProtectControlGroups=no and Delegate=yes; podman run "
         "--security-opt unmask=ALL, docker run --security-opt writable-cgroups=true; in this "

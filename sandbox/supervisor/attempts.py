@@ -30,8 +30,9 @@ from sandbox.kernel.mounts import (
     open_tree,
     pivot_root,
 )
-from sandbox.spec.errors import SandboxError
+from sandbox.spec.errors import HostError, SandboxError
 from sandbox.supervisor.identity import BaseMap, write_maps
+from sandbox.supervisor.remedies import PROCESSES
 
 __all__ = ["Attempts", "attempt"]
 
@@ -51,12 +52,16 @@ class Attempts(NamedTuple):
 def attempt(base: BaseMap) -> Attempts:
     """Try every namespace, mount and lock once, with the maps `base`. Leaves nothing behind.
 
-    For a process of one thread, an ordinary user's or root's.
+    For a process of one thread, an ordinary user's or root's. Raises HostError: no process can be
+    started.
     """
     answers_fd, child_answers_fd = os.pipe()
     child_mapped_fd, mapped_fd = os.pipe()
     owner = (base.uid, base.gid) if os.geteuid() == 0 else None
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        raise HostError(f"no process can be started: {error.strerror}; fix: {PROCESSES}") from error
     if pid == 0:
         with suppress(BaseException):
             os.close(answers_fd)
@@ -186,6 +191,32 @@ def _memfd() -> None:
         os.close(fd)
 
 
+def _setns() -> None:
+    fd = os.open("/proc/self/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        kernel.setns(fd, kernel.CLONE_NEWUTS)
+    finally:
+        os.close(fd)
+
+
+def _getfd() -> None:
+    # As a supervisor takes the listener of a filter; Yama may forbid it, pidfd_getfd(2).
+    ended_fd, end_fd = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(end_fd)
+        os.read(ended_fd, 1)
+        os._exit(0)
+    os.close(ended_fd)
+    pidfd = os.pidfd_open(pid)
+    try:
+        os.close(kernel.pidfd_getfd(pidfd, 0))
+    finally:
+        os.close(pidfd)
+        os.close(end_fd)
+        os.waitpid(pid, 0)
+
+
 def _proc() -> None:
     # The first child is pid 1 of the new namespace, and only there a proc of it can be mounted.
     _in_child(lambda: mount(b"proc", b"/tmp/proc", b"proc", MS_NOSUID | MS_NODEV))
@@ -223,6 +254,8 @@ _ATTEMPTS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("network", _unshare(kernel.CLONE_NEWNET)),
     ("ipc", _unshare(kernel.CLONE_NEWIPC)),
     ("uts", _uts),
+    ("setns", _setns),
+    ("getfd", _getfd),
     ("cgroup", _unshare(kernel.CLONE_NEWCGROUP)),
     ("time", _unshare(kernel.CLONE_NEWTIME)),
     ("clone3", _clone3),

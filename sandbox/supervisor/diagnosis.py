@@ -12,7 +12,7 @@ from sandbox.supervisor.host import HostFacts
 from sandbox.supervisor.id_gaps import ids_fix
 from sandbox.supervisor.mounted import mount_points
 from sandbox.supervisor.quota_gaps import limit_fix
-from sandbox.supervisor.sysctls import MEMFD, read_sysctl, sysctl_fix, sysctl_fixes
+from sandbox.supervisor.sysctls import MEMFD, NO_ATTACH, YAMA, read_sysctl, sysctl_fix, sysctl_fixes
 
 __all__ = ["Row", "limit_rows", "wall_rows"]
 
@@ -23,6 +23,7 @@ _STANDS_ON = {
         "overlay": "overlay of /usr",
         "device": "bind of a device",
         "pivot": "change of root",
+        "setns": "return to a namespace",
     },
     "processes": {
         "memfd": "program in a memfd",
@@ -34,7 +35,10 @@ _STANDS_ON = {
     "ipc": {"ipc": "ipc namespace"},
     "uts": {"uts": "uts namespace"},
     "cgroup": {"cgroup": "cgroup namespace"},
-    "syscalls": {"syscalls": "seccomp filter with a listener"},
+    "syscalls": {
+        "syscalls": "seccomp filter with a listener",
+        "getfd": "fd of another process",
+    },
     "landlock": {"landlock": "Landlock ruleset"},
     "time": {"time": "time namespace"},
 }
@@ -137,12 +141,22 @@ def _wall(wall: str, parts: Mapping[str, str], facts: HostFacts, codes: Mapping[
             return Row("missing", f"not tried: there is no {needs} namespace")
         if codes[name]:
             # What the kernel lacks a policy may do without; what it has and refuses ends the job.
-            state = "weak" if _is_lacking(name, facts) else "missing"
-            return Row(state, _refused(what, codes[name]), _fixes(name, codes[name], facts))
+            costs = _without(name, facts)
+            state = "weak" if costs or _is_lacking(name, facts) else "missing"
+            return Row(state, _refused(what, codes[name]) + costs, _fixes(name, codes[name], facts))
     detail = ", ".join(parts.values())
     if wall == "landlock":
         detail += f", ABI {facts.landlock_abi}"
     return Row("up", detail)
+
+
+def _without(name: str, facts: HostFacts) -> str:
+    """What jobs do without, where only that is the price."""
+    if name == "setns":
+        return ", so no job has read-only inputs"
+    if name == "getfd" and facts.yama_scope == NO_ATTACH:
+        return ", so a violation is not told by its system call"
+    return ""
 
 
 def _is_lacking(name: str, facts: HostFacts) -> bool:
@@ -159,6 +173,10 @@ def _fixes(name: str, code: int, facts: HostFacts) -> tuple[Fix, ...]:
     why = _refused(_CALLED[name], code)
     if _is_lacking(name, facts):
         return (Fix(why, advice=f"{_OTHER_KERNEL[name]}; the other walls stand without"),)
+    if name == "getfd" and facts.yama_scope == NO_ATTACH:
+        costs = "debuggers of root work again; from the next boot on, nothing lowers it before"
+        fix = sysctl_fix(YAMA, NO_ATTACH - 1, f"{YAMA} is {NO_ATTACH}", costs)
+        return (fix._replace(commands=fix.commands[:1]),)
     if code == errno.ENOSPC and name in _COUNTED:
         sysctl = f"user.max_{_COUNTED[name]}_namespaces"
         most = read_sysctl(sysctl) or 0

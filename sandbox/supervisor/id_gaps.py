@@ -34,8 +34,13 @@ def ids_fix(base: BaseMap, facts: HostFacts) -> Fix:
     """What closes the gap of `base`, which has no ranges. Of several causes, the first to meet."""
     if Path("/proc/self/uid_map").read_text().split()[:3] != ["0", "0", "4294967295"]:
         return _in_a_namespace(base)
-    ranges = find_ranges(base.uid, base.gid)
-    if ranges is None:
+    if facts.no_new_privileges:
+        return Fix(
+            f"{_GAP}: no_new_privs is set, so newuidmap gains no rights",
+            advice="start without no_new_privs: in a unit, NoNewPrivileges=no and no option that "
+            "implies it (systemd.exec(5)); for a container, no no-new-privileges",
+        )
+    if find_ranges(base.uid, base.gid) is None:
         return setup_fix(base.uid, f"{_GAP}: {base.why}", "65536 ids that no other user can use")
     helpers = [shutil.which(name) for name in _HELPERS]
     if None in helpers:
@@ -58,12 +63,6 @@ def _helpers_fix(paths: list[str], base: BaseMap, facts: HostFacts) -> Fix:
     quoted = shlex.join(paths)
     if problems := [problem for name in _HELPERS if (problem := helper_problem(name))]:
         return Fix(f"{_GAP}: {'; '.join(problems)}", (f"chmod u+s {quoted}",), _SETUID_COSTS)
-    if facts.no_new_privileges:
-        return Fix(
-            f"{_GAP}: no_new_privs is set, so newuidmap gains no rights",
-            advice="start without no_new_privs: in a unit, NoNewPrivileges=no and no option that "
-            "implies it (systemd.exec(5)); for a container, no no-new-privileges",
-        )
     if lacking := [name for name, bit in _SET_ID.items() if not facts.bounding >> bit & 1]:
         return Fix(
             f"{_GAP}: no program gets {' or '.join(lacking)} here",

@@ -13,7 +13,7 @@ PROCESSES = (
 _NAMESPACES = "raise the one of user.max_*_namespaces that is used up; sandbox doctor names it"
 _CLONING = ("clone", "namespaces", "user_namespace", "collector")
 _BORN = {*_CLONING, "template", "time_namespace", "cgroup_namespace"}
-_FORBIDDEN = (*_BORN, "proc", "hostname", "pivot", "root")
+_FORBIDDEN = (*_BORN, "proc", "hostname", "pivot", "root", "binds")
 _SHOWN = 3  # of many mounts that are in the way
 
 

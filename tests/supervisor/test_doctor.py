@@ -22,8 +22,8 @@ FACTS = HostFacts("6.1.0", "x86_64", 2, None, "v2", 3, True, None, {}, None)
 RANGES = BaseRanges(Range(100000, 65536), Range(100000, 65536))
 BASE = BaseMap(4_000_000, 4_000_000, RANGES)
 NAMES = (
-    "memfd", "user", "mount", "overlay", "device", "pivot", "network", "ipc", "uts", "cgroup",
-    "time", "clone3", "processes", "proc", "landlock", "syscalls",
+    "memfd", "user", "mount", "overlay", "device", "pivot", "network", "ipc", "uts", "setns",
+    "getfd", "cgroup", "time", "clone3", "processes", "proc", "landlock", "syscalls",
 )  # fmt: skip
 ALL_WORK = Attempts(dict.fromkeys(NAMES, 0), BASE, "")
 QUOTAS = Row("up", "cgroup v2")
@@ -64,6 +64,12 @@ def test_where_everything_works_every_wall_is_up() -> None:
         (
             FACTS._replace(landlock_abi=0),
             refused(landlock=errno.EOPNOTSUPP), "landlock", "weak", "lsm=",
+        ),
+        (FACTS, refused(setns=errno.EPERM), "view", "weak", "seccomp=unconfined"),
+        (FACTS, refused(getfd=errno.EPERM), "syscalls", "missing", "seccomp=unconfined"),
+        (
+            FACTS._replace(yama_scope=3),
+            refused(getfd=errno.EPERM), "syscalls", "weak", "kernel.yama.ptrace_scope=2",
         ),
         (FACTS, refused(syscalls=errno.EBUSY), "syscalls", "missing", "seccomp"),
     ],

@@ -198,8 +198,7 @@ class Planner:
             scratch=scratch,
             uppers=rootfs.plan_uppers(self.template),
             disk=Disk(0, 0),
-            # Whom the job may not trace, it does not see: init's cgroups are the runner's. proc(5)
-            proc_options=b"hidepid=2,subset=pid" if policy.proc == "pid" else b"hidepid=2",
+            proc_options=b"subset=pid" if policy.proc == "pid" else b"",
             proc_masks=masks,
             cgroup_mounts=cgroup_mounts,
             init_filter=seccomp.init_filter(),

@@ -28,8 +28,7 @@ from sandbox.supervisor.seccomp import Filter
 
 __all__ = [
     "ALLOW_ALL", "SHOWS_ALL", "STEPS", "attack", "blind", "hanging", "inserting", "mutated_zygote",
-    "planning", "seeing_init", "spawning", "without", "without_filter", "without_namespace",
-    "without_rlimits",
+    "planning", "spawning", "without", "without_filter", "without_namespace", "without_rlimits",
 ]  # fmt: skip
 
 # Of every sandbox, in about the order in which they are done: by init, by the stub, and late.
@@ -121,13 +120,6 @@ def planning(**changes: object) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planner, "write_script", write_other)
-        yield
-
-
-@contextmanager
-def seeing_init() -> Iterator[None]:
-    """Jobs in here see in /proc whom they may not trace."""
-    with planning(proc_options=b""):
         yield
 
 

@@ -33,6 +33,7 @@ _FILES = {
     b"etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
 }
 _MOST_ETC_BYTES = 64 << 20
+_INIT_MASKS = ((b"1/cgroup", False), (b"1/cpuset", False), (b"1/task", True))
 # Of /proc beside the processes: what runtimes read to size themselves. All else is masked, so a
 # file that a newer kernel adds is masked too.
 _PROC_SHOWN = {
@@ -165,10 +166,14 @@ def plan_mounts(
 
 
 def plan_proc_masks(policy: Policy) -> tuple[tuple[bytes, bool], ...]:
-    """What is covered in a whole /proc: all but the processes and a short list. proc(5)."""
+    """What is covered of init, and in a whole /proc all but the processes and a short list.
+
+    Init is in the supervisor's own cgroups, as far as it needs none: what they are called on the
+    host, often for a container or a user, is told there to everybody. proc(5).
+    """
+    masks = [(name, is_dir) for name, is_dir in _INIT_MASKS if os.path.exists(b"/proc/" + name)]
     if policy.proc == "pid":
-        return ()
-    masks = []
+        return tuple(masks)
     with os.scandir("/proc") as entries:
         for entry in entries:
             if entry.name.isdigit() or entry.name in _PROC_SHOWN or entry.is_symlink():

@@ -31,7 +31,7 @@ from sandbox.server.spool_files import SpoolFiles
 from sandbox.server.tenant_config import Caps
 from sandbox.server.tenants import Tenants
 from sandbox.server.tls import server_context
-from sandbox.spec.errors import SandboxError, SpecError
+from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.supervisor import seccomp
 from sandbox.supervisor.cgroup.bandwidth import OUR_CORES
 from sandbox.supervisor.confinement import Places, confine
@@ -78,6 +78,8 @@ def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
             trio.run(daemon.run)
         except BaseExceptionGroup as group:
             raise first_failure(group) from group
+        if daemon.failure is not None:
+            raise daemon.failure
 
 
 class _Ports(NamedTuple):
@@ -132,6 +134,7 @@ class _Daemon:
         self._notifier, self._log = notifier, log
         self._draining = trio.Event()
         self._doors: Doors | None = None
+        self.failure: HostError | None = None  # why it ended by itself
 
     async def run(self) -> None:
         """Serve until it is time to end."""
@@ -187,6 +190,7 @@ class _Daemon:
             )
             self._service, jobs = service, service.jobs
             runs.start_soon(self._heed_signals)
+            runs.start_soon(self._watch_keeper)
             runs.start_soon(self._notifier.keep_alive)
             await recovery.run()
             runs.start_soon(jobs.keep_tidy)
@@ -233,6 +237,17 @@ class _Daemon:
                 else:  # who tells us again does not want to wait
                     self._drain(0.0 if is_told else self._config.drain_seconds)
                     is_told = True
+
+    async def _watch_keeper(self) -> None:
+        """Without it there is no other zygote: end, for whoever started us to start another."""
+        pidfd = os.pidfd_open(self._ground.keeper.pid)
+        try:
+            await trio.lowlevel.wait_readable(pidfd)
+        finally:
+            os.close(pidfd)
+        self._log.event("keeper_died", level="error")
+        self.failure = HostError("the keeper died; the server ended, and is to be started anew")
+        self._drain(self._config.drain_seconds)
 
     def _drain(self, deadline_seconds: float) -> None:
         """Begin to; or, if it has begun, be ready by the earlier of the two deadlines."""

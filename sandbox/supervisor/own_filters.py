@@ -29,6 +29,9 @@ _NEVER = (
     "swapoff", "reboot", "acct", "kexec_load", "kexec_file_load", "init_module", "finit_module",
     "delete_module", "settimeofday", "clock_settime", "quotactl", "iopl", "ioperm",
 )  # fmt: skip
+_FOR_NO_JOB = (
+    "io_uring_setup", "io_uring_enter", "io_uring_register", "perf_event_open", "fanotify_init",
+)  # fmt: skip
 _MEMORY = ("brk", "munmap", "mremap", "madvise", "futex", "rseq")
 _SIGNALS = ("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall")
 _READING = (
@@ -97,6 +100,7 @@ def lookout_filter() -> bytes:
     return own_filter(
         (
             *_NEVER_RULES,
+            SyscallRule(("clone", "clone3"), "kill"),
             _allow(*_MEMORY, *_SIGNALS, *_READING, *_WHO_AM_I, *_ENDS),
             _allow("write", "recvmsg", "sendmsg", "getsockname", "getsockopt", "pidfd_getfd"),
             _allow("ioctl"),
@@ -116,13 +120,10 @@ def lookout_filter() -> bytes:
 def zygote_filter() -> bytes:
     """Of a zygote, and so of all that comes from it, whatever the job's policy says.
 
-    Its children have it too, init and payload, and of two filters the stricter answer counts: so
-    nothing that a policy may allow, or report as a violation, can be in it. That is what the
-    kernel's own history speaks against, and no job was ever meant to have.
+    Its children have it too, init and payload, and of two answers the stricter counts: what is
+    refused here no policy can allow, nor have reported as a violation. So it is short.
     """
-    return own_filter(
-        (_refuse("ENOSYS", "io_uring_setup", "io_uring_enter", "io_uring_register"),), "allow"
-    )
+    return own_filter((_refuse("ENOSYS", *_FOR_NO_JOB),), "allow")
 
 
 def _allow(*names: str) -> SyscallRule:

@@ -49,6 +49,7 @@ def plan_template(
     hierarchies: tuple[str, ...],
     machine: bytes,
     spawn_at: int,
+    zygote_filter: bytes,
 ) -> TemplatePlan:
     """The root for jobs like this one; `hierarchies`: v1 cgroup files to be shown.
 
@@ -92,6 +93,7 @@ def plan_template(
         is_writable,
         machine,
         spawn_at,
+        zygote_filter,
     )
 
 

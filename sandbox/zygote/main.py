@@ -18,6 +18,7 @@ from sandbox.boundary.plan import (
 )
 from sandbox.boundary.report import Kind, Report, Step
 from sandbox.kernel.call import libc
+from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.processes import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -34,6 +35,7 @@ from sandbox.zygote.template import HostView, build_template
 __all__ = ["serve"]
 
 _CHANNEL_FD, _BASE_FD = 3, 4
+_OOM_SCORE = 500  # of 1000
 _DYING_MILLISECONDS = 100  # in which a killed process has ended
 FIRST_FD = 4  # of what arrives for a sandbox: sandbox/inside/init.py counts on it
 
@@ -44,6 +46,7 @@ def serve(*, joins_base: bool) -> None:
     `joins_base`: BASE_FD is the base user namespace, which an earlier zygote has made.
     """
     channel = Channel(_CHANNEL_FD)
+    _die_first()
     step = Step.USER_NAMESPACE
     try:
         if joins_base:
@@ -61,6 +64,7 @@ def serve(*, joins_base: bool) -> None:
         host = HostView()
         build_template(plan)
         spawner = Spawner(plan.machine, plan.spawn_at)
+        seccomp_load(plan.filter, listener=False)
     except EOFError:
         return  # the supervisor found that it cannot run anything here
     except OSError as error:
@@ -72,6 +76,16 @@ def serve(*, joins_base: bool) -> None:
     gc.freeze()
     libc.malloc_trim(0)  # what each child would copy and free again
     _serve(channel, host, spawner)
+
+
+def _die_first() -> None:
+    """Of all that is ours, jobs go first where the host runs out of memory: they inherit this.
+
+    Who may not lower it may raise it, proc_pid_oom_score_adj(5).
+    """
+    with open(b"/proc/self/oom_score_adj", "r+b", buffering=0) as file:
+        if int(file.read(16)) < _OOM_SCORE:
+            file.write(b"%d" % _OOM_SCORE)
 
 
 def _serve(channel: Channel, host: HostView, spawner: Spawner) -> None:

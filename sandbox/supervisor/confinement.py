@@ -76,7 +76,10 @@ def _restrict_files(handled: tuple[int, int, int], places: Places) -> None:
             (places.emptied, removing_accesses()),
         ):
             for path in dict.fromkeys(paths):
-                path_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    path_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                except PermissionError:  # of a root that has dropped: it has no right there anyway
+                    continue
                 try:
                     landlock_add_path(ruleset_fd, path_fd, accesses)
                 finally:

@@ -31,6 +31,8 @@ class Supervisor:
     exited b'HELLO'
 
     It takes what the host gives to this user (see `sandbox doctor`) and gives it back at the end.
+    It locks its helpers and not this process, which is yours and may have other things to do:
+    `sandbox serve` and `sandbox run` lock their own (supervisor/confinement.py).
     Not for root, which must drop its privileges for good before anything runs.
     """
 

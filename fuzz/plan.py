@@ -6,9 +6,12 @@ must arrive as it was meant, and what is no plan must end the zygote before it d
 An input is decisions: which plan, and of what.
 """
 
+import contextlib
 import os
+import resource
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from fuzz.choices import Choices
@@ -26,6 +29,7 @@ from sandbox.zygote import main as zygote
 
 __all__ = ["TOKENS", "target"]
 
+_MOST_DECODED_BYTES = 256 << 20
 # What marshal.loads tells of bytes that are none of its own, and a record of too few values. The
 # zygote ends with it, having done nothing.
 _NO_PLAN = (EOFError, ValueError, TypeError, KeyError, MemoryError)
@@ -80,7 +84,7 @@ def _send_anything(choices: Choices) -> None:
         )  # type: ignore[assignment]
         zygote._collect = _collect  # type: ignore[assignment]
         zygote.FIRST_FD = lowest_fd
-        with all_closed():
+        with all_closed(), _bounded_memory():
             zygote._serve(channel, _Host(), spawner)  # type: ignore[arg-type]
     except _NO_PLAN:
         assert len(channel.answers) < sent
@@ -91,6 +95,19 @@ def _send_anything(choices: Choices) -> None:
             setattr(zygote, name, value)
     ready = sum(Report.unpack(answer).kind == Kind.READY for answer in channel.answers)
     assert spawner.count <= ready <= sent
+
+
+@contextlib.contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """A few bytes of marshal may announce more items than there is memory: then it has none."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most_bytes = pages * resource.getpagesize() + _MOST_DECODED_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 class _Channel:

@@ -35,7 +35,7 @@ __all__ = ["Caller", "Cancellation", "Run", "not_started"]
 
 _LOOK_SECONDS = 0.1  # the longest time between two looks at what is only sampled
 _LEAST_LOOK_SECONDS = 0.002  # so a job's CPU time is seen at most about this late, on an idle host
-_DRAIN_SECONDS = 10  # for init to kill and reap all; then init itself is killed
+_DRAIN_SECONDS = 10  # for init to kill and reap all; then init is killed, and has as long again
 _END_OF_FILE = b"\x04"  # VEOF of a new terminal, termios(3)
 _INNERMOST_PID = re.compile(rb"\nNSpid:(?:\t\d+)*\t(\d+)\n")
 _IDLE_CPU_SECONDS = 0.001  # less progress between two looks than this is none
@@ -116,6 +116,7 @@ class Run:
         self._seen, self._seen_at = (-1.0, -1), 0.0
         self._look_at = float("inf")
         self._drain_at: float | None = None  # no end of the job has begun
+        self._is_init_killed = False
         self._failure: Exception | None = None
         self._unread: dict[int, str] = {}  # outputs that nobody has read from yet
         self._started_at = trio.current_time()
@@ -350,9 +351,17 @@ class Run:
             self._keep_limits(now)
             if self.ending.has_begun:
                 self._drain_at = now + _DRAIN_SECONDS
-        elif now >= self._drain_at:
+        elif now >= self._drain_at and not self._is_init_killed:
             self._sandbox.kill_init()
-            self._drain_at = float("inf")
+            self._is_init_killed = True
+            self._drain_at = now + _DRAIN_SECONDS
+        elif now >= self._drain_at:
+            # In an uninterruptible sleep, or frozen: kill(2) has no effect until that ends.
+            verdict = self.ending.verdict or "none"
+            self._failure = ZygoteError(
+                f"the job does not end, though it was killed (its verdict so far: {verdict}); its "
+                "processes keep their id and cgroup until they do"
+            )
 
     def _keep_limits(self, now: float) -> None:
         if self._caller.cancellation.is_set:

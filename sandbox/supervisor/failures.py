@@ -10,8 +10,10 @@ from sandbox.spec.errors import HostError
 __all__ = ["OutputError", "first_failure", "told_as"]
 
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
-# A module that cannot be looked for is one that is not there, to the interpreter.
-_OF_THE_HOST = (OSError, MemoryError, ImportError)
+# A module that cannot be looked for is one that is not there, to the interpreter; and where the
+# host has no room for one more thread, it says RuntimeError.
+_OF_THE_HOST = (OSError, MemoryError, ImportError, RuntimeError)
+_NO_THREAD = "can't start new thread"
 _FEWER = "raise its limit, or let fewer jobs run at once"
 
 
@@ -27,15 +29,22 @@ def told_as(step: str) -> Iterator[None]:
     """
     try:
         yield
-    except OutputError:
-        raise
     except _OF_THE_HOST as error:
+        if _is_ours(error):
+            raise
         raise _told(step, error) from error
     except BaseExceptionGroup as group:
         first = first_failure(group)
-        if isinstance(first, _OF_THE_HOST) and not isinstance(first, OutputError):
+        if isinstance(first, _OF_THE_HOST) and not _is_ours(first):
             raise _told(step, first) from group
         raise
+
+
+def _is_ours(error: Exception) -> bool:
+    """A mistake, or the caller's."""
+    if isinstance(error, RuntimeError):
+        return str(error) != _NO_THREAD
+    return isinstance(error, OutputError)
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -55,8 +64,8 @@ def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _told(step: str, error: Exception) -> HostError:
     code = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, MemoryError):
-        code = errno.ENOMEM
+    if isinstance(error, (MemoryError, RuntimeError)):
+        code = errno.ENOMEM if isinstance(error, MemoryError) else errno.EAGAIN
     what = str(error) if code is None else os.strerror(code)
     if isinstance(error, OSError) and error.filename:
         what += f": {error.filename!s}"

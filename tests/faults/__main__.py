@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from faults.cells import SCENARIOS, Cell, cells_of, stand
-from faults.errnos import ALL
+from faults.cells import SCENARIOS, Cell, cells_of, kills_of, stand
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--scenario", action="append", choices=SCENARIOS)
     parser.add_argument("--only", default="", help="a part of the names of the cells")
+    parser.add_argument("--kills", action="store_true", help="deaths instead of errnos")
     parser.add_argument("--part", default="1/1", help="the so many-th of so many parts, as 1/2")
     parser.add_argument("--user", help="as root: run it as this user, with all its ids")
     parser.add_argument("--most", type=int, default=1 << 30)
@@ -30,17 +30,19 @@ def main() -> int:
         with stand(scenario, user=options.user) as here:
             calls = [call for call in here.calls(scenario) if call not in known]
             known.update(calls)
-            chosen = [cell for cell in cells_of(scenario, calls) if options.only in cell.name]
+            alive = {call: roles for call, roles in here.alive().items() if call in calls}
+            cells = kills_of(scenario, alive) if options.kills else cells_of(scenario, calls)
+            chosen = [cell for cell in cells if options.only in cell.name]
             counts["calls"] += len(calls)
             counts["cells"] += len(chosen)
             mine = chosen[number - 1 :: parts][: options.most]
             for row in _run(here, mine):
                 rows.append(row)
+                if options.json:  # now: it may be stopped
+                    options.json.write_text(json.dumps({"counts": counts, "cells": rows}, indent=1))
                 if row["problem"]:
                     last = row["message"].strip().splitlines()[-8:]
                     print(row["cell"], row["problem"], *last, sep="\n    ", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps({"counts": counts, "cells": rows}, indent=1))
     print(_table(rows))
     bad = sum(bool(row["problem"]) for row in rows)
     print(f"{dict(counts)}, of this part {len(rows)} run, {bad} bad")
@@ -60,11 +62,12 @@ def _table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         by[row["role"]][row["errno"]] += 1
         by[row["role"]][row["outcome"]] += 1
+    faults = sorted({row["errno"] for row in rows})
     outcomes = sorted({row["outcome"] for row in rows})
-    lines = ["| process | " + " | ".join((*ALL, *outcomes)) + " |"]
-    lines.append("|---" * (1 + len(ALL) + len(outcomes)) + "|")
+    lines = ["| process | " + " | ".join((*faults, *outcomes)) + " |"]
+    lines.append("|---" * (1 + len(faults) + len(outcomes)) + "|")
     for role, counts in by.items():
-        values = (str(counts[name]) for name in (*ALL, *outcomes))
+        values = (str(counts[name]) for name in (*faults, *outcomes))
         lines.append(f"| {role} | " + " | ".join(values) + " |")
     return "\n".join(lines)
 

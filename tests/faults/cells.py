@@ -21,20 +21,25 @@ from faults.test_kills import TESTS
 from faults.tracer import Call, Hang, Tracer
 from faults.where import Board
 
-__all__ = ["SCENARIOS", "Cell", "Finding", "Stand", "cells_of"]
+__all__ = ["SCENARIOS", "Cell", "Finding", "Stand", "cells_of", "kills_of", "stand"]
 
 SCENARIOS = ("job", "terminal", "parked", "pipeline", "start")
-_START_SECONDS = 120
+VICTIMS = ("supervisor", "zygote", "init", "stub", "collector", "lookout")
 _CELL_SECONDS = 2 * SETTLE_SECONDS + 120
 _ERRORS = ("SetupError", "ZygoteError", "HostError", "RefusedError", "SpecError", "ExecError")
 
 
 class Cell(NamedTuple):
-    """A call of a scenario, and the errno that it fails with."""
+    """A call of a scenario, and the errno that it fails with, or who is killed just before it."""
 
     scenario: str
     call: Call
-    errno: str
+    errno: str  # or "kill-" and a role
+
+    @property
+    def victim(self) -> str:
+        """The role whose processes are killed, or ""."""
+        return self.errno.removeprefix("kill-") if self.errno.startswith("kill-") else ""
 
     @property
     def name(self) -> str:
@@ -68,14 +73,21 @@ def cells_of(scenario: str, calls: list[Call]) -> Iterator[Cell]:
             yield Cell(scenario, call, name)
 
 
+def kills_of(scenario: str, alive: dict[Call, frozenset[str]]) -> Iterator[Cell]:
+    """At each step of each process, the death of each that there is then."""
+    for call, roles in alive.items():
+        for role in sorted(roles & set(VICTIMS)):
+            yield Cell(scenario, call, f"kill-{role}")
+
+
 class Stand:
     """A traced supervisor, and another one where it does not survive."""
 
     def __init__(self, directory: Path, scenarios: tuple[str, ...], user: str | None) -> None:
         """`scenarios`: those that it will be asked for. `user`: where we are root, who runs it.
 
-        Traced by an ordinary user, newuidmap(1) has no rights, and a supervisor that starts has one
-        id for all jobs: execve(2).
+        For one that starts while an ordinary user traces it, newuidmap(1) has no rights: execve(2).
+        Then it has one id for all jobs.
         """
         self._directory, self._scenarios = directory, scenarios
         self._user = None if user is None else pwd.getpwnam(user)
@@ -94,8 +106,9 @@ class Stand:
     def run(self, cell: Cell, tries: int = 3) -> Finding:
         """What comes of it; "not met": in no run such a call was made."""
         for _ in range(tries):
-            code = code_of(cell.errno)
-            told = self._ask(cell.scenario, cell.call, lambda code=code: code)
+            told = self._ask(cell.scenario, cell.call, lambda: self._strike(cell))
+            if cell.victim == "supervisor" and told["kind"] == "died":
+                return Finding(cell, "ends", "", "")  # as all do that it had: `close` waits for it
             if self._tracer.hit is not None or told["kind"] in ("hang", "died"):
                 problem = _problem(told, cell)
                 return Finding(cell, told["kind"], problem, str(told.get("message", "")))
@@ -105,15 +118,25 @@ class Stand:
                 return Finding(cell, "not met", "a job without a fault has failed", str(told))
         return Finding(cell, "not met", "", "")
 
-    def act(self, scenario: str, call: Call, act: Callable[[Tracer], None]) -> dict[str, Any]:
-        """Have something done just before a call; what came of the run."""
-        return self._ask(scenario, call, lambda: act(self._tracer))
+    def alive(self) -> dict[Call, frozenset[str]]:
+        """The roles that there were at the first call of each step, in the run of `calls`."""
+        return self._tracer.alive
+
+    def _strike(self, cell: Cell) -> int | None:
+        if not cell.victim:
+            return code_of(cell.errno)
+        self._tracer.kill_role(cell.victim)
+        return None
 
     def close(self) -> None:
-        """End it."""
+        """End it: in order, where it can."""
         if self._process is None:
             return
-        self._tracer.kill()
+        self._process.stdin.close()
+        try:
+            self._tracer.run_to_end(_CELL_SECONDS)
+        except Hang:
+            self._tracer.kill()
         for stream in (self._process.stdin, self._process.stdout):
             stream.close()
         self._process.returncode = 0  # the tracer has reaped it
@@ -131,6 +154,7 @@ class Stand:
             answered = self._tracer.run_until_answer(_CELL_SECONDS)
         except Hang:
             told = {"kind": "hang", "message": self._words()}
+            self._tracer.kill()
             self.close()
             return told
         if not answered:
@@ -167,11 +191,11 @@ class Stand:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                 env=os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"}, **become,
             )  # fmt: skip
+        # Before it is traced, for newuidmap(1) would have no rights then: execve(2).
+        told = self._process.stdout.readline()
+        assert told and json.loads(told)["kind"] == "ready", self._words()
         self._tracer = Tracer(board)
-        self._tracer.start(self._process.pid, ANSWER_FD)
-        self._tracer.begin(None)
-        assert self._tracer.run_until_answer(_START_SECONDS), self._words()
-        assert json.loads(self._process.stdout.readline())["kind"] == "ready"
+        self._tracer.attach(self._process.pid, ANSWER_FD)
 
     def _words(self) -> str:
         return self._errors.read_text(errors="replace")[-3000:]
@@ -182,7 +206,12 @@ def _problem(told: dict[str, Any], cell: Cell | None) -> str:
     kind = told["kind"]
     if kind not in ("result", "told", *_ERRORS):
         return kind
-    if cell is not None and cell.call.role in ("init", "stub") and kind == "SetupError":
+    if (
+        cell is not None
+        and not cell.victim
+        and cell.call.role in ("init", "stub")
+        and kind == "SetupError"
+    ):
         step = cell.call.step
         if step in told["message"].lower() or step in ("birth", "script", "serve"):
             return _rest(told)

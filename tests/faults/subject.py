@@ -35,11 +35,11 @@ from sandbox.supervisor.identity import runtime_directory
 from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.probe import namespaces_of
 
-__all__ = ["ANSWER_FD", "SETTLE_SECONDS"]
+__all__ = ["ANSWER_FD", "SETTLE_SECONDS", "leased", "prepare"]
 
 ANSWER_FD = 1
 SETTLE_SECONDS = 45  # longer than the supervisor itself waits for anything
-_OURS_SECONDS = 3
+_OURS_SECONDS = 10
 _GETLK = 36  # F_OFD_GETLK, fcntl(2)
 _SHOWS_ITSELF = b"cat /proc/self/status /proc/self/mountinfo; ls -l /proc/self/ns; echo end"
 _LEAVES = b"; echo kept > /work/kept"
@@ -232,7 +232,7 @@ class Subject:
         cgroups = {path.name for path in self._here.cgroups()}
         if len(cgroups) != parked:
             left["cgroups"] = " ".join(sorted(cgroups))
-        if (held := _leases()) and not parked:
+        if (held := leased()) and not parked:
             left["lease"] = held
         return left
 
@@ -274,7 +274,8 @@ def _difference(before: Any, now: Any) -> str:
     return f"{before!r} became {now!r}"[:500]
 
 
-def _leases() -> str:
+def leased() -> str:
+    """Which id of this user somebody holds, or ""."""
     path = runtime_directory(os.getuid()) / "leases"
     if not path.exists():
         return ""
@@ -368,7 +369,7 @@ def _left_of_start(before: tuple[list[str], str]) -> dict[str, str]:
             left[name] = _difference(old, new)
     if names := list(descendants(os.getpid()).values()):
         left["processes"] = " ".join(names)
-    if held := _leases():
+    if held := leased():
         left["lease"] = held
     backend = find_backend(os.getuid())
     bases = backend.path.split()

@@ -11,7 +11,7 @@ import pwd
 from collections.abc import Sequence
 
 import pytest
-from faults.cells import Cell, Finding, Stand, cells_of, stand
+from faults.cells import Cell, Finding, Stand, cells_of, kills_of, stand
 from faults.test_kills import TESTS
 from faults.tracer import Call
 
@@ -23,6 +23,7 @@ pytestmark = [
 ]
 
 _ROLES = {"supervisor", "zygote", "init", "stub"}
+_MOST_DEATHS = 12
 _MOST_STARTS = 10  # a second each
 
 
@@ -48,6 +49,12 @@ def run(here: Stand, cells: Sequence[Cell]) -> list[Finding]:
     return met
 
 
+@pytest.fixture(scope="module")
+def steps_of_a_job() -> frozenset[tuple[str, str]]:
+    with stand("job") as here:
+        return frozenset((call.role, call.step) for call in here.calls("job"))
+
+
 def test_each_step_of_a_job() -> None:
     with stand("job") as here:
         calls = here.calls("job")
@@ -58,13 +65,24 @@ def test_each_step_of_a_job() -> None:
 
 
 @pytest.mark.parametrize("scenario", ["terminal", "parked", "pipeline"])
-def test_each_step_that_other_jobs_have(scenario: str) -> None:
-    with stand("job") as here:
-        known = {(call.role, call.step) for call in here.calls("job")}
+def test_each_step_that_other_jobs_have(
+    scenario: str, steps_of_a_job: frozenset[tuple[str, str]]
+) -> None:
     with stand(scenario) as here:
         calls = here.calls(scenario)
-        run(here, sample(scenario, calls, frozenset(known)))
+        run(here, sample(scenario, calls, steps_of_a_job))
     assert {call.role for call in calls} >= _ROLES
+
+
+@pytest.mark.parametrize("scenario", ["job", "pipeline"])
+def test_deaths_at_some_of_the_steps(scenario: str) -> None:
+    """`python -m faults --kills` has all."""
+    with stand(scenario) as here:
+        here.calls(scenario)
+        cells = list(kills_of(scenario, here.alive()))
+        if scenario == "pipeline":
+            cells = [cell for cell in cells if "lookout" in (cell.victim, cell.call.role)]
+        run(here, cells[:: -(-len(cells) // _MOST_DEATHS)])
 
 
 def test_steps_of_a_start() -> None:

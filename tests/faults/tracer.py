@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from faults.test_kills import descendants
 from faults.where import Board
 
 from sandbox.boundary.report import STEPS
@@ -23,7 +24,7 @@ from sandbox.kernel.processes import pidfd_send_signal
 
 __all__ = ["VARIANT", "Call", "Hang", "Tracer"]
 
-_SEIZE, _SYSCALL, _CONT, _LISTEN = 0x4206, 24, 7, 0x4208
+_SEIZE, _INTERRUPT, _SYSCALL, _CONT, _LISTEN = 0x4206, 0x4207, 24, 7, 0x4208
 _GETREGS, _SETREGS, _PEEK, _GETEVENTMSG = 12, 13, 1, 0x4201
 _EXITKILL = 0x100000
 _OPTIONS = 1 | 2 | 4 | 8 | 16 | _EXITKILL  # TRACESYSGOOD, TRACEFORK, -VFORK, -CLONE, -EXEC
@@ -77,8 +78,20 @@ class _Tracee:
         self.writes_to = -1  # the fd, while it writes
 
 
+def _role_of(pid: int, name: str) -> str:
+    """Of a process that is there already, or that executes another program from now on."""
+    if name == "init" or name.startswith("stub-"):
+        return name[:4]
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return "helper"
+    roles = {b"zygote.main": "zygote", b"supervisor.waits": "lookout"}
+    return next((role for part, role in roles.items() if part in line), "helper")
+
+
 class Tracer:
-    """Traces what `start` has started, until it is closed. All calls from one thread."""
+    """Traces what it is attached to, until that ends. All calls from one thread."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -86,6 +99,7 @@ class Tracer:
         self._unknown: dict[int, int] = {}  # stopped before we heard of their birth: their status
         self._registers = ctypes.create_string_buffer(_REGISTERS.size)
         self.seen: list[Call] = []
+        self.alive: dict[Call, frozenset[str]] = {}  # the roles that there were, at some of them
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._target: Call | None = None
         self._act: Callable[[], int | None] = lambda: None
@@ -93,23 +107,28 @@ class Tracer:
         self._answer_fd = -1
         self.has_answered = False
 
-    def start(self, pid: int, answer_fd: int) -> None:
-        """Trace this child, which waits; what it writes to its `answer_fd` is an answer."""
+    def attach(self, pid: int, answer_fd: int) -> None:
+        """Trace this supervisor and all below it; what it writes to `answer_fd` is an answer."""
         self._answer_fd = answer_fd
-        self._ptrace(_SEIZE, pid, 0, _OPTIONS)
-        self._tracees[pid] = _Tracee(pid, "supervisor")
-        self._ptrace(0x4207, pid, 0, 0)  # PTRACE_INTERRUPT: from here on it stops
+        for each, name in {pid: "", **descendants(pid)}.items():
+            self._ptrace(_SEIZE, each, 0, _OPTIONS)
+            self._ptrace(_INTERRUPT, each, 0, 0)  # from here on it stops
+            tracee = _Tracee(each, "supervisor" if each == pid else _role_of(each, name))
+            self._tracees[each] = tracee
 
     def begin(self, target: Call | None, act: Callable[[], int | None] = lambda: None) -> None:
         """A new run. At `target`, `act` is called, and the call fails with the errno it returns."""
-        self.seen, self._counts = [], Counter()
+        self.seen, self.alive, self._counts = [], {}, Counter()
+        self._steps: set[tuple[str, str]] = set()
         self._target, self.hit = target, None
         self._act = act
         self.has_answered = False
 
-    def pids(self, role: str) -> list[int]:
-        """The processes of a role that live."""
-        return [tracee.pid for tracee in self._tracees.values() if tracee.role == role]
+    def kill_role(self, role: str) -> None:
+        """Kill every process of a role."""
+        for tracee in list(self._tracees.values()):
+            if tracee.role == role:
+                self._signal(tracee.pid, signal.SIGKILL)
 
     def run_until_answer(self, seconds: float) -> bool:
         """Let it run; True: it has answered; False: it has ended. Raises Hang."""
@@ -200,14 +219,7 @@ class Tracer:
         if tracee.role == "stub":
             tracee.role = "payload"
         elif tracee.role == "launch":
-            try:
-                line = Path(f"/proc/{tracee.pid}/cmdline").read_bytes()
-            except OSError:
-                line = b""
-            tracee.role = "helper"
-            for part, role in ((b"zygote.main", "zygote"), (b"supervisor.waits", "lookout")):
-                if part in line:
-                    tracee.role = role
+            tracee.role = _role_of(tracee.pid, "")
 
     def _at_call(self, tracee: _Tracee) -> None:
         if tracee.is_inside:
@@ -236,6 +248,9 @@ class Tracer:
         self._counts[key] += 1
         call = Call(*key, self._counts[key])
         self.seen.append(call)
+        if key[:2] not in self._steps:
+            self._steps.add(key[:2])
+            self.alive[call] = frozenset(each.role for each in self._tracees.values())
         if call != self._target or self.hit is not None:
             return
         self.hit = call

@@ -58,6 +58,9 @@ make_user() {
     grep -q "^$NAME:" /etc/passwd ||
         echo "$NAME:x:$USER_ID:$GROUP_ID::$HOME_DIRECTORY:/bin/sh" >>/etc/passwd
     grep -q "^[^:]*:[^:]*:$GROUP_ID:" /etc/group || echo "$NAME:x:$GROUP_ID:" >>/etc/group
+    # The host's is not to be read, and PAM asks for it before a user's manager starts.
+    rm -f /etc/shadow
+    sed 's/:.*/:*:1::::::/' /etc/passwd >/etc/shadow
     if [ "$USER_ID" != 0 ]; then
         echo "$NAME:100000:65536" | tee /etc/subuid >/etc/subgid
     fi
@@ -101,9 +104,6 @@ make_cgroups() {
 
 # The host's systemd with D-Bus and the user's manager, and none of the host's own services.
 become_systemd() {
-    # The host's is not to be read, and PAM asks for it before the user's manager starts.
-    rm -f /etc/shadow
-    sed 's/:.*/:*:1::::::/' /etc/passwd >/etc/shadow
     units=/etc/systemd/system
     rm -rf $units/*.wants /lib/systemd/system/*.target.wants /.dockerenv
     # It is logind's to make; there is none.

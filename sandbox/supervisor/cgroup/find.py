@@ -16,7 +16,7 @@ from sandbox.supervisor.cgroup.fixes import refused, setup_command, writable_adv
 from sandbox.supervisor.cgroup.interface import Backend
 from sandbox.supervisor.cgroup.parse import Mount
 from sandbox.supervisor.cgroup.runs import PREFIX
-from sandbox.supervisor.cgroup.systemd import enter_scope
+from sandbox.supervisor.cgroup.systemd import enter_scope, is_our_scope
 from sandbox.supervisor.cgroup.v1 import CONTROLLERS, Hierarchy, V1Backend
 from sandbox.supervisor.cgroup.v1 import REQUIRED as V1_REQUIRED
 from sandbox.supervisor.cgroup.v2 import REQUIRED, V2Backend
@@ -96,7 +96,8 @@ def _find_v2(uid: int, mount: Mount) -> Backend:
     tried = []
     reason = _why_not_alone(uid, own)
     if reason is None:
-        return V2Backend(own, mount.membership(own), own, "own cgroup")
+        how = "systemd user scope" if is_our_scope(own) else "own cgroup"
+        return V2Backend(own, mount.membership(own), own, how)
     tried.append(f"own cgroup {own}: {reason}")
     reason = "not as another user" if uid != os.geteuid() else enter_scope(own_processes(own))
     if reason is None:

@@ -5,9 +5,15 @@ import time
 
 from sandbox.supervisor.cgroup.files import exists, process_cgroups
 
-__all__ = ["enter_scope"]
+__all__ = ["enter_scope", "is_our_scope"]
 
 _WAIT_SECONDS = 10.0
+
+
+def is_our_scope(directory: str) -> bool:
+    """Whether this cgroup is one that `enter_scope` has asked for."""
+    name = directory.rpartition("/")[2]
+    return name.startswith("sandbox-") and name.endswith(".scope")
 
 
 def enter_scope(pids: list[int]) -> str | None:

@@ -133,6 +133,7 @@ def test_a_job_whose_cgroup_is_taken_from_it_is_ended_and_its_loss_is_told(
     assert service.is_well()
 
 
+@pytest.mark.long
 def test_a_frozen_job_still_ends_at_its_limit(service: Service) -> None:
     other, _ = service.hold("other")
     frozen, cgroup = service.hold("frozen", "--wall", "8s")
@@ -143,7 +144,14 @@ def test_a_frozen_job_still_ends_at_its_limit(service: Service) -> None:
     assert service.is_well()
 
 
-@pytest.mark.parametrize("controller", ["memory", "pids", "cpu"])
+@pytest.mark.parametrize(
+    "controller",
+    [
+        "memory",
+        pytest.param("pids", marks=pytest.mark.long),
+        pytest.param("cpu", marks=pytest.mark.long),
+    ],
+)
 def test_a_controller_that_is_withdrawn_is_an_error_until_it_is_back(
     service: Service, controller: str
 ) -> None:
@@ -164,6 +172,7 @@ def test_a_controller_that_is_withdrawn_is_an_error_until_it_is_back(
     assert service.is_well()
 
 
+@pytest.mark.long
 def test_a_mount_that_becomes_read_only_forbids_new_jobs_and_no_more(
     serve: Callable[..., Service],
 ) -> None:
@@ -180,6 +189,7 @@ def test_a_mount_that_becomes_read_only_forbids_new_jobs_and_no_more(
     assert service.is_well()
 
 
+@pytest.mark.long
 def test_a_bound_on_cgroups_that_is_set_meanwhile_refuses_jobs_until_it_goes(
     service: Service,
 ) -> None:
@@ -205,6 +215,7 @@ def test_a_foreign_process_in_a_jobs_cgroup_delays_its_removal_only(service: Ser
     until(lambda: not cgroup.exists())
 
 
+@pytest.mark.long
 def test_what_a_stopped_service_left_goes_with_the_next(
     user: User, serve: Callable[..., Service]
 ) -> None:

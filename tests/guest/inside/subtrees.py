@@ -51,6 +51,7 @@ def test_without_delegation_it_is_refused_or_degraded(user: User, cgroups: Make)
     _runs_degraded(user, own)
 
 
+@pytest.mark.long
 def test_a_cgroup_of_which_only_the_directory_is_ours_is_refused(user: User, cgroups: Make) -> None:
     own = cgroups("own", parent=cgroups())
     os.chown(own, user.uid, user.uid)
@@ -66,6 +67,7 @@ def test_without_a_controller_that_is_required(
     _runs_degraded(user, own)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("controller", "limit"), [("cpu", "cpus"), ("cpuset", "core"), ("io", None)]
 )
@@ -83,6 +85,7 @@ def test_without_a_controller_that_is_optional(
         assert f'"{controller}" is not delegated' in message
 
 
+@pytest.mark.long
 def test_other_processes_in_our_cgroup_forbid_it(user: User, delegated: Make) -> None:
     own = delegated()
     with subprocess.Popen(user.command(own, "sleep", "infinity")) as other:
@@ -93,6 +96,7 @@ def test_other_processes_in_our_cgroup_forbid_it(user: User, delegated: Make) ->
             other.kill()
 
 
+@pytest.mark.long
 def test_a_delegated_cgroup_above_is_used_when_ours_is_shared(
     user: User, cgroups: Make, delegated: Make
 ) -> None:
@@ -107,6 +111,7 @@ def test_a_delegated_cgroup_above_is_used_when_ours_is_shared(
             other.kill()
 
 
+@pytest.mark.long
 def test_a_threaded_cgroup_is_refused(user: User, cgroups: Make) -> None:
     domain = cgroups("domain", parent=cgroups())
     (own := domain / "own").mkdir()
@@ -119,6 +124,7 @@ def test_a_threaded_cgroup_is_refused(user: User, cgroups: Make) -> None:
     _runs_degraded(user, domain, inside=inside)
 
 
+@pytest.mark.long
 def test_beside_a_threaded_cgroup_nothing_is_to_be_entered(user: User, cgroups: Make) -> None:
     # Nobody is in an "invalid domain": so this is not a place that a runner can be in.
     domain = cgroups("domain", parent=cgroups())
@@ -131,6 +137,7 @@ def test_beside_a_threaded_cgroup_nothing_is_to_be_entered(user: User, cgroups: 
     assert entered.returncode == 99, entered
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bound", ["cgroup.max.descendants", "cgroup.max.depth"])
 def test_a_bound_on_cgroups_that_is_reached(user: User, delegated: Make, bound: str) -> None:
     own = delegated()
@@ -161,12 +168,14 @@ def test_a_container_with_a_cgroup_namespace_of_its_own(user: User, delegated: M
     assert result["grades"]["memory"] == result["grades"]["processes"] == "kernel"
 
 
+@pytest.mark.long
 def test_a_container_that_shows_the_cgroups_of_its_host(user: User, delegated: Make) -> None:
     # The namespace is its own, the mount is the host's: our cgroup is not where it says.
     message = _is_refused(user, delegated(), inside=unshared("-C", "true"))
     assert "cgroup" in message
 
 
+@pytest.mark.long
 def test_no_cgroups_are_mounted(user: User, delegated: Make) -> None:
     own = delegated()
     inside = unshared("-m", "umount /sys/fs/cgroup")

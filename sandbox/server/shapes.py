@@ -84,7 +84,8 @@ RESULT = Shape(
      "identity": Field("map", "`host_uid` of the payload; `is_own`: no other job had it at that"
                        " time; `why` not"),
      "host": Field("map", "what explains times: `kernel`, `machine`, `cores`, `governor`,"
-                   " `load_1min`, `steal_seconds`")},
+                   " `load_1min`, `steal_seconds`; `stand_ins`: what was sampled or done otherwise,"
+                   " where the kernel lacks a file")},
     "result", "How a job ended. What it did wrong is here, and never an error.",
 )  # fmt: skip
 

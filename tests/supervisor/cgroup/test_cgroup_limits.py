@@ -39,7 +39,7 @@ else:
 BURN = """
 import time
 start = time.process_time()  # Python's own start was outside of the cgroup
-while time.process_time() - start < 0.3:
+while time.process_time() - start < 0.2:
     pass
 tell('burnt')
 """
@@ -132,11 +132,11 @@ def test_init_does_not_count_into_the_payloads_limit(create: Create, enter: Ente
 def test_a_cpu_share_throttles(backend: Backend, create: Create, enter: Enter) -> None:
     if backend.grades["cpus"] != "kernel":
         pytest.skip(backend.gaps["cpus"])
-    job = create(cpus=0.2)
+    job = create(cpus=0.05)  # less than a busy host leaves it
     assert _line(enter(job, BURN)) == "burnt"
     usage = job.sample()
     assert usage.throttled_seconds is not None and usage.throttled_seconds > 0
-    assert usage.cpu_seconds >= 0.25 and job.cpu_seconds() >= 0.25
+    assert usage.cpu_seconds >= 0.15 and job.cpu_seconds() >= 0.15
 
 
 def test_a_core_of_its_own_cannot_be_left(

@@ -114,7 +114,7 @@ def _child(owner: tuple[int, int] | None, answers_fd: int, mapped_fd: int) -> No
     codes: dict[str, int] = {}
     for name, try_it in _ATTEMPTS:
         # Without mounts of our own, the next ones would be made on the host's directories.
-        if name in ("overlay", "device", "pivot", "proc") and codes["mount"]:
+        if name in ("overlay", "device", "pivot", "setns", "proc") and codes["mount"]:
             continue
         codes[name] = _errno_of(try_it)
         answer(name, codes[name])
@@ -192,9 +192,9 @@ def _memfd() -> None:
 
 
 def _setns() -> None:
-    fd = os.open("/proc/self/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        kernel.setns(fd, kernel.CLONE_NEWUTS)
+        kernel.setns(fd, kernel.CLONE_NEWNS)
     finally:
         os.close(fd)
 

@@ -25,7 +25,7 @@ from sandbox.supervisor.quota_gaps import quota_fix
 __all__ = ["Examination", "Trial", "document", "examine", "main", "report", "try_job"]
 
 _PACKAGES = Path(__file__).resolve().parents[2]
-_TRIAL_SECONDS = 60
+_TRIAL_SECONDS = 120  # of emulated hosts, too
 _STATE_WIDTH, _NAME_WIDTH = 9, 11
 
 
@@ -51,10 +51,11 @@ class Examination(NamedTuple):
         return self.job.state == "up"
 
     def fixes(self) -> list[Fix]:
-        """Each fix once; the job's own only where no wall or limit has one that explains it."""
+        """Each fix once; the job's own only where no missing wall explains what became of it."""
         rows = [*self.walls.values(), *self.limits.values()]
-        found = [*dict.fromkeys(fix for row in rows for fix in row.fixes)]
-        return found or [*self.job.fixes]
+        if not any(row.state == "missing" for row in self.walls.values()):
+            rows.append(self.job)
+        return [*dict.fromkeys(fix for row in rows for fix in row.fixes)]
 
 
 def main(json: bool, fix: bool = False) -> int:

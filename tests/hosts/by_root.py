@@ -141,6 +141,11 @@ CELLS = (
         says="clone", fix="seccomp filter is around us",
     ),
     Cell(
+        "filter-setns", "a seccomp filter refuses setns, as podman's", ROOT,
+        root_words=(*_FILTERED, "setns", "--"),
+        walls={"view": "weak"}, fix="seccomp filter is around us",
+    ),
+    Cell(
         "filter-mount", "a seccomp filter refuses mount", ROOT,
         root_words=(*_FILTERED, "mount", "--"),
         runs=False, runs_degraded=False, walls={"view": "missing", "processes": "missing"},

@@ -43,9 +43,9 @@ CELLS = (
     ),
     _lacks_namespaces("pid", "processes"),
     _lacks_namespaces("net", "network"),
-    _lacks_namespaces("ipc", "ipc"),
-    _lacks_namespaces("uts", "uts"),
-    _lacks_namespaces("cgroup", "cgroup"),
+    _lacks_namespaces("ipc", "ipc", long=True),
+    _lacks_namespaces("uts", "uts", long=True),
+    _lacks_namespaces("cgroup", "cgroup", long=True),
     _lacks_namespaces("time", "time"),
     _lacks_namespaces(
         "mnt", "view", walls={"identity": "weak", "view": "missing", "processes": "missing"}
@@ -55,6 +55,12 @@ CELLS = (
         words=("unshare", "--user", "--map-root-user"),
         runs=False, runs_degraded=False, walls={**_NO_USERNS, "quotas": "missing"},
         says="has no ids", fix="be another user in it",
+    ),
+    Cell(
+        "root-of-a-range", "root of a user namespace with a range of ids, as of rootless podman",
+        USER, words=("unshare", "--user", "--map-root-user", "--map-auto"), needs=("newuidmap",),
+        runs=False, runs_degraded=False, walls={**_NO_USERNS, "quotas": "missing"},
+        says="has no ids", fix="give root some that it has",
     ),
     Cell(
         "bubblewrap", "inside bubblewrap, with the host's files and cgroups", USER,
@@ -82,9 +88,20 @@ CELLS = (
         "no-file-size", "RLIMIT_FSIZE of 0", USER, words=("prlimit", "--fsize=0"),
         runs=False, runs_degraded=False, says="File too large",
     ),
-    Cell("no-locked-memory", "RLIMIT_MEMLOCK of 0", USER, words=("prlimit", "--memlock=0")),
-    Cell("no-core", "RLIMIT_CORE of 0", USER, words=("prlimit", "--core=0")),
-    Cell("small-stack", "RLIMIT_STACK of 256 KiB", USER, words=("prlimit", "--stack=262144")),
+    Cell(
+        "few-processes", "RLIMIT_NPROC of 1", USER, each=("prlimit", "--nproc=1"),
+        runs=False, runs_degraded=False, walls=_NO_USERNS,
+        says="the zygote cannot be started", fix="TasksMax=",
+    ),
+    Cell(
+        "no-locked-memory", "RLIMIT_MEMLOCK of 0", USER, words=("prlimit", "--memlock=0"),
+        long=True,
+    ),
+    Cell("no-core", "RLIMIT_CORE of 0", USER, words=("prlimit", "--core=0"), long=True),
+    Cell(
+        "small-stack", "RLIMIT_STACK of 256 KiB", USER, words=("prlimit", "--stack=262144"),
+        long=True,
+    ),
     Cell(
         "no-standard-streams", "stdin, stdout and stderr of the runner are closed", USER,
         words=("sh", "-c", 'exec "$0" "$@" <&-'),

@@ -33,9 +33,10 @@ over its memory limit, one over its process limit, and, where default jobs are r
 
     PYTHONPATH=.:tests python -m hosts.document     # as root: guests and namespaces, some minutes
 
-A wall that is *missing* ends every job before its first instruction; one that is *weak* lets jobs
-run, and each Result says so. Jobs over a limit ended with that verdict wherever the grade is
-`kernel`. `sandbox doctor --fix` prints the fixes as a script for root, each with what it costs.
+A wall that is *missing* ends every job before its first instruction; one that is *weak* lets
+default jobs run, and the doctor says what they do without. Jobs over a limit ended with that
+verdict wherever the grade is `kernel`. `sandbox doctor --fix` prints the fixes as a script for
+root, each with what it costs.
 """
 
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="+", metavar="NAME")
     only = parser.parse_args().only
-    rows = last_found()
+    new: dict[str, Found] = {}
     for _, cells in _GROUPS:
         chosen = [cell for cell in cells if not only or cell.name in only]
         for cell in chosen:
@@ -52,8 +53,9 @@ def main() -> None:
                 print(f"{cell.name}: as last found; {why}")
         made = [cell for cell in chosen if not missing(cell)]
         for name, examined in _visits(made):
-            rows[name] = summary(examined)
-            print(f"{name}: {rows[name].default}", flush=True)
+            new[name] = summary(examined)
+            print(f"{name}: {new[name].default}", flush=True)
+    rows = {**last_found(), **new}
     known = {cell.name: rows[cell.name] for cell in _all() if cell.name in rows}
     text = json.dumps({name: found._asdict() for name, found in known.items()}, indent=1)
     _FOUND.write_text(f"{text}\n")
@@ -72,8 +74,8 @@ def render(rows: Mapping[str, Found]) -> str:
     parts = [_INTRODUCTION]
     for title, cells in _GROUPS:
         found = [(cell, rows[cell.name]) for cell in cells if cell.name in rows]
-        kernels = ", ".join(dict.fromkeys(row.kernel for _, row in found))
-        parts.append(f"## {title}\n\nLast found under Linux {kernels}.\n\n{_table(found)}")
+        where = "; ".join(dict.fromkeys(f"Linux {r.kernel}, {r.place}" for _, r in found))
+        parts.append(f"## {title}\n\nLast found under {where}.\n\n{_table(found)}")
         told = "\n".join(_told(cell, row) for cell, row in found if row.fixes)
         parts.append(f"What is told there:\n\n{told}\n")
     parts.append(unmade.TEXT)

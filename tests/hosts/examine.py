@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import Any
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 # What a payload can see of its own walls; proc_pid_status(5).
 _WALLED = (
     "for line in 'CapEff:.0000000000000000' 'CapPrm:.0000000000000000' 'NoNewPrivs:.1' "

@@ -1,9 +1,9 @@
 """Hosts whose gaps the doctor's own script closes: root of a guest runs it as printed, twice."""
 
-from hosts.cell import GUEST, Cell
+from hosts.cell import GUEST, ROOT, Cell
 from hosts.in_guests import PREPARED, SETUP, UML, UML_LACKS
 
-__all__ = ["CELLS", "SMOKE"]
+__all__ = ["CELLS", "MEMFD", "SMOKE"]
 
 _NO_RANGES = "rm -f /etc/subuid /etc/subgid"
 _NOT_SET_UID = "chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap"
@@ -22,6 +22,13 @@ def _broken(name: str, host: str, *lines: str, rounds: int = 1, prepare: str = P
 SMOKE = _broken(
     "fix-all", "all of it at once", _NO_RANGES, _NOT_SET_UID, _NO_USERNS, _NO_CLONE, _NOSUID,
     _NO_CGROUPS, rounds=4, prepare="",
+)  # fmt: skip
+# Of this host itself, in a pid namespace and with an /etc of its own, which root prepares.
+MEMFD = Cell(
+    "fix-memfd", "vm.memfd_noexec is 2", ROOT, own_pids=True, rounds=1,
+    prepare="mount -t tmpfs none {scratch}; mkdir {scratch}/upper {scratch}/work\n"
+    "mount -t overlay -o lowerdir=/etc,upperdir={scratch}/upper,workdir={scratch}/work etc /etc\n"
+    "echo 2 > /proc/sys/vm/memfd_noexec",
 )  # fmt: skip
 CELLS = (
     _broken("fix-not-prepared", "no cgroup subtree", prepare=""),

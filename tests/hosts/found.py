@@ -32,9 +32,10 @@ def summary(examined: dict[str, Any]) -> Found:
     default = _outcome(jobs["default"])
     degraded = _outcome(jobs["degraded"]) if "degraded" in jobs else ""
     assert doctor["ok"] == (default == "runs"), f"doctor: ok is {doctor['ok']}, the job: {default}"
-    rows = {**doctor["walls"], **{f"limit {k}": v for k, v in doctor["limits"].items()}}
-    fixes = [line for row in rows.values() for line in row["fix"].splitlines()]
-    fixes = fixes or doctor["job"]["fix"].splitlines()
+    rows = [*doctor["walls"].values(), *doctor["limits"].values()]
+    if not any(row["state"] == "missing" for row in doctor["walls"].values()):
+        rows.append(doctor["job"])
+    fixes = [line for row in rows for line in row["fix"].splitlines()]
     grades = (jobs["default"]["grades"] or jobs.get("degraded", {}).get("grades")) or {}
     return Found(
         kernel=examined["kernel"],

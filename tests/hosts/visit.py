@@ -20,7 +20,7 @@ __all__ = ["CHECKOUT", "HERE", "missing", "ordinary_user", "visit"]
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
-_PATIENCE_SECONDS = 600
+_PATIENCE_SECONDS = 1500
 # The script ends with 1 where it has something to do, and what it does may be repeated.
 _ROUND = """
 {doctor} > {file} || [ $? = 1 ]

@@ -1,7 +1,7 @@
 """Hosts whose gaps the doctor's own script closes: root of a guest runs it as printed, twice."""
 
 from hosts.cell import GUEST, ROOT, Cell
-from hosts.in_guests import PREPARED, SETUP, UML, UML_LACKS
+from hosts.in_guests import ACCOUNT, PREPARED, SETUP, SYSTEMD, UML, UML_LACKS
 
 __all__ = ["CELLS", "MEMFD", "SMOKE"]
 
@@ -30,7 +30,16 @@ MEMFD = Cell(
     "mount -t overlay -o lowerdir=/etc,upperdir={scratch}/upper,workdir={scratch}/work etc /etc\n"
     "echo 2 > /proc/sys/vm/memfd_noexec",
 )  # fmt: skip
+_SERVICE = (
+    "systemd-run", "--pipe", "--wait", "--quiet", "--collect", "--property=User={user}",
+    "--setenv=PYTHONPATH={checkout}",
+)  # fmt: skip
 CELLS = (
+    Cell(
+        "fix-systemd", "a service without Delegate=, of a user without a manager", GUEST,
+        guest=SYSTEMD, prepare=f"{ACCOUNT}systemctl start systemd-logind", rounds=1,
+        each=_SERVICE, as_root=True, walls=UML_LACKS,
+    ),
     _broken("fix-not-prepared", "no cgroup subtree", prepare=""),
     _broken("fix-ranges", "no subordinate ids", _NO_RANGES),
     _broken("fix-helpers", "newuidmap is not set-uid", _NOT_SET_UID),

@@ -9,15 +9,20 @@ from typing import Any
 from hosts.cell import GUEST, ROOT, Cell
 from hosts.visit import CHECKOUT, HERE, ordinary_user, visit
 
-__all__ = ["CELLS", "PREPARED", "SETUP", "UML", "UML_LACKS", "visits"]
+__all__ = ["ACCOUNT", "CELLS", "PREPARED", "SETUP", "SYSTEMD", "UML", "UML_LACKS", "visits"]
 
 UML = ("--kernel=uml",)
-_SYSTEMD = ("--kernel=uml", "--systemd")
+SYSTEMD = ("--kernel=uml", "--systemd")
 _QEMU = ("--kernel=qemu", "--memory=2048")
 _TIMEOUT_SECONDS = 1800
 # As an administrator does it where no systemd is: setup, and each session put there by root.
 SETUP = "{python} -B -m sandbox setup --user {user} >/dev/null\n"
 PREPARED = f"{SETUP}echo $$ > /sys/fs/cgroup/sandbox/{{uid}}/entry/cgroup.procs\n"
+# In a guest with systemd: what PAM and logind would ask for, or make.
+ACCOUNT = (
+    "echo '{user}:*:1::::::' >> /etc/shadow\n"
+    "mkdir -p /run/user/{uid}; chown {user}: /run/user/{uid}\n"
+)
 UML_LACKS = {"landlock": "weak", "time": "weak"}
 _ALL_MISSING = {
     name: "missing"
@@ -38,7 +43,7 @@ def _service(name: str, *options: str, **more: Any) -> Cell:
     )
     more["walls"] = {**UML_LACKS, **more.get("walls", {})}
     host = f"a systemd service with `User=`, `Delegate=yes`{', ' if listed else ''}{listed}"
-    return Cell(name, host, GUEST, guest=_SYSTEMD, each=command, as_root=True, **more)
+    return Cell(name, host, GUEST, guest=SYSTEMD, each=command, as_root=True, **more)
 
 
 _NO_RANGE = {"identity": "weak"}
@@ -84,14 +89,12 @@ CELLS: tuple[Cell, ...] = (
              fix="CapabilityBoundingSet="),
     _service("service-tasks", "TasksMax=4", runs=False, runs_degraded=False),
     Cell(
-        "session", "a login session of a user whose systemd manager runs", GUEST, guest=_SYSTEMD,
-        prepare="echo '{user}:*:1::::::' >> /etc/shadow  # for PAM\n"
-        "mkdir -p /run/user/{uid}; chown {user}: /run/user/{uid}\n"
-        "systemctl start user@{uid}.service",
+        "session", "a login session of a user whose systemd manager runs", GUEST, guest=SYSTEMD,
+        prepare=f"{ACCOUNT}systemctl start user@{{uid}}.service",
         words=("env", "XDG_RUNTIME_DIR=/run/user/{uid}"), walls=UML_LACKS,
     ),
     Cell(
-        "user-service", "a service of that manager with `Delegate=yes`", GUEST, guest=_SYSTEMD,
+        "user-service", "a service of that manager with `Delegate=yes`", GUEST, guest=SYSTEMD,
         each=(
             "env", "XDG_RUNTIME_DIR=/run/user/{uid}", "systemd-run", "--user", "--pipe", "--wait",
             "--quiet", "--collect", "--property=Delegate=yes", "--setenv=PYTHONPATH={checkout}",

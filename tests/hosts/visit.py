@@ -98,7 +98,7 @@ def _command(cell: Cell, user: pwd.struct_passwd, directory: str) -> list[str]:
         return [*drop, *inner]
     root_words = [word.format(**values) for word in cell.root_words]
     whole = shlex.join([*root_words, *drop, *inner])
-    doctor = [*root_words, *drop, sys.executable, "-B", "-m", "sandbox", "doctor", "--fix"]
+    doctor = [*root_words, *drop, *each, sys.executable, "-B", "-m", "sandbox", "doctor", "--fix"]
     fixes = _ROUND.format(doctor=shlex.join(doctor), file=f"{directory}/fix") * cell.rounds
     prepare = cell.prepare
     for name, value in values.items():  # not format(): a shell has braces of its own

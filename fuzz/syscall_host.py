@@ -36,7 +36,7 @@ _TEXT_FILES = (
     "/proc/self/oom_score_adj", "/proc/self/uid_map", "/proc/self/cgroup",
     "/proc/self/timens_offsets",
 )  # fmt: skip
-_DIRECTORIES = ("/", "/etc", "/usr/bin", "/root", "/home", "/dev", "/boot", "/srv")
+_DIRECTORIES = ("/", "/etc", "/usr/bin", "/dev", "/boot")
 # Numbers that the kernel itself changes all the time.
 _MOVING = (
     "kernel/random/", "kernel/ns_last_pid", "kernel/pty/nr", "fs/dentry-state", "fs/file-nr",

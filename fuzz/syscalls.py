@@ -4,8 +4,9 @@
 checkout, as an ordinary user for whom `sandbox setup` was run. Each job runs syscall_program.c
 under one of the policies: sometimes with calls that the policy kills for. "open" is a policy that
 allows every call, so that the other walls are alone. After each job its Result is looked at, now
-and then that the next job is right, and in the end all of the host that no job may change. Ends at
-the first finding; `--only N` runs job N of a seed again.
+and then that the next job is right, and in the end all of the host that no job may change: so
+nothing else of this user may run jobs meanwhile. Ends at the first finding; `--only N` runs job N
+of a seed again.
 """
 
 import argparse

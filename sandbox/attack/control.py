@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -37,10 +38,9 @@ def run_control(attack: Attack, program: Path, steps: list[Made], targets: Targe
         return "" if found.read_bytes() == targets.token else "what is found there is another"
     stop = read_output(output)
     if stop is None:
-        return "it was killed"
+        alone = ", or there are no namespaces for this user" if attack.control == USERNS else ""
+        return f"it was killed{alone}"
     reason = os.strerror(stop.errno) if stop.errno else "it yields nothing"
-    if not 0 < stop.step <= len(steps):
-        return f"no namespaces for this user: {reason}"
     return f"{steps[stop.step - 1].call}: {reason}"
 
 
@@ -56,13 +56,15 @@ def _run(program: Path, directory: Path) -> bytes:
         pass_fds=(LEAKED_FD,),
         start_new_session=True,
     ) as process:
-        assert process.stdout is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_SECONDS)
-        # Its own session: nobody else is hit. Before the wait is over its number is not free.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        return process.stdout.read()
+        pidfd = os.pidfd_open(process.pid)
+        select.select([pidfd], [], [], _SECONDS)
+        os.close(pidfd)
+        # Until it is waited for, nobody else can have its number, which is its process group's.
+        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            return process.communicate(timeout=_SECONDS)[0]
+        except subprocess.TimeoutExpired as error:  # somebody else holds its stdout
+            return error.stdout or b""
 
 
 def _launcher(program: Path, targets: Targets) -> Path:
@@ -71,6 +73,7 @@ def _launcher(program: Path, targets: Targets) -> Path:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     script = AttackScript()
+    script.report_fd = 2  # its steps are not the attack's
     arguments = script.memory(struct.pack("<8Q", 0, 0, 0, 0, _SIGCHLD, 0, 0, 0))
     script.call("unshare", _NAMESPACES)
     for name, text in (

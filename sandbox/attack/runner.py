@@ -8,10 +8,10 @@ from pathlib import Path
 
 import trio
 
-from sandbox.attack.judge import ODD, Outcome, judge
+from sandbox.attack.judge import ESCAPED, ODD, Outcome, judge
 from sandbox.attack.program import Program
 from sandbox.attack.targets import Targets
-from sandbox.spec.errors import RefusedError, SandboxError
+from sandbox.spec.errors import RefusedError, SetupError, ZygoteError
 from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.policy import Policy, limits_for
 from sandbox.spec.result import Result
@@ -70,29 +70,28 @@ class Runner:
             self._ground.identities = identities
 
     async def _run(self, supervisor: Supervisor, program: Program) -> None:
-        name = program.attack.name
+        attack = program.attack
         try:
             if program.plant is not None:
                 result, output = await self._job(supervisor, program, program.plant)
-                planted = judge(program.attack, program.plant_steps, self._policy, result, output)
-                if planted.state != "ESCAPED":
-                    self._outcomes[name] = planted
+                planted = judge(attack, program.plant_steps, self._policy, result, output)
+                if planted.state != ESCAPED:  # there is nothing to be found
+                    self._outcomes[attack.name] = planted
                     return
             result, output = await self._job(supervisor, program, program.path)
-        except SandboxError as error:
-            self._outcomes[name] = Outcome(ODD, str(error))
+        except (SetupError, ZygoteError) as error:
+            self._outcomes[attack.name] = Outcome(ODD, str(error))
             return
-        collected = None
-        if program.attack.artifact is not None:
-            collected = self._take_artifact(program)
-        self._outcomes[name] = judge(
-            program.attack, program.steps, self._policy, result, output, collected
+        collected = None if attack.artifact is None else self._take_artifact(program)
+        self._outcomes[attack.name] = judge(
+            attack, program.steps, self._policy, result, output, collected
         )
 
     async def _job(
         self, supervisor: Supervisor, program: Program, path: Path
     ) -> tuple[Result, bytes]:
-        attack, targets = program.attack, self._targets
+        """Run one program; its result, and what it said on stdout."""
+        attack, programs = program.attack, self._targets.programs
         artifacts: tuple[Artifact, ...] = ()
         if attack.artifact is not None:
             artifacts = (Artifact(b"/work/" + attack.artifact, self._artifact(program)),)
@@ -100,29 +99,30 @@ class Runner:
             command=(os.fsencode(path),),
             policy=self._policy.name,
             limits={"wall_seconds": _WALL_SECONDS, **attack.limits},
-            inputs=(Input(targets.programs, os.fsencode(targets.programs), copied=False),),
+            inputs=(Input(programs, os.fsencode(programs), copied=False),),
             artifacts=artifacts,
         )
+        limits = limits_for(job, self._policy)
         output = bytearray()
 
         async def keep(stream: str, data: bytes) -> None:
             if stream == "stdout":
                 output.extend(data)
 
-        with trio.fail_after(_PATIENCE_SECONDS + _WALL_SECONDS):
-            while True:
-                files = Files.open(job)
-                try:
-                    caller = Caller(keep, None, Cancellation())
-                    limits = limits_for(job, self._policy)
-                    result = await supervisor.run(job, self._policy, limits, files, caller)
-                    return result, bytes(output)
-                except RefusedError:
-                    if path is not program.path and path is not program.plant:
-                        raise
-                    await trio.sleep(0.01)
-                finally:
-                    files.close()
+        patience = trio.current_time() + _PATIENCE_SECONDS
+        while True:
+            files = Files.open(job)
+            try:
+                caller = Caller(keep, None, Cancellation())
+                result = await supervisor.run(job, self._policy, limits, files, caller)
+                return result, bytes(output)
+            except RefusedError:
+                # The one id that there is may still be held by the job before.
+                if program.plant is None or trio.current_time() > patience:
+                    raise
+                await trio.sleep(0.01)
+            finally:
+                files.close()
 
     def _artifact(self, program: Program) -> Path:
         return self._targets.directory / f"artifact-{program.attack.name}"

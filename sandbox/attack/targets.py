@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -18,10 +19,12 @@ from sandbox.attack.image import script_image
 from sandbox.attack.numbers import NUMBERS
 from sandbox.attack.script import AttackScript
 from sandbox.inside.script import SCRIPT_AT
+from sandbox.spec.errors import HostError
 
 __all__ = ["LEAKED_FD", "Targets", "leak_directory", "make_targets", "write_program"]
 
 LEAKED_FD = 1000  # open on the secret's directory in whoever starts sandboxes, and inheritable
+_TEMPORARY = "/var/tmp"
 _USER_KEYRING = -4  # KEY_SPEC_USER_KEYRING, keyctl(2)
 _KEYCTL_UNLINK, _KEYCTL_SETPERM = 9, 5
 _IPC_CREAT, _IPC_RMID = 0o1000, 0
@@ -115,10 +118,16 @@ class Targets(NamedTuple):
 def leak_directory(owner: tuple[int, int] | None) -> Iterator[Path]:
     """The directory of the targets, and LEAKED_FD on it, to be leaked to what is started here.
 
-    `owner`: whom it is to belong to, where that is not this process yet.
+    `owner`: whom it is to belong to, where that is not this process yet. Raises HostError.
     """
-    directory = Path(tempfile.mkdtemp(prefix="sandbox-attack-", dir="/var/tmp"))
+    try:
+        # Not in /tmp: what is shown there lies in the sandbox's own, for Landlock too.
+        directory = Path(tempfile.mkdtemp(prefix="sandbox-attack-", dir=_TEMPORARY))
+    except OSError as error:
+        raise HostError(f"{_TEMPORARY}: {error.strerror}; fix: chmod 1777 {_TEMPORARY}") from error
     directory.chmod(0o755)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if owner is not None:
         os.chown(directory, *owner)
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -14,6 +14,7 @@ from sandbox.attack.script import AT_FDCWD, AttackScript
 from sandbox.attack.targets import Targets
 
 _KIND = "kernel"
+_BAD = 1 << 47  # no address of a process: EFAULT
 _UFFD_USER_MODE_ONLY = 1
 _BPF_MAP_CREATE, _BPF_PROG_LOAD = 0, 5
 _MCL_FUTURE = 2
@@ -24,7 +25,7 @@ def _make(name: str, arguments: tuple[int | bytes, ...], script: AttackScript, _
     script.call(name, *arguments)
 
 
-# (call, arguments): made as they are. Those that administer have arguments that change nothing.
+# Those that administer have arguments that change nothing, whoever makes them.
 _CALLS: dict[str, tuple[str, tuple[int | bytes, ...]]] = {
     "userfaultfd": ("userfaultfd", (_UFFD_USER_MODE_ONLY,)),
     "userfaultfd_kernel": ("userfaultfd", (0,)),
@@ -38,8 +39,8 @@ _CALLS: dict[str, tuple[str, tuple[int | bytes, ...]]] = {
     "personality_32_bits": ("personality", (8,)),
     "adjusted_clock": ("adjtimex", (bytes(208),)),
     "stepped_clock": ("clock_adjtime", (0, struct.pack("<I4xq", 0x100, 0) + bytes(192))),
-    "set_clock": ("clock_settime", (0, bytes(16))),
-    "set_time_of_day": ("settimeofday", (0, bytes(8))),
+    "set_clock": ("clock_settime", (0, _BAD)),
+    "set_time_of_day": ("settimeofday", (0, 0)),
     "locked_memory": ("mlockall", (_MCL_FUTURE,)),
     "swapped": ("swapon", (b"/dev/null", 0)),
     "unswapped": ("swapoff", (b"/dev/null",)),
@@ -48,8 +49,8 @@ _CALLS: dict[str, tuple[str, tuple[int | bytes, ...]]] = {
     "module": ("init_module", (bytes(8), 8, b"")),
     "module_file": ("finit_module", (0, b"", 0)),
     "removed_module": ("delete_module", (b"none", 0x800)),
-    "kexec": ("kexec_load", (0, 0, 0, 0)),
-    "rebooted": ("reboot", (0xFEE1DEAD, 672274793, 0, 0)),  # Ctrl-Alt-Del off, which it may be
+    "kexec": ("kexec_load", (0, 0, 0, 2)),  # no such flag
+    "rebooted": ("reboot", (0, 0, 0, 0)),  # no such magic numbers
     "hung_up": ("vhangup", ()),
     "profiled_path": ("lookup_dcookie", (0, bytes(8), 8)),
     "bound_memory": ("set_mempolicy", (0, 0, 0)),

@@ -18,6 +18,7 @@ def forbidden_call(tmp_path: Path) -> Result:
         return run_job(
             Job((b"unshare", b"--user", b"true")), load_policy("default"),
             stdin_fd=None, stdout_fd=output.fileno(), stderr_fd=output.fileno(),
+            owns_process=False,
         )  # fmt: skip
 
 

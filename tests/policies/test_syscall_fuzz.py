@@ -30,7 +30,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_call_of_a_job_changes_the_host_or_the_next_job(leftovers: object) -> None:
-    done = run("fuzz.syscalls", "--seconds", "8")
+    done = run("fuzz.syscalls", "--seconds", "6")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

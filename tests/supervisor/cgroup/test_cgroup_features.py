@@ -1,6 +1,9 @@
 """Kernels that lack a file: what stands in, told and working. The file is hidden, all else real."""
 
 import errno
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -107,3 +110,21 @@ def test_without_cgroup_kill_the_payload_is_killed_through_init(
 
     monkeypatch.setattr(v2_job, "write", write_shown)
     assert create().kill() is False
+
+
+LACKING = """
+import sys
+from sandbox.cli.main import main
+from sandbox.supervisor.cgroup import features
+unheard = ("memory.unheard", "9.9", "memory_peak_bytes", "sampled")
+features.FEATURES += tuple(features.Feature(version, *unheard) for version in (1, 2))
+sys.argv = ["sandbox", "run", "--host", "none", "--json", "--", "/bin/true"]
+sys.exit(main())
+"""
+
+
+def test_the_result_of_a_job_tells_what_stood_in_for_what(backend: Backend) -> None:
+    ended = subprocess.run([sys.executable, "-c", LACKING], capture_output=True)
+    assert ended.returncode == 0, ended
+    told = json.loads(ended.stdout)["host"]["stand_ins"]
+    assert told["memory_peak_bytes"] == "sampled (no memory.unheard, Linux 9.9)"

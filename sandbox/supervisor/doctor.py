@@ -189,6 +189,7 @@ def _limits(backend: cgroup.Backend) -> tuple[Row, dict[str, Row]]:
     first, *more = backend.path.split()
     others = f" and {len(more)} more" if more else ""
     detail = f"cgroup v{backend.version}: {backend.how}, {first}{others}"
+    detail += "".join(f"; {what}: {instead}" for what, instead in backend.stand_ins.items())
     if weak:
         return Row("missing", f"{detail}; not for {', '.join(weak)}", rows[weak[0]].fixes), rows
     return Row("up", detail), rows

@@ -36,13 +36,17 @@ def summary(examined: dict[str, Any]) -> Found:
     if not any(row["state"] == "missing" for row in doctor["walls"].values()):
         rows.append(doctor["job"])
     fixes = [line for row in rows for line in row["fix"].splitlines()]
+    walls = {n: row["state"] for n, row in doctor["walls"].items() if row["state"] != "up"}
+    for job in jobs.values():  # no wall is lost of which the doctor said nothing
+        lost = {name for name, state in (job["walls"] or {}).items() if state != "up"}
+        assert lost <= set(walls), f"the Result lacks {lost}, the doctor: {walls}"
     grades = (jobs["default"]["grades"] or jobs.get("degraded", {}).get("grades")) or {}
     return Found(
         kernel=examined["kernel"],
         place=f"cgroup {host['cgroups']}, {host['container'] or 'no container'}",
         default=default,
         degraded=degraded,
-        walls={n: row["state"] for n, row in doctor["walls"].items() if row["state"] != "up"},
+        walls=walls,
         grades={name: grades[name] for name in _SHOWN if name in grades},
         verdicts={n: jobs[n]["verdict"] for n in ("memory", "processes") if n in jobs},
         fixes=[*dict.fromkeys(map(_plain, fixes))],

@@ -35,14 +35,17 @@ _ALL_MISSING = {
 
 def _service(name: str, *options: str, **more: Any) -> Cell:
     """A system service of the user, with Delegate=yes unless these options say otherwise."""
-    listed = ", ".join(f"`{option}`" for option in options)
-    properties = [f"--property={p}" for p in ("Delegate=yes", "User={user}", *options)]
+    properties = ["User={user}", *options]
+    if "Delegate=no" not in options:
+        properties.insert(0, "Delegate=yes")
     command = (
-        *("systemd-run", "--pipe", "--wait", "--quiet", "--collect", *properties),
+        *("systemd-run", "--pipe", "--wait", "--quiet", "--collect"),
+        *(f"--property={property_}" for property_ in properties),
         "--setenv=PYTHONPATH={checkout}",
     )
     more["walls"] = {**UML_LACKS, **more.get("walls", {})}
-    host = f"a systemd service with `User=`, `Delegate=yes`{', ' if listed else ''}{listed}"
+    listed = ", ".join(f"`{name}`" for name in properties).replace("{user}", "")
+    host = f"a systemd service: {listed}"
     return Cell(name, host, GUEST, guest=SYSTEMD, each=command, as_root=True, **more)
 
 

@@ -87,12 +87,13 @@ CELLS = (
         says="no cgroup hierarchy is mounted", fix="mount -t cgroup",
     ),
     Cell(
-        "no-sys", "there is no /sys", ROOT, prepare="umount -R /sys",
+        "no-sys", "there is no /sys", ROOT, long=True, prepare="umount -R /sys",
         runs=False, walls={"quotas": "missing"},
         says="no cgroup hierarchy is mounted", fix="mount sysfs",
     ),
     Cell(
-        "no-shm", "/dev/shm cannot be written", ROOT, prepare="mount -t tmpfs -o ro none /dev/shm"
+        "no-shm", "/dev/shm cannot be written", ROOT, long=True,
+        prepare="mount -t tmpfs -o ro none /dev/shm",
     ),
     Cell(
         "no-dev", "/dev is empty", ROOT, prepare="mount -t tmpfs none /dev",
@@ -106,7 +107,7 @@ CELLS = (
         says="/tmp/sandbox-", fix="/run/user/UID",
     ),
     Cell(
-        "noexec-tmp", "/tmp is noexec, nosuid, nodev", ROOT,
+        "noexec-tmp", "/tmp is noexec, nosuid, nodev", ROOT, long=True,
         prepare="mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 none /tmp",
     ),
     Cell(
@@ -184,7 +185,7 @@ CELLS = (
         says="read-only", fix="setcap cap_setuid=ep",
     ),
     Cell(
-        "container-root", "the same, as root of the container", ROOT,
+        "container-root", "the same, as root of the container", ROOT, long=True,
         as_root=True, prepare=_NOT_HYBRID, needs=("crun",),
         root_words=(*_CONTAINER, "open", "0", "{scratch}", "--"),
         runs=False, runs_degraded=False, walls={**_ALL_MISSING, "quotas": "missing"},

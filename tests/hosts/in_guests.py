@@ -55,7 +55,7 @@ _FILTERED = {"runs": False, "runs_degraded": False, "fix": "SystemCallFilter="}
 CELLS: tuple[Cell, ...] = (
     Cell(
         "uml", "user-mode Linux 6.1, cgroup v2 without systemd, prepared by `sandbox setup`",
-        GUEST, guest=UML, prepare=PREPARED, walls=UML_LACKS,
+        GUEST, guest=UML, prepare=PREPARED, walls=UML_LACKS, long=True,
     ),
     Cell(
         "uml-not-prepared", "the same, not prepared", GUEST, guest=UML,

@@ -38,6 +38,7 @@ _VALUES = (
     None, "", "alice", "bob", "running", "queued", "ended", "lost", "over", -1, 1 << 62, 1.5,
     float("inf"), b"", b"alice", _JOBS[0], "../../etc",
 )  # fmt: skip
+_FILES = ("artifact-0", "", ".", "..", "a/b", "/etc/passwd", "\0", "\n", "x" * 300)
 _PLACE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 TOKENS = (*MSGPACK_TOKENS, b"job", b"stdin", b"result", b"error", b"artifacts", b"..\0", b"SBJL")
 
@@ -150,9 +151,13 @@ def _edit_blobs(choices: Choices, place: Path) -> None:
     table, column = choices.one_of([("requests", "request"), ("outcomes", "outcome")])
     job = choices.one_of(_JOBS)
     whole = _request() if table == "requests" else _outcome()
-    match choices.below(4):
+    match choices.below(5):
         case 0:
             content: object = choices.data()
+        case 4 if table == "outcomes":
+            fields = msgpack.unpackb(whole, strict_map_key=False)
+            fields["artifacts"] = {b"/work/out": choices.one_of(_FILES)}
+            content = msgpack.packb(fields)
         case 1:
             content = whole[: choices.below(len(whole))]
         case 2:

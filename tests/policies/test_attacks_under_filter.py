@@ -17,7 +17,7 @@ BAD = 1 << 47  # no address of a process: the kernel answers EFAULT where it wou
 NEW_USER, THREAD, SIGCHLD = 0x10000000, 0x10000, 17
 MSG_OOB, F_SETLK, SHM_HUGETLB = 1, 6, 0o4000
 MAP_FIXED_HUGE, MFD_HUGETLB = 0x40032, 4  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB
-F_SETLEASE, F_NOTIFY = 0x400, 0x402
+F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ = 0x400, 0x402, 0x407
 TIOCSTI, TIOCLINUX, SIOCGIFCONF = 0x5412, 0x541C, 0x8912
 HIGH = 1 << 32
 OTHER = os.getpid()  # a process of the same uid, as init is to the payload
@@ -96,6 +96,7 @@ REFUSED = [
     Attack("fcntl", (0, F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, HIGH | F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, F_SETLEASE, 0), errno.EINVAL, (*PROCESSES, *THREADS)),
+    Attack("fcntl", (0, F_SETPIPE_SZ, 1), errno.EPERM, (*PROCESSES, *THREADS)),
     Attack("prlimit64", (OTHER, 7, 0, 0), errno.EPERM),
     Attack("personality", (0x400000,), errno.EPERM),
     Attack("personality", (8,), errno.EPERM),

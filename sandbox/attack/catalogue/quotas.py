@@ -58,15 +58,20 @@ def memory_files(script: AttackScript, targets: Targets) -> None:
     script.call("fallocate", fd, 0, 0, _BOMB_BYTES)
 
 
-@attack(_KIND, BARE, verdicts=("memory",), limits=_MEMORY)
+@attack(_KIND, BARE, verdicts=("memory",), limits={**_MEMORY, "fds": 1024})
 def memory_pipes(script: AttackScript, targets: Targets) -> None:
-    """Fills 48 pipes of 1 MiB."""
+    """Fills 400 pipes of 64 KiB."""
     with script.loop():
-        for _ in range(48):
+        for _ in range(400):
             script.call("pipe2", script.space(8), 0)
             _, write_fd = script.take_fds(2)
-            script.call("fcntl", write_fd, _SETPIPE_SZ, _MIB)
-            script.call("write", write_fd, LATE_AT, _MIB)
+            script.call("write", write_fd, LATE_AT, 64 << 10)
+
+
+@attack(_KIND, BARE)
+def grown_pipe(script: AttackScript, targets: Targets) -> None:
+    """Grows the pipe that is its stdout, which counts against its runner, as those of all jobs."""
+    script.call("fcntl", 1, _SETPIPE_SZ, _MIB)
 
 
 @attack(_KIND, BARE, verdicts=("memory",), limits=_MEMORY)

@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 _ROLES = {"supervisor", "zygote", "init", "stub"}
-_MOST_DEATHS = 12
+_MOST_DEATHS = 8
 _MOST_STARTS = 10  # a second each
 
 

@@ -90,6 +90,15 @@ def _role_of(pid: int, name: str) -> str:
     return next((role for part, role in roles.items() if part in line), "helper")
 
 
+def _parent(pid: int) -> int:
+    try:
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+        )
+    except OSError:
+        return 0
+
+
 class Tracer:
     """Traces what it is attached to, until that ends. All calls from one thread."""
 
@@ -170,9 +179,11 @@ class Tracer:
         if os.WIFEXITED(status) or os.WIFSIGNALED(status):
             self._tracees.pop(pid, None)
             self._unknown.pop(pid, None)
+            self._adopt_orphans()
             return
         if tracee is None:  # its parent's stop, which says what it is, comes soon
             self._unknown[pid] = status
+            self._adopt_orphans()
             return
         number, event = os.WSTOPSIG(status), status >> 16
         how = _CONT if tracee.role == "payload" else _SYSCALL
@@ -195,6 +206,14 @@ class Tracer:
         except ProcessLookupError:
             pass  # it was killed; its end is told next
 
+    def _adopt_orphans(self) -> None:
+        """Those whose parent was killed before it told of their birth."""
+        for pid, status in list(self._unknown.items()):
+            if _parent(pid) not in self._tracees:
+                del self._unknown[pid]
+                self._tracees[pid] = _Tracee(pid, "other")
+                self._handle(pid, status)
+
     def _born(self, parent: _Tracee, event: int) -> None:
         child = ctypes.c_ulong()
         self._ptrace(_GETEVENTMSG, parent.pid, 0, ctypes.addressof(child))
@@ -211,7 +230,7 @@ class Tracer:
                 ("thread", _VFORK): "launch",
                 ("thread", _FORK): "launch",
             }.get((parent.role, event), "payload" if parent.role == "payload" else "other")
-        self._tracees[pid] = _Tracee(pid, role)
+        self._tracees.setdefault(pid, _Tracee(pid, role)).role = role
         if pid in self._unknown:
             self._handle(pid, self._unknown.pop(pid))
 

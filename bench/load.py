@@ -32,7 +32,7 @@ from bench.growth import growth, print_verdict
 from bench.load_jobs import PROGRAMS
 from bench.load_sample import AT_ONCE, NOT_JUDGED, SLACK, Sample, leftovers, take_sample
 from bench.machine import Watch
-from bench.processes import children
+from bench.processes import children, zygotes
 
 __all__ = ["main"]
 
@@ -181,8 +181,8 @@ class _Load:
             self.kills[what] += 1
             self._start_daemon()
             return
-        zygotes = children(self._daemon.pid)
-        victims = zygotes if what == "zygote" else [i for z in zygotes for i in children(z)]
+        found = zygotes(self._daemon.pid)
+        victims = found if what == "zygote" else [i for z in found for i in children(z)]
         if not victims:
             return
         with contextlib.suppress(ProcessLookupError):  # its job was over

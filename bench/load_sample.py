@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bench.caller import Caller, run_jobs
 from bench.cgroups import v1_directories
 from bench.daemon import Daemon
-from bench.processes import anonymous_kib, children, entries, mounts
+from bench.processes import anonymous_kib, entries, mounts, zygotes
 from bench.service import TRUE
 from sandbox.supervisor.cgroup.bandwidth import CORES
 from sandbox.supervisor.cgroup.files import cgroup_mounts, process_cgroups
@@ -80,18 +80,18 @@ def take_sample(daemon: Daemon, callers: Sequence[Caller], visits: int) -> Sampl
         run_jobs(callers[:AT_ONCE], AT_ONCE, job)
     seconds = run_jobs(callers[:1], _PROBES, TRUE).seconds
     parked = settle(callers[0])
-    zygotes = children(daemon.pid)
+    found = zygotes(daemon.pid)
     return Sample(
         visits=visits,
         parked=parked,
         daemon_kib=anonymous_kib(daemon.pid),
-        zygotes=len(zygotes),
-        zygote_kib=max(map(anonymous_kib, zygotes), default=-1),
+        zygotes=len(found),
+        zygote_kib=max(map(anonymous_kib, found), default=-1),
         daemon_fds=entries(Path(f"/proc/{daemon.pid}/fd")),
-        zygote_fds=max((entries(Path(f"/proc/{pid}/fd")) for pid in zygotes), default=-1),
+        zygote_fds=max((entries(Path(f"/proc/{pid}/fd")) for pid in found), default=-1),
         cgroups=sum(1 for run in _runs(daemon.pid) for path in run.rglob("*") if path.is_dir()),
         daemon_mounts=mounts(daemon.pid),
-        zygote_mounts=max(map(mounts, zygotes), default=-1),
+        zygote_mounts=max(map(mounts, found), default=-1),
         leases_beside=_leases() - parked,
         processes_beside=_leased_processes() - 2 * parked,
         connections=gauge(callers[0], "sandbox_connections"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 __all__ = [
     "anonymous_kib", "children", "entries", "is_zombie", "mounts", "namespaces", "zombies",
+    "zygotes",
 ]  # fmt: skip
 
 _NAMESPACES = ("net", "user", "mnt")
@@ -17,6 +18,11 @@ def children(pid: int) -> list[int]:
     except OSError:
         return []
     return [int(child) for text in texts for child in text.split()]
+
+
+def zygotes(pid: int) -> list[int]:
+    """Those of a supervisor, which has a keeper and a lookout beside them."""
+    return [child for child in children(pid) if _name(child) == "sandbox-zygote"]
 
 
 def anonymous_kib(pid: int) -> int:
@@ -48,6 +54,13 @@ def mounts(pid: int) -> int:
 def namespaces(holders: Iterable[int]) -> set[str]:
     """Those that a process is in, and those that an fd of `holders` keeps."""
     return set(_namespaces(set(holders)))
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _namespaces(holders: set[int]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from bench.cgroups import v1_directories, v2_run
 from bench.growth import growth, leaves, print_verdict
 from bench.jobs import job_of
 from bench.machine import Watch
-from bench.processes import anonymous_kib, children, entries, mounts, namespaces, zombies
+from bench.processes import anonymous_kib, children, entries, mounts, namespaces, zombies, zygotes
 from bench.resident import Resident, resident
 from sandbox.spec.errors import ZygoteError
 
@@ -145,8 +145,8 @@ class _Soak:
             self._alone_seconds.append(time.perf_counter() - started)
 
     async def _kill(self, what: str) -> None:
-        zygotes = children(os.getpid())
-        victims = zygotes if what == "zygote" else [i for z in zygotes for i in children(z)]
+        found = zygotes(os.getpid())
+        victims = found if what == "zygote" else [i for z in found for i in children(z)]
         if not victims:
             return
         try:
@@ -169,7 +169,7 @@ class _Soak:
             await self._round(here, _AT_ONCE, kill=None)
             await here.filled()
         await trio.sleep(_SETTLE_SECONDS)
-        zygote = next(iter(children(os.getpid())), -1)
+        zygote = next(iter(zygotes(os.getpid())), -1)
         median = statistics.median(self._alone_seconds) if self._alone_seconds else 0.0
         self._alone_seconds.clear()
         self.samples.append(

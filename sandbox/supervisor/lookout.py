@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lookout", "NotSeenError", "Thread"]
 
-_ANSWER_SECONDS = 10  # it is forked meanwhile
+_ANSWER_SECONDS = 30  # it is forked meanwhile
 _TRIES = 2  # of a question whose lookout dies meanwhile
 _MOST_BYTES = 1 << 18
 _MOST_FDS = 2

@@ -26,7 +26,7 @@ class Cell(NamedTuple):
     as_root: bool = False
     guest: tuple[str, ...] = ()  # options of tests/guest/guest
     needs: tuple[str, ...] = ()  # programs of this host
-    long: bool = False  # visited with HOSTS_LONG=1 only: others of its kind are visited always
+    long: bool = False  # visited with SANDBOX_LONG=1 only: others of its kind are visited always
     # What must come out.
     runs: bool = True  # default jobs
     runs_degraded: bool = True  # with --allow-degraded, where default jobs do not

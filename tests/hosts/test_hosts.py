@@ -1,6 +1,6 @@
 """Each kind of host is made, and what jobs get there is what the table, and the document, say.
 
-The long form: HOSTS_LONG=1 for all hosts of a kind and for the gaps that the doctor's script closes
+The long form: SANDBOX_LONG=1 for all hosts of a kind and for the gaps that the doctor's script closes
 one by one, and document.py for the guests with systemd and in QEMU.
 """
 
@@ -17,7 +17,7 @@ from hosts.found import Found, summary
 from hosts.visit import CHECKOUT, missing, visit
 
 VIOLATION = 159  # as the shell has it for SIGSYS
-LONG = "HOSTS_LONG" in os.environ
+LONG = "SANDBOX_LONG" in os.environ
 # Guests whose kernel boots in seconds; the others are visited by `python -m hosts.document`.
 _SMOKE = [c for c in in_guests.CELLS if c.guest == in_guests.UML and (LONG or not c.long)]
 
@@ -63,7 +63,7 @@ def test_the_script_of_the_doctor_closes_the_gaps(cells: tuple[Cell, ...]) -> No
     if why := missing(fixable.SMOKE):
         pytest.skip(why)
     if cells is fixable.CELLS and not LONG:
-        pytest.skip("takes a minute; HOSTS_LONG=1 is not set")
+        pytest.skip("takes a minute; SANDBOX_LONG=1 is not set")
     for name, examined in in_guests.visits(cells):
         found = summary(examined)
         assert found.default == "runs", f"{name}: {found}"
@@ -98,7 +98,7 @@ def test_the_document_is_written_from_what_was_found() -> None:
 
 def _found(cell: Cell) -> Found:
     if cell.long and not LONG:
-        pytest.skip("HOSTS_LONG=1 is not set")
+        pytest.skip("SANDBOX_LONG=1 is not set")
     if why := missing(cell):
         pytest.skip(why)
     return summary(visit(cell))

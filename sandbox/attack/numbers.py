@@ -41,14 +41,14 @@ _TABLE = {
     "sendmsg": (46, 211), "sendto": (44, 206), "set_mempolicy": (238, 237),
     "setdomainname": (171, 162), "setgroups": (116, 159), "sethostname": (170, 161),
     "setns": (308, 268), "setpriority": (141, 140), "setresgid": (119, 149),
-    "setresuid": (117, 147), "setsid": (112, 157), "settimeofday": (164, 170), "setxattr": (188, 5),
-    "shmctl": (31, 195), "shmget": (29, 194), "socket": (41, 198), "socketpair": (53, 199),
-    "splice": (275, 76), "swapoff": (168, 225), "swapon": (167, 224), "symlinkat": (266, 36),
-    "syslog": (103, 116), "tgkill": (234, 131), "timer_create": (222, 107),
-    "timerfd_create": (283, 85), "timerfd_settime": (286, 86), "tkill": (200, 130),
-    "truncate": (76, 45), "umount2": (166, 39), "uname": (63, 160), "unlinkat": (263, 35),
-    "unshare": (272, 97), "userfaultfd": (323, 282), "utimensat": (280, 88), "vhangup": (153, 58),
-    "vmsplice": (278, 75), "wait4": (61, 260), "write": (1, 64),
+    "setresuid": (117, 147), "setsid": (112, 157), "setsockopt": (54, 208),
+    "settimeofday": (164, 170), "setxattr": (188, 5), "shmctl": (31, 195), "shmget": (29, 194),
+    "socket": (41, 198), "socketpair": (53, 199), "splice": (275, 76), "swapoff": (168, 225),
+    "swapon": (167, 224), "symlinkat": (266, 36), "syslog": (103, 116), "tgkill": (234, 131),
+    "timer_create": (222, 107), "timerfd_create": (283, 85), "timerfd_settime": (286, 86),
+    "tkill": (200, 130), "truncate": (76, 45), "umount2": (166, 39), "uname": (63, 160),
+    "unlinkat": (263, 35), "unshare": (272, 97), "userfaultfd": (323, 282), "utimensat": (280, 88),
+    "vhangup": (153, 58), "vmsplice": (278, 75), "wait4": (61, 260), "write": (1, 64),
 }  # fmt: skip
 BY_MACHINE = {
     machine: {name: row[column] for name, row in _TABLE.items() if row[column] != _NONE}

@@ -13,6 +13,7 @@ from sandbox.attack.targets import Targets
 _KIND = "sockets"
 _STREAM, _DGRAM, _RAW, _SEQPACKET = 1, 2, 3, 5
 _MSG_NOSIGNAL = 0x4000
+_SOL_SOCKET, _SO_ATTACH_FILTER = 1, 26
 # (family, type, protocol) of kernel code that has been the way out before, socket(2).
 _PROTOCOLS = {
     "netlink_route": (16, _RAW, 0), "netlink_netfilter": (16, _RAW, 12),
@@ -121,6 +122,17 @@ def passed_fd(script: AttackScript, targets: Targets) -> None:
     script.point(message + 16, piece)
     script.point(message + 32, rights)
     script.call("sendmsg", fd, message, _MSG_NOSIGNAL)
+
+
+@attack(_KIND, BARE)
+def socket_filter(script: AttackScript, targets: Targets) -> None:
+    """Has the kernel compile and run a program of its own for a socket (SO_ATTACH_FILTER)."""
+    script.call("socketpair", socket.AF_UNIX, _DGRAM, 0, script.space(8))
+    fd, _ = script.take_fds(2)
+    program = script.data(struct.pack("<HBBI", 0x06, 0, 0, 0xFFFF))
+    filter_ = script.memory(struct.pack("<H6xQ", 1, 0))
+    script.point(filter_ + 8, program)
+    script.call("setsockopt", fd, _SOL_SOCKET, _SO_ATTACH_FILTER, filter_, 16)
 
 
 @attack(_KIND, BARE, by("network", ioctl=19))

@@ -124,6 +124,8 @@ class Campaign:
             if self._daemon.poll() is not None or time.monotonic() > end:
                 raise TimeoutError((self._directory / "log").read_text())
             time.sleep(0.01)
+        with Client(self.address) as client:
+            client.run(["/bin/true"])  # by then it has locked itself
 
     def run(self, client: Client, number: int) -> None:
         """Run one job, look at what it came to, and sometimes at an honest job after it."""

@@ -41,6 +41,9 @@ class Process:
         self.socket, self.theirs = socket.socketpair()
         self.is_killed = False
 
+    def meet(self) -> None:
+        pass
+
     def is_dead(self) -> bool:
         return False
 
@@ -108,8 +111,8 @@ def test_a_zygote_with_other_fds_is_killed_and_none_is_kept(
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_an_init_with_other_fds_is_no_sandbox(count: int) -> None:
     async def main() -> None:
-        planner: Any = None
-        sandbox = Sandbox(planner, Shape(b"/work", False, False, False), Disk(1, 1))
+        none: Any = None  # neither planner nor lookout is asked
+        sandbox = Sandbox(none, Shape(b"/work", False, False, False), Disk(1, 1), none)
         send(sandbox._init_end, READY, count)
         with pytest.raises(ZygoteError, match=f"sent {count} fds where 2 were due"):
             await sandbox._expect(sandbox._control, Kind.READY, 2)
@@ -122,8 +125,8 @@ def test_an_init_with_other_fds_is_no_sandbox(count: int) -> None:
 
 def test_a_stub_that_tells_why_it_failed_hands_over_nothing() -> None:
     async def main() -> None:
-        planner: Any = None
-        sandbox = Sandbox(planner, Shape(b"/work", False, False, False), Disk(1, 1))
+        none: Any = None  # neither planner nor lookout is asked
+        sandbox = Sandbox(none, Shape(b"/work", False, False, False), Disk(1, 1), none)
         sandbox._command = b"/bin/true"
         send(sandbox._stub_end, Report(Kind.FAILED, Step.EXEC, 2), 2)
         assert "No such file" in str(sandbox.never_executed())

@@ -33,4 +33,4 @@ def test_a_violation_is_told_by_its_call_or_by_its_signal(
     monkeypatch.setattr(planner, "read_sysctl", lambda name: NO_ATTACH)
     killed = forbidden_call(tmp_path)
     assert killed.verdict == "violation"
-    assert killed.evidence == ("signal: SIGSYS from the filter; syscall not known",)
+    assert killed.evidence == ("signal: SIGSYS, as the filter sends it; syscall not known",)

@@ -110,14 +110,15 @@ class Supervisor:
                 ended(index, outcomes[index])
 
         try:
-            async with trio.open_nursery() as looking:
-                async with trio.open_nursery() as running:
-                    pipeline = Pipeline(members, pipes, running)
-                    if deadlock.can_deadlock(pipes):
-                        looking.start_soon(deadlock.watch, pipeline, self._ground.lookout)
-                    for index in range(len(members)):
-                        running.start_soon(run, index)
-                looking.cancel_scope.cancel()
+            with told_as("running the pipeline"):
+                async with trio.open_nursery() as looking:
+                    async with trio.open_nursery() as running:
+                        pipeline = Pipeline(members, pipes, running)
+                        if deadlock.can_deadlock(pipes):
+                            looking.start_soon(deadlock.watch, pipeline, self._ground.lookout)
+                        for index in range(len(members)):
+                            running.start_soon(run, index)
+                    looking.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_failure(group) from group
         return [outcomes[index] for index in range(len(members))]

@@ -82,7 +82,10 @@ class HostView:
                 os.close(fd)
             raise
         finally:
-            setns(self._template_fd, CLONE_NEWNS)
+            try:
+                setns(self._template_fd, CLONE_NEWNS)
+            except OSError:
+                os._exit(1)  # nobody is to be cloned from the host's view; another zygote comes up
         return trees
 
 

@@ -46,7 +46,6 @@ class TemplatePlan(Record):
     keeps_lowers: bool  # the overlays are also shown bare, as lower layers for each job's upper
     machine: bytes  # what is executed in every sandbox
     spawn_at: int  # in that: the function by which the zygote has it executed
-    filter: bytes  # of the zygote itself, and so of all that comes from it
 
 
 class Bind(Record):

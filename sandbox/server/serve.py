@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,8 +72,8 @@ def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
         _compile_all(config)
         collect = [str(path) for path in config.collect_below if path.is_dir()]
         places = Places((str(state), *ground.changed, *collect), (str(socket_path(config).parent),))
-        log.event("locked", **confine(places))
-        daemon = _Daemon(config, reload, ground, state, listener, ports, notifier, log)
+        walls = confine(places)
+        daemon = _Daemon(config, reload, ground, state, listener, ports, walls, notifier, log)
         try:
             trio.run(daemon.run)
         except BaseExceptionGroup as group:
@@ -126,11 +126,13 @@ class _Daemon:
         state: Path,
         listener: socket.socket,
         ports: "_Ports",
+        walls: Mapping[str, str],
         notifier: Notifier,
         log: Log,
     ) -> None:
         self._config, self._read_config, self._ground = config, reload, ground
         self._state, self._listener, self._ports = state, listener, ports
+        self._walls = walls  # of this process
         self._notifier, self._log = notifier, log
         self._draining = trio.Event()
         self._doors: Doors | None = None
@@ -223,6 +225,7 @@ class _Daemon:
             port = MetricsPort(metrics.text, self._problem)
             nursery.start_soon(port.serve, self._ports.metrics)
         self._log.event("listening", where=" ".join(where))
+        self._log.event("locked", **self._walls)
         self._notifier.ready(" ".join(where))
 
     async def _heed_signals(self) -> None:

@@ -1,14 +1,17 @@
-"""The filters of our own processes outside of a sandbox: supervisor, lookout and zygote.
+"""The filters of our own processes outside of a sandbox: supervisor and lookout.
 
 Three answers: what a process needs is allowed; what none of ours would ever call kills it, for then
 it is not ours any more; all else meets ENOSYS or EPERM, as on a kernel that lacks it, so that a
 library takes its other way.
+
+Zygotes have none, nor the keeper: init and payload would have it, too, and then the kernel would
+show a filter where the job's own is missing. Of two filters the stricter answer counts besides.
 """
 
 from sandbox.spec.policy import ArgumentCheck, SyscallRule
 from sandbox.supervisor.seccomp import own_filter
 
-__all__ = ["lookout_filter", "supervisor_filter", "zygote_filter"]
+__all__ = ["lookout_filter", "supervisor_filter"]
 
 _WORD = 0xFFFFFFFF  # of an argument that the kernel reads as an int
 _AF_UNIX = 1
@@ -28,9 +31,6 @@ _NEVER = (
     "setregid", "setresuid", "setresgid", "setgroups", "capset", "mknod", "mknodat", "swapon",
     "swapoff", "reboot", "acct", "kexec_load", "kexec_file_load", "init_module", "finit_module",
     "delete_module", "settimeofday", "clock_settime", "quotactl", "iopl", "ioperm",
-)  # fmt: skip
-_FOR_NO_JOB = (
-    "io_uring_setup", "io_uring_enter", "io_uring_register", "perf_event_open", "fanotify_init",
 )  # fmt: skip
 _MEMORY = ("brk", "munmap", "mremap", "madvise", "futex", "rseq")
 _SIGNALS = ("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall")
@@ -115,15 +115,6 @@ def lookout_filter() -> bytes:
         ),
         "ENOSYS",
     )
-
-
-def zygote_filter() -> bytes:
-    """Of a zygote, and so of all that comes from it, whatever the job's policy says.
-
-    Its children have it too, init and payload, and of two answers the stricter counts: what is
-    refused here no policy can allow, nor have reported as a violation. So it is short.
-    """
-    return own_filter((_refuse("ENOSYS", *_FOR_NO_JOB),), "allow")
 
 
 def _allow(*names: str) -> SyscallRule:

@@ -26,7 +26,6 @@ from sandbox.supervisor.cgroup import Backend, JobCgroup
 from sandbox.supervisor.cgroup.bandwidth import CORES, OUR_CORES
 from sandbox.supervisor.host import has_time_namespaces
 from sandbox.supervisor.identity import Lease
-from sandbox.supervisor.own_filters import zygote_filter
 from sandbox.supervisor.sysctls import NO_ATTACH, YAMA, read_sysctl
 
 __all__ = [
@@ -172,7 +171,7 @@ class Planner:
         compiled = seccomp.compile_filter(policy, listener=self._facts.can_listen)
         self.notifies = compiled.notifies
         self.template: TemplatePlan = rootfs.plan_template(
-            job, binds, policy, hierarchies, machine_image(), SPAWN_AT, zygote_filter()
+            job, binds, policy, hierarchies, machine_image(), SPAWN_AT
         )
         masks = rootfs.plan_proc_masks(policy)
         cgroup_mounts: tuple[tuple[bytes, bytes, bytes], ...] = ()

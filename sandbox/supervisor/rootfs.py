@@ -49,7 +49,6 @@ def plan_template(
     hierarchies: tuple[str, ...],
     machine: bytes,
     spawn_at: int,
-    zygote_filter: bytes,
 ) -> TemplatePlan:
     """The root for jobs like this one; `hierarchies`: v1 cgroup files to be shown.
 
@@ -93,7 +92,6 @@ def plan_template(
         is_writable,
         machine,
         spawn_at,
-        zygote_filter,
     )
 
 

@@ -5,20 +5,22 @@ libseccomp knows the numbers of syscalls. Loading it takes longer than all the r
 only to compile, or to name the call that a job is killed for. seccomp(2), Linux 4.14.
 """
 
-import ctypes
 import fcntl
 import functools
 import os
 import select
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.spec.errors import HostError, SpecError
 from sandbox.spec.fields import suggestion
 from sandbox.spec.policy import ArgumentCheck, Policy, SyscallRule
 from sandbox.supervisor import filter_cache
 from sandbox.supervisor.filter_key import filter_key, names_loaded_library
+
+if TYPE_CHECKING:
+    import ctypes
 
 __all__ = [
     "ARCH",
@@ -120,12 +122,14 @@ def own_filter(rules: tuple[SyscallRule, ...], default_action: str) -> bytes:
 
 def syscall_name(number: int, arch: int = ARCH) -> str:
     """The name of a syscall, by default on this machine; `syscall_N` where nobody knows one."""
+    import ctypes
+
     library = _library()
     name: int | None = library.seccomp_syscall_resolve_num_arch(arch, number)
     if not name:
         return f"syscall_{number}"
     try:
-        return (ctypes.string_at(name)).decode()
+        return ctypes.string_at(name).decode()
     finally:
         library.free(ctypes.c_void_p(name))
 
@@ -207,9 +211,11 @@ def _number(arch: int, name: str) -> int | None:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def _library() -> "ctypes.CDLL":
     """libseccomp, by its name: to search for it, ctypes would start programs, which a supervisor
     that has locked itself must not. seccomp_syscall_resolve_name(3)"""
+    import ctypes
+
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError as error:

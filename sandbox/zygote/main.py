@@ -18,7 +18,6 @@ from sandbox.boundary.plan import (
 )
 from sandbox.boundary.report import Kind, Report, Step
 from sandbox.kernel.call import libc
-from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.processes import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -64,7 +63,6 @@ def serve(*, joins_base: bool) -> None:
         host = HostView()
         build_template(plan)
         spawner = Spawner(plan.machine, plan.spawn_at)
-        seccomp_load(plan.filter, listener=False)
     except EOFError:
         return  # the supervisor found that it cannot run anything here
     except OSError as error:

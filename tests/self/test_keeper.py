@@ -58,13 +58,10 @@ SEND = "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.
 LOOK = "os.readlink('/proc/{victim}/ns/user')"
 SIGNAL = "os.kill({victim}, 0)"
 ABSTRACT = "s = socket.socket(socket.AF_UNIX); s.connect('\\0{name}')"
-IO_URING = (
-    "try: checked(libc.syscall(425, 0, 0))\nexcept OSError as e:\n    if e.errno == {ENOSYS}: raise"
-).replace("{ENOSYS}", str(errno.ENOSYS))
 
 
 class Case(NamedTuple):
-    """`walls`: taken away for the control, where it is not enough to be early."""
+    """`without`: takes a wall away for the control, where it is not enough to be early."""
 
     process: str
     name: str
@@ -82,7 +79,6 @@ CASES = [
     Case("zygote", "signal another", SIGNAL, errno.EPERM, NOT_APART),
     Case("zygote", "send", SEND, errno.ENETUNREACH),
     Case("zygote", "find shared memory", "checked(libc.shmget({key}, 0, 0))", errno.ENOENT),
-    Case("zygote", "io_uring", IO_URING, errno.ENOSYS),
     Case("zygote", "read of the host", "os.open('{file}', os.O_RDONLY)", errno.ENOENT),
     Case("zygote", "write on the host", "os.open('{file}', os.O_WRONLY)", errno.ENOENT),
     Case("lookout", "look into another", LOOK, errno.EACCES, NOT_APART),

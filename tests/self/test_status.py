@@ -46,7 +46,7 @@ def test_every_process_of_a_server_is_behind_its_walls(tmp_path: Path) -> None:
             for name, found in seen.items():
                 for thread in found:
                     assert thread["NoNewPrivs"] == "1", name
-                    assert thread["Seccomp"] == ("0" if name == "keeper" else "2"), name
+                    assert thread["Seccomp"] == ("0" if name in ("keeper", "zygote") else "2"), name
             assert {int(one["CapEff"], 16) for one in seen["supervisor"] + seen["keeper"]} == {0}
             (lookout,) = seen["lookout"]
             assert int(lookout["CapEff"], 16) == int(lookout["CapPrm"], 16) == LOOKOUT_RIGHTS

@@ -28,12 +28,9 @@ _ANSWER_SECONDS = 30  # it is forked meanwhile
 _TRIES = 2  # of a question whose lookout dies meanwhile
 _MOST_BYTES = 1 << 18
 _MOST_FDS = 2
-# Of its process, far above what it needs. Not its fds: the kernel holds that limit against all fds
-# on their way between processes of this user, and refuses to send one more (ETOOMANYREFS, unix(7)).
-_LIMITS = {
-    resource.RLIMIT_AS: 512 << 20,
-    resource.RLIMIT_FSIZE: 0,
-}
+# Of its process, far above what it needs. Not RLIMIT_NOFILE: the kernel counts all fds that this
+# user has in flight against that of whoever sends one (ETOOMANYREFS, unix(7)).
+_LIMITS = {resource.RLIMIT_AS: 512 << 20, resource.RLIMIT_FSIZE: 0}
 _LINE = re.compile(rb"(\d{1,20}) (\d{1,20}) (\d{1,20}) ([\w: ]+)")
 _TOLD_BY = ("/proc/self/syscall", "/proc/self/timers")  # which a kernel may be built without
 

@@ -54,7 +54,8 @@ def supervisor_filter() -> bytes:
             *_NEVER_RULES,
             _allow(*_MEMORY, "msync", "mincore", "membarrier", "mlock", "munlock"),
             _allow(*_SIGNALS, "rt_sigtimedwait", "rt_sigpending", "rt_sigsuspend", "signalfd4"),
-            _allow(*_READING, "preadv", "preadv2", "open", "openat", "statfs", "fstatfs", "chdir"),
+            _allow(*_READING, "preadv", "preadv2", "open", "openat", "openat2", "statfs"),
+            _allow("fstatfs", "chdir"),
             _allow(
                 "write", "pwrite64", "writev", "pwritev", "pwritev2", "fsync", "fdatasync",
                 "ftruncate", "fallocate", "fadvise64", "sync_file_range", "copy_file_range",

@@ -18,7 +18,10 @@ from sandbox.supervisor.host import has_time_namespaces
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.planner import Blueprint
 
-__all__ = ["Seen", "check_init", "check_mounts", "check_namespaces", "check_stub", "not_shown"]
+__all__ = [
+    "Seen", "check_init", "check_mounts", "check_namespaces", "check_stub", "filters_of",
+    "not_shown",
+]  # fmt: skip
 
 _NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 _EMPTY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -101,9 +104,12 @@ def check_stub(
     blueprint: Blueprint,
     lease: Lease | None,
     cgroup: JobCgroup,
+    outer_filters: int,
     binds: tuple[Bind, ...] = (),
 ) -> Seen:
     """Look at a locked stub, and at its init's rights; `binds`: that it has already.
+
+    `outer_filters`: that all our processes are under, as in containers (`filters_of`).
 
     Raises SetupError naming the first wall that /proc does not show; OSError: it cannot be looked
     at, or is dead.
@@ -115,7 +121,7 @@ def check_stub(
         uid, gid = _host_ids(lease)
         is_job = ids == [b"%d" % uid] * 4 + [b"%d" % gid] * 4
         _require(Step.IDENTITY, is_job and not (lease and groups.strip()))
-        _check_rights(stub, init, seen.status, blueprint)
+        _check_rights(stub, init, seen.status, outer_filters, blueprint)
         # No other device than lo, and that is down: then it has no address.
         is_lone = _ONLY_LOOPBACK.fullmatch(_read(stub, "net/dev")) is not None
         _require(Step.NETWORK, is_lone and not _read(stub, "net/fib_trie").strip())
@@ -146,6 +152,11 @@ def _mounts(table: bytes) -> tuple[tuple[bytes, bytes, bytes], ...]:
     return found
 
 
+def filters_of(pid: int) -> int:
+    """How many filters a process is under; 0 too where that is not told, before Linux 5.9."""
+    return int(_fields(_rights(_read(pid, "status"))).get("Seccomp_filters", "0"))
+
+
 def not_shown(step: int) -> SetupError:
     """The wall was built, they say, and the kernel does not show it."""
     return SetupError(
@@ -163,10 +174,12 @@ def _host_ids(lease: Lease | None) -> tuple[int, int]:
     return (lease.host_uid, lease.host_gid) if lease else (os.getuid(), os.getgid())
 
 
-def _check_rights(stub: int, init: int, status: bytes, blueprint: Blueprint) -> None:
+def _check_rights(
+    stub: int, init: int, status: bytes, outer_filters: int, blueprint: Blueprint
+) -> None:
     for step in (
-        _missing_in_stub(_rights(status)),
-        _missing_in_init(_rights(_read(init, "status"))),
+        _missing_in_stub(_rights(status), outer_filters),
+        _missing_in_init(_rights(_read(init, "status")), outer_filters),
     ):
         _require(step, not step)
     # How many are open, from Linux 6.2: three streams, the report's, the listener's.
@@ -175,10 +188,10 @@ def _check_rights(stub: int, init: int, status: bytes, blueprint: Blueprint) -> 
 
 
 @functools.lru_cache(_MOST_KEPT)
-def _missing_in_stub(rights: bytes) -> int:
+def _missing_in_stub(rights: bytes, outer_filters: int) -> int:
     """The first step whose wall these lines of its status do not show, or 0."""
     fields = _fields(rights)
-    if step := _missing_confinement(fields, Step.FILTER):
+    if step := _missing_confinement(fields, outer_filters, Step.FILTER):
         return step
     if any(int(fields[name], 16) for name in _EMPTY_SETS):
         return Step.CAPABILITIES
@@ -186,17 +199,19 @@ def _missing_in_stub(rights: bytes) -> int:
 
 
 @functools.lru_cache(_MOST_KEPT)
-def _missing_in_init(rights: bytes) -> int:
+def _missing_in_init(rights: bytes, outer_filters: int) -> int:
     """The same of init."""
     fields = _fields(rights)
-    if step := _missing_confinement(fields, Step.INIT_FILTER):
+    if step := _missing_confinement(fields, outer_filters, Step.INIT_FILTER):
         return step
     kept = [int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")]
     return 0 if kept == [1 << CAP_SYS_ADMIN, 1 << CAP_SYS_ADMIN, 0, 0] else Step.INIT_CAPABILITIES
 
 
-def _missing_confinement(fields: dict[str, str], filter_step: int) -> int:
-    if fields["Seccomp"] != "2":
+def _missing_confinement(fields: dict[str, str], outer_filters: int, filter_step: int) -> int:
+    # Under an outer filter, a process without its own is in the same mode.
+    count = fields.get("Seccomp_filters", str(outer_filters + 1))
+    if fields["Seccomp"] != "2" or int(count) != outer_filters + 1:
         return filter_step
     return 0 if fields["NoNewPrivs"] == "1" else Step.NO_NEW_PRIVILEGES
 

@@ -73,6 +73,7 @@ class Sandbox:
             made.pop_all()
         self._pid = self._pidfd = self._stub_pid = self._stub_pidfd = -1
         self._foreign: frozenset[str] = frozenset()  # namespaces that it may not be in
+        self._outer_filters = 0  # that it was born under
         self._seen: Seen | None = None
         self._deaths = select.poll()  # of init and stub
         self._signals: list[int] = []  # for the payload, once there is one
@@ -110,7 +111,7 @@ class Sandbox:
             self._stub_end.close()
             if self.lease is None:
                 os.close(lease_fd)
-        self._foreign = zygote.namespaces
+        self._foreign, self._outer_filters = zygote.namespaces, zygote.filters
         self.ends.handed_over()
         self._deaths.register(self._pidfd, select.POLLIN)
         not_seen: OSError | SetupError | None = None
@@ -320,7 +321,8 @@ class Sandbox:
         def look() -> None:  # while the lookout does
             with self._looking():
                 self._seen = check_stub(
-                    self._pid, self._stub_pid, self.blueprint, self.lease, self.cgroup, binds
+                    *(self._pid, self._stub_pid, self.blueprint, self.lease, self.cgroup),
+                    *(self._outer_filters, binds),
                 )
 
         pids = (self._pid, self._stub_pid)

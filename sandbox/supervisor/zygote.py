@@ -113,6 +113,7 @@ class Zygote:
         self._is_lost = False  # its end of the link is closed, though it may not be a zombie yet
         self._link: Link = Link(process.socket)
         self.namespaces: frozenset[str] = frozenset()  # that no sandbox may be in: its own and ours
+        self.filters = 0  # that it is under, and so all that comes of it
         self._sending = trio.Lock()
         self._turns: collections.deque[trio.Event] = collections.deque()  # of those who wait
 
@@ -126,6 +127,10 @@ class Zygote:
         was_asked = self.process.mounted is plan
         await self._ask(None if was_asked else encode(plan), (), "the template's mounts")
         self.namespaces = await lookout.namespaces_around(self.process.pid)
+        from sandbox.supervisor.probe import filters_of
+
+        with contextlib.suppress(OSError):  # it is dead, which whoever asks it is told
+            self.filters = filters_of(self.process.pid)
 
     @property
     def is_dead(self) -> bool:

@@ -1,7 +1,7 @@
 """Each kind of host is made, and what jobs get there is what the table, and the document, say.
 
-The long form: SANDBOX_LONG=1 for all hosts of a kind and for the gaps that the doctor's script closes
-one by one, and document.py for the guests with systemd and in QEMU.
+The long form: SANDBOX_LONG=1 for all hosts of a kind and for the gaps that the doctor's script
+closes one by one, and document.py for the guests with systemd and in QEMU.
 """
 
 import functools

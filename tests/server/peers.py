@@ -145,9 +145,8 @@ def running(directory: Path, *options: object) -> Iterator[str]:
     command = [sys.executable, "-m", "sandbox", "serve", *places, *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        line = process.stderr.readline()
-        assert " listening " in line
         try:
+            line = next(line for line in process.stderr if " listening " in line)
             yield line
         finally:
             process.send_signal(signal.SIGTERM)

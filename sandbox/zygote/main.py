@@ -55,8 +55,8 @@ def serve(*, joins_base: bool) -> None:
             unshare(CLONE_NEWUSER)
         channel.send(Report(Kind.READY).pack())
         step = Step.TEMPLATE
-        unshare(CLONE_NEWNET | CLONE_NEWIPC)  # there is nobody to talk to but the supervisor
         data, _ = channel.receive()  # comes when the id maps are written
+        unshare(CLONE_NEWNET | CLONE_NEWIPC)  # there is nobody to talk to but the supervisor
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         plan = decode(TemplatePlan, data)

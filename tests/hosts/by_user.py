@@ -91,7 +91,7 @@ CELLS = (
     Cell(
         "few-processes", "RLIMIT_NPROC of 1", USER, each=("prlimit", "--nproc=1"),
         runs=False, runs_degraded=False, walls=_NO_USERNS,
-        says="the zygote cannot be started", fix="TasksMax=",
+        says="the keeper cannot be started", fix="TasksMax=",
     ),
     Cell(
         "no-locked-memory", "RLIMIT_MEMLOCK of 0", USER, words=("prlimit", "--memlock=0"),

@@ -1,6 +1,5 @@
 """The ways to a cgroup subtree of our own, tried in order."""
 
-import errno
 import os
 
 from sandbox.spec.errors import HostError
@@ -40,9 +39,6 @@ def find_backend(uid: int) -> Backend:
 def _find(uid: int, mounts: list[Mount]) -> Backend:
     is_v1 = any("memory" in mount.controllers for mount in mounts)
     used = v1_mounts(mounts) if is_v1 else [mount for mount in mounts if mount.version == 2]
-    for mount in used:
-        if not mount.writable:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), mount.point)
     if is_v1:
         return _find_v1(uid, used)
     if used:

@@ -20,7 +20,8 @@ BY_MACHINE = {
     "x86_64": _COMMON | {
         "capget": 125, "capset": 126, "chdir": 80, "clone": 56, "close": 3, "dup3": 292,
         "fchmod": 91, "fchmodat": 268, "fcntl": 72, "getcwd": 79, "getresgid": 120,
-        "getresuid": 118, "getsid": 124, "ioctl": 16, "mkdirat": 258, "mknodat": 259, "mount": 165, "openat": 257,
+        "getresuid": 118, "getsid": 124, "ioctl": 16, "mkdirat": 258, "mknodat": 259,
+        "mount": 165, "openat": 257,
         "pipe2": 293, "pivot_root": 155, "ppoll": 271, "prctl": 157, "read": 0, "readlinkat": 267,
         "recvmsg": 47, "rt_sigaction": 13, "rt_sigprocmask": 14, "seccomp": 317, "sendmsg": 46,
         "setgroups": 116, "sethostname": 170, "setresgid": 119, "setresuid": 117, "setsid": 112,

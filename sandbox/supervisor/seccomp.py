@@ -11,16 +11,13 @@ import os
 import select
 import struct
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from sandbox.spec.errors import HostError, SpecError
 from sandbox.spec.fields import suggestion
 from sandbox.spec.policy import ArgumentCheck, Policy, SyscallRule
 from sandbox.supervisor import filter_cache
 from sandbox.supervisor.filter_key import filter_key, names_loaded_library
-
-if TYPE_CHECKING:
-    import ctypes
 
 __all__ = [
     "ARCH",
@@ -122,16 +119,11 @@ def own_filter(rules: tuple[SyscallRule, ...], default_action: str) -> bytes:
 
 def syscall_name(number: int, arch: int = ARCH) -> str:
     """The name of a syscall, by default on this machine; `syscall_N` where nobody knows one."""
-    import ctypes
-
-    library = _library()
-    name: int | None = library.seccomp_syscall_resolve_num_arch(arch, number)
-    if not name:
-        return f"syscall_{number}"
     try:
-        return ctypes.string_at(name).decode()
-    finally:
-        library.free(ctypes.c_void_p(name))
+        name: str = _pyseccomp().resolve_syscall(arch, number).decode()
+    except ValueError:
+        return f"syscall_{number}"
+    return name
 
 
 def decode(notification: bytes) -> Violation:
@@ -202,7 +194,7 @@ def _filter(
 
 def _number(arch: int, name: str) -> int | None:
     """None: a syscall of other architectures, which libseccomp gives a negative number here."""
-    number: int = _library().seccomp_syscall_resolve_name_arch(arch, name.encode())
+    number: int = _pyseccomp().resolve_syscall(arch, name)
     if number == -1:
         names = (syscall_name(known, arch) for known in range(_LAST_NUMBER))
         near = suggestion(name, [known for known in names if not known.startswith("syscall_")])
@@ -211,16 +203,17 @@ def _number(arch: int, name: str) -> int | None:
 
 
 @functools.cache
-def _library() -> "ctypes.CDLL":
-    """libseccomp, by its name: to search for it, ctypes would start programs, which a supervisor
-    that has locked itself must not. seccomp_syscall_resolve_name(3)"""
-    import ctypes
+def _pyseccomp() -> Any:
+    """The module, told what its libraries are called: to search for them it would start programs,
+    which a supervisor that has locked itself must not."""
+    import ctypes.util
 
+    search = ctypes.util.find_library
+    ctypes.util.find_library = {"c": None, "seccomp": "libseccomp.so.2"}.get  # None: this program
     try:
-        library = ctypes.CDLL("libseccomp.so.2")
+        import pyseccomp
     except OSError as error:
         raise HostError(f"libseccomp cannot be loaded ({error}); fix: install it") from error
-    library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
-    library.seccomp_syscall_resolve_num_arch.argtypes = (ctypes.c_uint32, ctypes.c_int)
-    library.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
-    return library
+    finally:
+        ctypes.util.find_library = search
+    return pyseccomp

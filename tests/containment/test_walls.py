@@ -9,6 +9,8 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -371,6 +373,38 @@ def test_a_map_of_more_than_the_leased_id_is_seen_from_outside(tmp_path: Path) -
     with mutated_zygote(code), pytest.raises(SetupError, match=shows_not("identity")):
         attack("print('ran')", tmp_path)
     assert (tmp_path / "output").read_bytes() == b"", "the payload must never have started"
+
+
+# What containers do to all of us: a filter that everything allows.
+UNDER_A_FILTER = """
+import struct, sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from containment.walls import attack, without
+from sandbox.kernel.confinement import seccomp_load
+from sandbox.kernel.processes import PR_SET_NO_NEW_PRIVS, prctl
+from sandbox.spec.errors import SetupError
+prctl(PR_SET_NO_NEW_PRIVS, 1)
+seccomp_load(struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000), listener=False)
+result, _ = attack("print('ran')", Path({output!r}))
+print(result.verdict, result.exit_code)
+for step in ("filter", "init_filter"):
+    try:
+        with without(step, look=True, asks=False):
+            attack("print('ran')", Path({output!r}))
+    except SetupError as error:
+        print(error)
+"""
+
+
+def test_a_filter_that_is_missing_is_seen_under_a_filter_of_all(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    code = UNDER_A_FILTER.format(root=str(tests.parent), tests=str(tests), output=str(tmp_path))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    whole, *without_filters = ended.stdout.splitlines()
+    assert whole == "exited 0", "control: with both filters a job runs there"
+    for step, said in zip(("filter", "init_filter"), without_filters, strict=True):
+        assert re.search(shows_not(step), said)
 
 
 # The others are the sandbox's own or nothing in it can be built.

@@ -31,15 +31,16 @@ _ARCHES = (0xC000003E, 0xC00000B7)  # AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH64
 _ALL_BITS = (1 << 64) - 1
 _ALLOW, _NOTIFY, _KILL, _ERRNO = 0x7FFF0000, 0x7FC00000, 0x80000000, 0x00050000
 _NAMES = ("clone", "ioctl", "openat", "kill", "mmap", "read", "ptrace", "prctl", "nonsense")
-_ACTIONS = ("allow", "kill", "EPERM", "ENOSYS")
+_ACTIONS = ("allow", "kill", "answer 0", "EPERM", "ENOSYS")
 _LIMITS = {
     "memory": "64MiB", "processes": 1, "cpus": 1, "wall": "1s", "disk": "1MiB", "output": 1,
     "fds": 9,
 }  # fmt: skip
 TOKENS = (
-    b"\n[[syscalls]]\n", b"allow = [", b"kill = [", b'errno = "EPERM"\nnames = [', b'why = "w"\n',
-    b"where = { ", b"flags = ", b"{ mask = ", b", equals = ", b"not_equals = ", b"one_of = [",
-    b'extends = "parent"\n', b'extends = "strict"\n', b'default_action = "EPERM"\n', b'"clone"',
+    b"\n[[syscalls]]\n", b"allow = [", b"kill = [", b'errno = "EPERM"\nnames = [',
+    b"answer = 0\nnames = [", b'why = "w"\n', b"where = { ", b"flags = ", b"{ mask = ",
+    b", equals = ", b"not_equals = ", b"one_of = [", b'extends = "parent"\n',
+    b'extends = "strict"\n', b'default_action = "EPERM"\n', b'"clone"',
     b'"ioctl"', b'"openat"', b'"CLONE_THREAD"', b"\n[limits]\n", b'memory = "1MiB"\n', b" }", b"]",
     b'proc = "masked"\n', b'root = "writable"\n', b'etc = ["', b"../", b'optional_walls = ["time"]',
     b"\n[environment]\n", b'"\\u0000"', b'"\\uFFFF"', b"0xFFFFFFFFFFFFFFFF", b"a" * 300, _SEPARATOR,
@@ -97,7 +98,12 @@ def _entry(choices: Choices) -> dict[str, Any]:
     names = [choices.one_of(_NAMES) for _ in range(1 + choices.below(2))]
     action = choices.one_of(_ACTIONS)
     entry: dict[str, Any] = {"why": "w"}
-    entry |= {action: names} if action in ("allow", "kill") else {"errno": action, "names": names}
+    if action in ("allow", "kill"):
+        entry[action] = names
+    elif action == "answer 0":
+        entry |= {"answer": 0, "names": names}
+    else:
+        entry |= {"errno": action, "names": names}
     if choices.below(4):
         known = [*ARGUMENTS.get(names[0], {}), "0", "1", "5"]
         entry["where"] = {
@@ -182,7 +188,7 @@ def _holds(name: str, one: ArgumentCheck, arguments: Sequence[int]) -> bool:
 
 def _word(action: str) -> int:
     with contextlib.suppress(KeyError):
-        return {"allow": _ALLOW, "kill": _NOTIFY}[action]
+        return {"allow": _ALLOW, "kill": _NOTIFY, "answer 0": _ERRNO}[action]
     return _ERRNO | int(getattr(errno, action))
 
 

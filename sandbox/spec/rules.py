@@ -24,12 +24,13 @@ class SyscallRule(NamedTuple):
     """What happens to some syscalls, where all of `where` holds for their arguments."""
 
     names: tuple[str, ...]
-    action: str  # "allow", "kill", or an errno name such as "EPERM" or "ENOSYS"
+    action: str  # "allow", "kill", "answer 0", or an errno name such as "EPERM" or "ENOSYS"
     where: tuple[ArgumentCheck, ...] = ()
     why: str = ""
 
 
-_KEYS = ("allow", "kill", "errno", "names", "where", "why")
+_ACTIONS = ("allow", "kill", "answer", "errno")
+_KEYS = (*_ACTIONS, "names", "where", "why")
 _ALL_BITS = (1 << 64) - 1
 _ERRNO_NAMES = frozenset(name for name in vars(errno) if name.startswith("E"))  # aliases too
 _MOST_WAYS = 1024  # a few lines of one_of could ask for more rules than there is memory
@@ -39,31 +40,45 @@ _INDICES = ("0", "1", "2", "3", "4", "5")
 def rules_from_entry(entry: Any, field: str) -> tuple[SyscallRule, ...]:
     """The rules of one [[syscalls]] entry of a policy file; `one_of` makes one for each value.
 
-    Keys: exactly one of `allow` (names), `kill` (names) and `errno` (with `names`); `why`; and
-    perhaps `where`, a table of argument (by name, or index 0 to 5) -> {equals | not_equals |
-    one_of, mask}. Values are integers or names of constants. Raises SpecError naming the field.
+    Keys: exactly one of `allow` (names), `kill` (names), `errno` (with `names`) and `answer = 0`
+    (with `names`: the call does nothing and says that it succeeded); `why`; and perhaps `where`, a
+    table of argument (by name, or index 0 to 5) -> {equals | not_equals | one_of, mask}. Values are
+    integers or names of constants. Raises SpecError naming the field.
     """
     table = read_table(entry, field, _KEYS)
     if "why" not in table:
         raise SpecError(f"{field}.why", "is missing; each entry explains itself")
     why = read_text(table["why"], f"{field}.why")
-    actions = [key for key in ("allow", "kill", "errno") if key in table]
+    actions = [key for key in _ACTIONS if key in table]
     if len(actions) != 1:
-        raise SpecError(field, "takes exactly one of allow, kill, errno (with names)")
+        raise SpecError(field, "takes exactly one of allow, kill, answer, errno (both with names)")
     action = actions[0]
-    if (action == "errno") != ("names" in table):
-        raise SpecError(field, "errno takes names, allow and kill are lists of names themselves")
-    names = _names(table, "names" if action == "errno" else action, field)
+    if (action in ("answer", "errno")) != ("names" in table):
+        problem = "answer and errno take names, allow and kill are lists of names themselves"
+        raise SpecError(field, problem)
+    names = _names(table, "names" if "names" in table else action, field)
     if action == "errno":
-        action = read_text(table["errno"], f"{field}.errno")
-        if action not in _ERRNO_NAMES:
-            raise SpecError(
-                f"{field}.errno", f"{shown(action)} is no errno{suggestion(action, _ERRNO_NAMES)}"
-            )
+        action = _errno(table["errno"], f"{field}.errno")
+    elif action == "answer":
+        action = _answer(table["answer"], f"{field}.answer")
     if "where" not in table:
         return (SyscallRule(names, action, (), why),)
     ways = _ways(table["where"], names, f"{field}.where")
     return tuple(SyscallRule(names, action, where, why) for where in ways)
+
+
+def _errno(value: Any, field: str) -> str:
+    name = read_text(value, field)
+    if name not in _ERRNO_NAMES:
+        raise SpecError(field, f"{shown(name)} is no errno{suggestion(name, _ERRNO_NAMES)}")
+    return name
+
+
+def _answer(value: Any, field: str) -> str:
+    # A filter can give no other result without an error: seccomp(2), SECCOMP_RET_ERRNO.
+    if type(value) is not int or value != 0:
+        raise SpecError(field, "can be 0 only")
+    return "answer 0"
 
 
 def _names(table: Mapping[str, Any], key: str, field: str) -> tuple[str, ...]:

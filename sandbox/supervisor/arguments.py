@@ -3,11 +3,12 @@
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.policy import ArgumentCheck
 
-__all__ = ["ALL_BITS", "Cube", "cubes_of", "intersection"]
+__all__ = ["ALL_BITS", "Calls", "Cube", "calls_of", "cubes_of", "intersection"]
 
 ALL_BITS = (1 << 64) - 1
 _LOW_BITS = (1 << 32) - 1
@@ -35,11 +36,34 @@ _NARROW = {
 }  # fmt: skip
 
 
+class Calls(NamedTuple):
+    """The calls in a cube that are in none of some others."""
+
+    cube: Cube
+    without: tuple[Cube, ...]
+
+
+def calls_of(name: str, where: Iterable[ArgumentCheck]) -> Calls | None:
+    """The calls of `name` that meet all checks; None if there are none.
+
+    Raises SpecError: the widths of the call's arguments are not known here.
+    """
+    within: Cube | None = {}
+    without = []
+    for check in where:
+        equal = _equal(name, check)
+        if not check.negated:
+            within = None if within is None or equal is None else intersection(within, equal)
+        elif equal is not None:
+            without.append(equal)
+    return None if within is None else Calls(within, tuple(without))
+
+
 def cubes_of(name: str, where: Iterable[ArgumentCheck]) -> Iterator[Cube]:
     """The calls of `name` that meet all checks, as a union of cubes.
 
     Raises SpecError: the widths of the call's arguments are not known here, or the union would be
-    so large that neither we nor a filter could hold it: each negated check multiplies.
+    too large to be compared with those of other rules: each negated check multiplies.
     """
     alternatives = [_alternatives(name, check) for check in where]
     if math.prod(map(len, alternatives)) > _MOST_CUBES:
@@ -63,15 +87,22 @@ def intersection(one: Cube, other: Cube) -> Cube | None:
     return both
 
 
-def _alternatives(name: str, check: ArgumentCheck) -> list[Cube]:
+def _equal(name: str, check: ArgumentCheck) -> Cube | None:
+    """Where the argument has the value of the check; None: nowhere."""
     if name not in _NARROW:
         raise SpecError(f"syscalls.{name}", "its arguments cannot be checked: widths not known")
     width = _LOW_BITS if check.index in _NARROW[name] else ALL_BITS
     mask, value = check.mask & width, check.value & width
-    if value & ~mask:  # it is never equal
+    return None if value & ~mask else {check.index: (mask, value)}
+
+
+def _alternatives(name: str, check: ArgumentCheck) -> list[Cube]:
+    equal = _equal(name, check)
+    if equal is None:
         return [{}] if check.negated else []
     if not check.negated:
-        return [{check.index: (mask, value)}]
+        return [equal]
     # Unequal is: some bit under the mask differs.
+    mask, value = equal[check.index]
     bits = (1 << n for n in range(64) if mask >> n & 1)
     return [{check.index: (bit, ~value & bit)} for bit in bits]

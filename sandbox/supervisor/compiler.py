@@ -8,10 +8,11 @@ a syscall. The tests hold every policy's filter to what libseccomp makes of the 
 import errno
 import itertools
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from sandbox.spec.errors import SpecError
 from sandbox.spec.policy import SyscallRule
-from sandbox.supervisor.arguments import Cube, cubes_of, intersection
+from sandbox.supervisor.arguments import Cube, calls_of, cubes_of, intersection
 from sandbox.supervisor.bpf import (
     ALL_BITS,
     ARCH_AT,
@@ -30,7 +31,13 @@ _X32_BIT = 0x40000000  # asm/unistd.h: x32 calls bear the arch of x86_64 and thi
 _MOST_CUBES = 512  # of one syscall; every pair of them is compared
 
 _Word = tuple[int, int]  # offset in struct seccomp_data, mask
-_Case = tuple[int, list[tuple[_Word, int]]]  # an action, and the values of words that it takes
+_Words = list[tuple[_Word, int]]  # and the value that each must have
+
+
+class _Case(NamedTuple):
+    action: int
+    words: _Words
+    without: list[_Words]  # none of these may be all as they say
 
 
 def compile_rules(
@@ -90,27 +97,48 @@ def _leaf(program: Program, name: str, rules: list[SyscallRule], otherwise: int,
     for (one, here), (other, there) in itertools.combinations(cubes, 2):
         if one != other and intersection(here, there) is not None:
             raise SpecError(field, "two rules match the same arguments and give different actions")
-    cases = [(action, _words(cube)) for action, cube in cubes if action != otherwise]
+    cases = [
+        _Case(action, _words(calls.cube), [_words(cube) for cube in calls.without])
+        for rule in rules
+        if rule.where
+        and (action := _action(field, rule.action, kill)) != otherwise
+        and (calls := calls_of(name, rule.where)) is not None
+    ]
     return _decide(program, cases, program.give(otherwise))
 
 
 def _decide(program: Program, cases: list[_Case], otherwise: int) -> int:
     """The place that gives a call the action of a case it meets: of any, for they agree."""
-    for action, words in cases:
-        if not words:
+    for action, words, without in cases:
+        if not words and not without:
             return program.give(action)
     first_words: dict[_Word, dict[int, list[_Case]]] = {}
-    for action, (first, *rest) in cases:
-        word, value = first
-        first_words.setdefault(word, {}).setdefault(value, []).append((action, rest))
+    for action, words, without in cases:
+        if words:
+            (word, value), *rest = words
+            rests = first_words.setdefault(word, {}).setdefault(value, [])
+            rests.append(_Case(action, rest, without))
     place = otherwise
     for (offset, mask), values in first_words.items():
         met = {value: _decide(program, rest, place) for value, rest in values.items()}
         place = program.look(offset, mask, met, place)
+    for action, words, without in cases:
+        if not words:
+            place = _decide_without(program, without, program.give(action), place)
     return place
 
 
-def _words(cube: Cube) -> list[tuple[_Word, int]]:
+def _decide_without(program: Program, without: list[_Words], place: int, otherwise: int) -> int:
+    """The place that leads to `otherwise` where one of `without` is all as it says."""
+    for words in without:
+        excluded, included = otherwise, place
+        for (offset, mask), value in reversed(words):
+            excluded = program.look(offset, mask, {value: excluded}, included)
+        place = excluded
+    return place
+
+
+def _words(cube: Cube) -> _Words:
     """A cube in the words that BPF can load; both of our architectures are little-endian."""
     return [
         ((ARGUMENTS_AT + 8 * index + at, mask >> 8 * at & ALL_BITS), value >> 8 * at & ALL_BITS)
@@ -125,6 +153,8 @@ def _action(field: str, action: str, kill: int) -> int:
         return _ALLOW
     if action == "kill":
         return kill
+    if action == "answer 0":
+        return _ERRNO
     code = getattr(errno, action, None)
     if not isinstance(code, int):
         raise SpecError(field, f'"{action}" is no action: allow, kill, or the name of an errno')

@@ -34,7 +34,9 @@ JOB_KEYS = (
     "require_grade", "allow_degraded", "disk_counts", "isolation", "limits",
 )  # fmt: skip
 LIMIT_KEYS = ("memory", "cpu_time", "wall", "idle", "processes", "cpus", "core", "disk", "fds")
-RULE_KEYS = ("allow", "kill", "errno", "names", "where", "why", "source", "destination", "path")
+RULE_KEYS = (
+    "allow", "kill", "answer", "errno", "names", "where", "why", "source", "destination", "path",
+)  # fmt: skip
 CHECK_KEYS = ("mask", "equals", "not_equals", "one_of")
 INNER = (
     SCALARS

@@ -63,6 +63,10 @@ def test_a_childs_rule_replaces_all_of_the_parents_for_that_syscall_only() -> No
     )
 
 
+def test_an_answer_is_an_action_with_names() -> None:
+    assert rules(answer=0, names=["getpid"]) == [SyscallRule(("getpid",), "answer 0", (), "w")]
+
+
 def test_limits_and_variables_are_replaced_one_by_one_and_other_keys_whole() -> None:
     policy = child(limits={"memory": "1MiB"}, environment={"A": "child"}, etc=["group"])
     assert policy.limits == {**PARENT.limits, "memory_bytes": 1 << 20}
@@ -121,6 +125,11 @@ def test_a_refusal_names_its_field(keys: dict[str, Any], field: str) -> None:
         ({"allow": ["read"], "names": ["write"]}, "syscalls[0]"),
         ({"errno": "EPERM"}, "syscalls[0]"),
         ({"errno": "EPRM", "names": ["read"]}, "syscalls[0].errno"),
+        ({"answer": 0}, "syscalls[0]"),
+        ({"answer": 1, "names": ["read"]}, "syscalls[0].answer"),
+        ({"answer": False, "names": ["read"]}, "syscalls[0].answer"),
+        ({"answer": "0", "names": ["read"]}, "syscalls[0].answer"),
+        ({"answer": 0, "errno": "EPERM", "names": ["read"]}, "syscalls[0]"),
         ({"allow": []}, "syscalls[0].allow"),
         ({"allow": "read"}, "syscalls[0].allow"),
         ({"allow": ["read", 0]}, "syscalls[0].allow[1]"),

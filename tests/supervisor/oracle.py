@@ -44,6 +44,9 @@ _ARGUMENTS = {
     ("personality", "persona"): (0, _INT),  # kernel/exec_domain.c: unsigned int
     ("prctl", "option"): (0, _INT),  # kernel/sys.c: int option
     ("prlimit64", "pid"): (0, _INT),  # kernel/sys.c: pid_t
+    ("prlimit64", "resource"): (1, _INT),  # unsigned int
+    ("prlimit64", "new_limit"): (2, _LONG),  # pointers
+    ("prlimit64", "old_limit"): (3, _LONG),
     ("sched_setaffinity", "pid"): (0, _INT),  # kernel/sched/syscalls.c: pid_t
     ("recvfrom", "3"): (3, _INT),  # net/socket.c: unsigned int
     ("recvmmsg", "3"): (3, _INT),
@@ -53,6 +56,7 @@ _ARGUMENTS = {
     ("sendto", "3"): (3, _INT),
     ("setsockopt", "1"): (1, _INT),  # int
     ("setsockopt", "2"): (2, _INT),
+    ("setrlimit", "resource"): (0, _INT),  # kernel/sys.c: unsigned int
     ("setpriority", "which"): (0, _INT),  # kernel/sys.c: int
     ("setpriority", "who"): (1, _INT),
     ("socket", "domain"): (0, _INT),  # net/socket.c: int family
@@ -60,7 +64,7 @@ _ARGUMENTS = {
 }
 
 # <bits/socket.h>, <linux/fcntl.h>, <linux/mman.h>, <linux/memfd.h>, <asm-generic/ioctls.h>,
-# <asm/prctl.h>, <linux/prctl.h>
+# <asm/prctl.h>, <linux/prctl.h>, <asm-generic/resource.h>
 _VALUES = {
     "AF_UNIX": 1,
     "ARCH_GET_FS": 0x1003, "ARCH_GET_GS": 0x1004, "ARCH_SET_FS": 0x1002, "ARCH_SET_GS": 0x1001,
@@ -73,6 +77,7 @@ _VALUES = {
     "PR_GET_PDEATHSIG": 2, "PR_GET_SECCOMP": 21, "PR_GET_THP_DISABLE": 42, "PR_GET_TIMERSLACK": 30,
     "PR_SET_NAME": 15, "PR_SET_NO_NEW_PRIVS": 38, "PR_SET_PDEATHSIG": 1, "PR_SET_THP_DISABLE": 41,
     "PR_SET_TIMERSLACK": 29, "PR_SET_VMA": 0x53564D41,
+    "RLIMIT_CORE": 4,
     "TCFLSH": 0x540B, "TCGETS": 0x5401, "TCSBRK": 0x5409, "TCSETS": 0x5402, "TCSETSF": 0x5404,
     "TCSETSW": 0x5403, "TCXONC": 0x540A,
     "TIOCGPGRP": 0x540F, "TIOCGPTN": 0x80045430, "TIOCGPTPEER": 0x5441, "TIOCGSID": 0x5429,
@@ -83,7 +88,7 @@ _VALUES = {
 
 
 class Test(NamedTuple):
-    """(the register of argument `index`) & `mask` == `value`."""
+    """(the register of argument `index`) & `mask` == `value`, or `is_unlike` it."""
 
     __test__ = False  # pytest would collect it
 
@@ -91,6 +96,10 @@ class Test(NamedTuple):
     mask: int
     value: int
     words: str  # as the policy says it
+    is_unlike: bool = False
+
+    def fits(self, arguments: tuple[int, ...]) -> bool:
+        return (arguments[self.index] & self.mask == self.value) is not self.is_unlike
 
 
 class Case(NamedTuple):
@@ -104,13 +113,13 @@ class Meaning(NamedTuple):
     """What a policy does with each system call: the first case that fits, else the plain action."""
 
     default: str  # of calls that no rule names
-    plain: dict[str, str]  # syscall -> "allow", "kill", or an errno
+    plain: dict[str, str]  # syscall -> "allow", "kill", "answer 0", or an errno
     cases: dict[str, list[Case]]
 
     def action(self, name: str, arguments: tuple[int, ...]) -> str:
         """What becomes of one call."""
         for case in self.cases.get(name, ()):
-            if all(arguments[test.index] & test.mask == test.value for test in case.tests):
+            if all(test.fits(arguments) for test in case.tests):
                 return case.action
         return self.plain.get(name, self.default)
 
@@ -155,7 +164,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _rules(table: dict[str, Any]) -> Iterator[tuple[str, tuple[Test, ...], str]]:
     for entry in table["syscalls"]:
         names = entry.get("allow") or entry.get("kill") or entry["names"]
-        action = "allow" if "allow" in entry else "kill" if "kill" in entry else entry["errno"]
+        action = "allow" if "allow" in entry else "kill" if "kill" in entry else entry.get("errno")
+        action = f"answer {entry['answer']}" if "answer" in entry else action
         for name in names:
             for tests in _ways(name, list(entry.get("where", {}).items())):
                 yield name, tests, action
@@ -168,16 +178,24 @@ def _ways(name: str, where: list[tuple[str, dict[str, Any]]]) -> Iterable[tuple[
     index, read = _ARGUMENTS[name, argument]
     mask = condition.get("mask", _LONG)
     mask = _VALUES[mask] if isinstance(mask, str) else mask
-    values = condition["one_of"] if "one_of" in condition else [condition["equals"]]
+    unlike = "not_equals" in condition
+    values = condition.get("one_of") or [condition["not_equals" if unlike else "equals"]]
+    sign = "!=" if unlike else "="
     first = [
-        Test(index, mask & read, value & mask & read, _words(argument, mask & read, read, said))
+        Test(
+            index,
+            mask & read,
+            value & mask & read,
+            _words(argument, mask & read, read, sign, said),
+            unlike,
+        )
         for said in values
         for value in [_VALUES[said] if isinstance(said, str) else said]
     ]
     return [(test, *others) for test in first for others in _ways(name, rest)]
 
 
-def _words(argument: str, mask: int, read: int, said: str | int) -> str:
+def _words(argument: str, mask: int, read: int, sign: str, said: str | int) -> str:
     masked = argument if mask == read else f"{argument} & {mask:#x}"
     value = f"{said} ({_VALUES[said]:#x})" if isinstance(said, str) else f"{said:#x}"
-    return f"{masked} = {value}"
+    return f"{masked} {sign} {value}"

@@ -64,7 +64,7 @@ def decisions(program: bytes, name: str, arch: str, kill: int) -> Iterator[tuple
     """
     table = meaning(name)
     own = {number: call for call, number in numbers(arch).items()}
-    value = {"allow": ALLOW, "kill": kill}
+    value = {"allow": ALLOW, "kill": kill, "answer 0": ERRNO}
     for audit_arch in sorted({*arches(program), *ARCHES.values(), _I386, _ARM}):
         is_foreign = audit_arch != ARCHES[arch]
         # The table itself tells x32 from the rest, by the border that is told here.

@@ -26,7 +26,7 @@ ARCHES = pytest.mark.parametrize("arch", [X86_64, AARCH64], ids=["x86_64", "aarc
 
 
 def word(action: str) -> int:
-    plain = {"allow": ALLOW, "kill": KILL_BY_RULE}
+    plain = {"allow": ALLOW, "kill": KILL_BY_RULE, "answer 0": pyseccomp.ERRNO(0)}
     return plain[action] if action in plain else pyseccomp.ERRNO(getattr(errno, action))
 
 
@@ -37,20 +37,28 @@ def by_libseccomp(arch: int, default: str, rules: Iterable[SyscallRule]) -> byte
         filter_.add_arch(arch)
         filter_.remove_arch(pyseccomp.system_arch())
     for rule in rules:
-        # All arguments with conditions in these policies are ints to the kernel.
-        checks = [
-            pyseccomp.Arg(c.index, pyseccomp.MASKED_EQ, c.mask & LOW_BITS, c.value & LOW_BITS)
-            for c in rule.where
-        ]
-        assert not any(check.negated for check in rule.where), "libseccomp has no masked unequal"
         for name in rule.names:
             # It refuses a rule that changes nothing, and has numbers below 0 for foreign calls.
             if word(rule.action) != word(default) and number_of(name, arch) >= 0:
-                filter_.add_rule(word(rule.action), name, *checks)
+                for checks in itertools.product(*(ways(name, check) for check in rule.where)):
+                    filter_.add_rule(word(rule.action), name, *checks)
     with os.fdopen(os.memfd_create("filter"), "w+b") as file:
         filter_.export_bpf(file)
         file.seek(0)
         return file.read()
+
+
+def ways(name: str, check: ArgumentCheck) -> list[pyseccomp.Arg]:
+    """The check in what libseccomp has: it has no masked unequal, which is that some bit differs.
+
+    All arguments with conditions in these policies are ints to the kernel, but for two pointers.
+    """
+    width = ALL_BITS if name == "prlimit64" and check.index in (2, 3) else LOW_BITS
+    mask, value = check.mask & width, check.value & width
+    if not check.negated:
+        return [pyseccomp.Arg(check.index, pyseccomp.MASKED_EQ, mask, value)]
+    bits = [1 << bit for bit in range(64) if mask >> bit & 1]
+    return [pyseccomp.Arg(check.index, pyseccomp.MASKED_EQ, bit, ~value & bit) for bit in bits]
 
 
 def number_of(name: str, arch: int) -> int:

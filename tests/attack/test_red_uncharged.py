@@ -1,5 +1,7 @@
 """Memory of the kernel that no memory limit counts: huge pages, and locks of ranges."""
 
+import errno
+
 import pyseccomp
 import pytest
 from supervisor.bpf import Call, run
@@ -7,9 +9,10 @@ from supervisor.bpf import Call, run
 from sandbox.spec.policy import load_policy, policy_names
 from sandbox.supervisor.seccomp import ARCH, compile_filter
 
-ALLOW = 0x7FFF0000
+ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 ANONYMOUS, HUGE = 0x22, 0x40000
-WITHOUT_LOCKS = ("strict", "native", "jvm", "node")  # others have programs that need them
+OF_ONE_PROCESS = ("jvm", "native", "node", "python")  # in others locks of processes conflict
+F_GETLK, F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW = 5, 6, 7, 37, 38
 
 
 def answer(policy: str, call: str, *arguments: int) -> int:
@@ -30,10 +33,17 @@ def test_no_policy_gives_huge_pages(policy: str) -> None:
         assert answer(policy, "memfd_create", 0, 1) == ALLOW
 
 
-@pytest.mark.parametrize("policy", WITHOUT_LOCKS)
-def test_no_policy_of_one_process_but_python_s_gives_locks_of_ranges(policy: str) -> None:
-    for command in (6, 7, 37, 38):  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
-        assert answer(policy, "fcntl", 3, command) != ALLOW
-        assert answer(policy, "fcntl", 3, command | 1 << 32) != ALLOW
-    for command in (5, 3, 1030):  # F_GETLK, F_GETFL, F_DUPFD_CLOEXEC
-        assert policy == "strict" or answer(policy, "fcntl", 3, command) == ALLOW
+@pytest.mark.parametrize("policy", OF_ONE_PROCESS)
+def test_no_policy_of_one_process_has_the_kernel_keep_locks_of_ranges(policy: str) -> None:
+    for high in (0, 1 << 32):
+        for command in (F_SETLK, F_SETLKW):
+            assert answer(policy, "fcntl", 3, command | high) == ERRNO
+        for command in (F_OFD_SETLK, F_OFD_SETLKW):
+            assert answer(policy, "fcntl", 3, command | high) == ERRNO | errno.ENOLCK
+    for command in (F_GETLK, 3, 1030):  # F_GETFL, F_DUPFD_CLOEXEC
+        assert answer(policy, "fcntl", 3, command) == ALLOW
+
+
+def test_strict_has_no_locks_at_all() -> None:
+    for command in (F_GETLK, F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW):
+        assert answer("strict", "fcntl", 3, command) == ERRNO | errno.EPERM

@@ -15,7 +15,7 @@ ALL = (*PROCESSES, *THREADS, "strict")
 LOCAL_SOCKETS = ("compile", "default", "jvm", "node", "shell")
 BAD = 1 << 47  # no address of a process: the kernel answers EFAULT where it would read there
 NEW_USER, THREAD, SIGCHLD = 0x10000000, 0x10000, 17
-MSG_OOB, F_SETLK, SHM_HUGETLB = 1, 6, 0o4000
+MSG_OOB, F_SETLK, F_OFD_SETLK, SHM_HUGETLB, RLIMIT_CORE = 1, 6, 37, 0o4000, 4
 MAP_FIXED_HUGE, MFD_HUGETLB = 0x40032, 4  # MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB
 F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ = 0x400, 0x402, 0x407
 TIOCSTI, TIOCLINUX, SIOCGIFCONF = 0x5412, 0x541C, 0x8912
@@ -90,7 +90,8 @@ REFUSED = [
     Attack("mmap", (1, 4096, 0, MAP_FIXED_HUGE, -1, 0), errno.ENOMEM),
     Attack("memfd_create", (BAD, MFD_HUGETLB), errno.ENOSYS, (*PROCESSES, *THREADS)),
     Attack("shmget", (1, 4096, SHM_HUGETLB), errno.ENOMEM, ("default",)),
-    Attack("fcntl", (0, F_SETLK, BAD), errno.ENOLCK, ("jvm", "native", "node")),
+    Attack("fcntl", (0, F_SETLK, BAD), 0, THREADS),
+    Attack("fcntl", (0, F_OFD_SETLK, BAD), errno.ENOLCK, THREADS),
     Attack("pidfd_open", (1, 0), errno.EPERM, PROCESSES),
     Attack("inotify_init1", (0,), errno.ENOSYS, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, F_NOTIFY, 1), errno.EINVAL, (*PROCESSES, *THREADS)),
@@ -98,6 +99,10 @@ REFUSED = [
     Attack("fcntl", (0, F_SETLEASE, 0), errno.EINVAL, (*PROCESSES, *THREADS)),
     Attack("fcntl", (0, F_SETPIPE_SZ, 1), errno.EPERM, (*PROCESSES, *THREADS)),
     Attack("prlimit64", (OTHER, 7, 0, 0), errno.EPERM),
+    Attack("prlimit64", (0, RLIMIT_CORE, BAD, 0), 0),
+    Attack("prlimit64", (HIGH, HIGH | RLIMIT_CORE, BAD, 0), 0),
+    Attack("prlimit64", (0, RLIMIT_CORE, BAD, BAD), errno.EPERM),
+    Attack("setrlimit", (RLIMIT_CORE, BAD), 0, (*PROCESSES, *THREADS)),
     Attack("personality", (0x400000,), errno.EPERM),
     Attack("personality", (8,), errno.EPERM),
     Attack("ioctl", (-1, SIOCGIFCONF, BAD), errno.ENOTTY),
@@ -122,6 +127,7 @@ PERMITTED = [
     Attack("socket", (1, 1, 0), 0, LOCAL_SOCKETS),
     Attack("prlimit64", (0, 7, 0, 0), 0),
     Attack("prlimit64", (HIGH, 7, 0, 0), 0),  # the kernel reads pid 0
+    Attack("prlimit64", (0, RLIMIT_CORE, 0, 0), 0),
     Attack("getpid", (), 0),
     Attack("clone", (SIGCHLD, 0, 0, 0, 0), 0, PROCESSES),
     Attack("personality", (0xFFFFFFFF,), 0, (*PROCESSES, *THREADS)),

@@ -104,6 +104,10 @@ public class Main {
         pool.shutdown();
         Files.delete(Files.writeString(Files.createTempFile("a", "b"), "x"));
         java.nio.channels.Selector.open().close();
+        try (var file = java.nio.channels.FileChannel.open(
+                Path.of("locked"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+            file.lock().release();
+        }
         System.gc();
         var input = new Scanner(System.in);
         while (input.hasNextLong()) sum += input.nextLong();

@@ -4,6 +4,7 @@ Whoever can connect may ask, and is no tenant: nothing here changes anything. Wh
 besides method and path is not looked at.
 """
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ _NOT_FOUND = _Answer("404 Not Found", "there is /metrics and /healthz\n")
 _WRONG_METHOD = _Answer("405 Method Not Allowed", "GET or HEAD\n", header="Allow: GET, HEAD\r\n")
 
 
-def open_port(host: str, port: int) -> Sequence[trio.SocketListener]:
+def open_port(host: str, port: int) -> Sequence[socket.socket]:
     """Listen at every address of `host`; port 0 is any that is free.
 
     Raises HostError: the address is taken, or not this host's.
@@ -68,9 +69,10 @@ class MetricsPort:
         self._metrics, self._problem = metrics, problem
         self._talking: dict[trio.CancelScope, None] = {}  # the oldest first
 
-    async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
+    async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Serve these, forever; they are closed when this is cancelled."""
-        await trio.serve_listeners(self._serve_one, list(listeners))
+        doors = [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in listeners]
+        await trio.serve_listeners(self._serve_one, doors)
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:
         if len(self._talking) >= _MOST_CONNECTIONS:

@@ -73,7 +73,7 @@ def bind_unix(path: Path, mode: int = 0o600) -> socket.socket:
     return listener
 
 
-def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
+def open_tcp(host: str, port: int) -> list[socket.socket]:
     """Listen at every address of `host`. Raises HostError."""
     try:
         return bind_tcp(host, port, _BACKLOG)
@@ -117,10 +117,11 @@ class Doors:
                 continue
             self._nursery.start_soon(self._serve, connection)
 
-    async def tcp(self, listener: trio.SocketListener, context: ssl.SSLContext | None) -> None:
+    async def tcp(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         """Let in who comes over the network; `context`: with TLS, else in clear."""
+        door = trio.socket.from_stdlib_socket(listener)
         while True:
-            peer = await self._accept(listener.socket)
+            peer = await self._accept(door)
             if peer is None:
                 continue
             self._strangers = {one for one in self._strangers if not one.is_known}

@@ -85,8 +85,8 @@ def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
 class _Ports(NamedTuple):
     """What is listened at beside the unix socket."""
 
-    tcp: Sequence[trio.SocketListener]
-    metrics: Sequence[trio.SocketListener]
+    tcp: Sequence[socket.socket]
+    metrics: Sequence[socket.socket]
 
 
 def _ports(config: Config, held: contextlib.ExitStack) -> _Ports:
@@ -94,10 +94,10 @@ def _ports(config: Config, held: contextlib.ExitStack) -> _Ports:
     listen = config.listen
     tcp = [] if listen.tcp is None else open_tcp(*listen.tcp)
     for listener in tcp:
-        held.callback(listener.socket.close)
+        held.callback(listener.close)
     metrics = [] if listen.metrics is None else open_port(*listen.metrics)
     for listener in metrics:
-        held.callback(listener.socket.close)
+        held.callback(listener.close)
     return _Ports(tcp, metrics)
 
 
@@ -110,8 +110,8 @@ def _compile_all(config: Config) -> None:
             seccomp.compile_filter(policies.get(name), listener=True)
 
 
-def _address(listener: trio.SocketListener) -> tuple[str, int]:
-    host, port = listener.socket.getsockname()[:2]
+def _address(listener: socket.socket) -> tuple[str, int]:
+    host, port = listener.getsockname()[:2]
     return host, port
 
 

@@ -3,17 +3,15 @@
 import socket
 from typing import Any
 
-import trio
-
 __all__ = ["bind_tcp"]
 
 
-def bind_tcp(host: str, port: int, backlog: int) -> list[trio.SocketListener]:
+def bind_tcp(host: str, port: int, backlog: int) -> list[socket.socket]:
     """Listen at every address of `host`; port 0 is any that is free. Raises OSError."""
     found = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
-    listeners: list[trio.SocketListener] = []
+    listeners: list[socket.socket] = []
     refusal: OSError | None = None
     try:
         for family, kind, protocol, _, address in found:
@@ -22,26 +20,24 @@ def bind_tcp(host: str, port: int, backlog: int) -> list[trio.SocketListener]:
             except OSError as error:  # a host without IPv6 may still name an address of it
                 refusal = error
                 continue
-            listeners.append(trio.SocketListener(_listening(bound, family, address, backlog)))
+            listeners.append(_listening(bound, family, address, backlog))
     except BaseException:
         for listener in listeners:
-            listener.socket.close()
+            listener.close()
         raise
     if not listeners and refusal is not None:
         raise refusal
     return listeners
 
 
-def _listening(
-    bound: socket.socket, family: int, address: Any, backlog: int
-) -> trio.socket.SocketType:
+def _listening(bound: socket.socket, family: int, address: Any, backlog: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
         bound.listen(backlog)
-        return trio.socket.from_stdlib_socket(bound)
+        return bound
     except BaseException:
         bound.close()
         raise

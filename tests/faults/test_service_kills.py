@@ -422,7 +422,8 @@ def test_jobs_outlive_their_zygote(daemon: Daemon) -> None:
     with daemon.client() as client:
         job = client.submit(command("read x; echo $x"), stdin_open=True)["job"]
         client.wait_until_running(job)
-        zygote = min(descendants(daemon.pid))
+        found = descendants(daemon.pid).items()
+        zygote = next(pid for pid, name in found if name == "sandbox-zygote")
         os.kill(zygote, signal.SIGKILL)
         assert_all_end([zygote])
         for _ in range(3):

@@ -31,7 +31,7 @@ from sandbox.server.config import config_from_mapping
 from sandbox.server.connection import Connection
 from sandbox.server.intake import Intake
 from sandbox.server.journal import open_journal
-from sandbox.server.listen import Doors
+from sandbox.server.listen import Doors, open_tcp
 from sandbox.server.log import Log
 from sandbox.server.metrics import Metrics
 from sandbox.server.policies import Policies
@@ -106,9 +106,9 @@ class Server:
 
     async def tcp(self) -> Callable[[], Awaitable[Peer]]:
         """Let clients in by TCP in clear; what connects to it."""
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        (listener,) = open_tcp("127.0.0.1", 0)
         self._nursery.start_soon(self.doors.tcp, listener, None)
-        address = listener.socket.getsockname()
+        address = listener.getsockname()
 
         async def connect() -> Peer:
             return Peer(await trio.open_tcp_stream(*address))

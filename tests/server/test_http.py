@@ -41,7 +41,7 @@ async def read_all(stream: trio.SocketStream) -> bytes:
 async def served(text: str = "a 1\n") -> AsyncIterator[Port]:
     with trio.fail_after(PATIENCE_SECONDS):
         listeners = open_port("127.0.0.1", 0)
-        port = Port(listeners[0].socket.getsockname()[1])
+        port = Port(listeners[0].getsockname()[1])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(MetricsPort(lambda: text, lambda: port.problem).serve, listeners)
             yield port
@@ -208,8 +208,8 @@ def test_many_silent_clients_do_not_keep_an_honest_one_out(
 def test_a_port_that_is_taken_is_named() -> None:
     async def main() -> None:
         (listener,) = open_port("127.0.0.1", 0)
-        async with listener:
-            number = listener.socket.getsockname()[1]
+        with listener:
+            number = listener.getsockname()[1]
             with pytest.raises(HostError, match=rf"127\.0\.0\.1:{number} .*in use.*fix: "):
                 open_port("127.0.0.1", number)
 

@@ -223,6 +223,7 @@ def _sandbox(choices: Choices) -> SandboxPlan:
         landlock=(choices.integer(), choices.integer(), choices.integer())
         if choices.flag() else None,
         landlock_paths=tuple((name, choices.integer()) for name in _names(choices)),
+        shares=tuple((name, choices.below(1 << 20)) for name in _names(choices)),
     )  # fmt: skip
 
 

@@ -104,6 +104,9 @@ class _Process:
         self.socket = sock
         self.mounted = None
 
+    def meet(self) -> None:
+        pass
+
     def is_dead(self) -> bool:
         return False
 
@@ -175,8 +178,8 @@ async def _hear_end(argument: int, pieces: Pieces) -> None:
 
 
 def _sandbox() -> tuple[Sandbox, tuple[socket.socket, socket.socket]]:
-    planner: Any = None
-    sandbox = Sandbox(planner, Shape(b"/work", False, False, False), Disk(1, 1))
+    none: Any = None  # neither planner nor lookout is asked
+    sandbox = Sandbox(none, Shape(b"/work", False, False, False), Disk(1, 1), none)
     usage = SimpleNamespace(oom_kills=0, oom_events=0)
     sandbox._cgroup = SimpleNamespace(sample=lambda: usage, destroy=lambda: None)  # type: ignore[assignment]
     sandbox._command = b"/bin/true"

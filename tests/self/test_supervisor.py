@@ -128,7 +128,9 @@ def test_a_thread_that_comes_later_is_behind_the_lock_too(places: dict[str, obje
 
 
 def test_a_process_with_other_threads_is_not_locked_by_half(places: dict[str, object]) -> None:
-    lock = "import threading; threading.Thread(target=sys.stdin.read, daemon=True).start()\n"
+    lock = (
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
     code = program("pass", lock + LOCK % str(places["state"]), places)
     done = subprocess.run(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, capture_output=True,

@@ -156,7 +156,7 @@ class V1Job:
             cpu_system_seconds=(system - self._before[2]) / 1e9,
             memory_peak_bytes=counters.number("memory.max_usage_in_bytes"),
             # The event is told to all below the cgroup that ran out: was it this one?
-            oom_events=int(ran_out and bool(counters.number("memory.failcnt"))),
+            oom_events=int(ran_out and self._met_its_limit()),
             # The kernel tells of the event before it kills: without one there is no kill.
             oom_kills=self._oom_kills() if ran_out else 0,
             processes_peak=self._processes.value(self._held["pids.max"] if refusals else None),
@@ -225,6 +225,13 @@ class V1Job:
         assert self.oom_fd is not None
         looking.register(self.oom_fd, select.POLLIN)
         return bool(looking.poll(0))
+
+    def _met_its_limit(self) -> bool:
+        if self._counters.number("memory.failcnt"):
+            return True
+        # Several pages at once, a thread's stack for example, meet that of memory and swap first.
+        both = read_optional(f"{self._name}/memory.memsw.failcnt", self._fd["memory"])
+        return bool(int(both or 0))
 
     def _oom_kills(self) -> int:
         try:

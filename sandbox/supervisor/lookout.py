@@ -161,8 +161,11 @@ class Lookout:
                             meanwhile = None
                         answer, found = await self._receive()
                         break
-                    except ConnectionError as error:
+                    except OSError as error:
+                        # Its answer may come yet, and would be taken for that of the next question.
                         self.close()
+                        if not isinstance(error, ConnectionError):
+                            raise
                         if not left:
                             raise ZygoteError("the lookout died, twice") from error
                 if patience.cancelled_caught:

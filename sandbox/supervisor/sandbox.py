@@ -142,8 +142,15 @@ class Sandbox:
             await self._verify()
 
     def is_sound(self) -> bool:
-        """Whether a parked sandbox lives and is still what it was when it was verified."""
-        return not self._deaths.poll(0) and (self._seen is None or self._seen.still_holds())
+        """Whether a parked sandbox lives and is still what it was when it was verified.
+
+        False also where the kernel does not tell: poll(2), ENOMEM.
+        """
+        try:
+            is_alive = not self._deaths.poll(0)
+        except OSError:
+            return False
+        return is_alive and (self._seen is None or self._seen.still_holds())
 
     async def fit(
         self,

@@ -399,6 +399,23 @@ async def test_a_parked_sandbox_that_changed_is_not_used(
         assert len(here.spy.taken) == 1
 
 
+class _Untold:
+    def poll(self, *_: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
+@trio_test
+async def test_a_parked_sandbox_of_which_the_kernel_does_not_tell_is_destroyed(
+    leftovers: None,
+) -> None:
+    async with resident() as here:
+        (parked,) = await here.parked()
+        parked._deaths = _Untold()
+        assert (await here.run(TRUE)).must_end().exit_code == 0
+        assert parked not in here.spy.taken
+        await until(lambda: parked._pidfd == -1)
+
+
 @pytest.mark.parametrize("harm", [_kill_stub, _kill_init])
 @trio_test
 async def test_of_several_parked_the_sound_one_is_used(

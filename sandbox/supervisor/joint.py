@@ -33,7 +33,10 @@ class Joint:
     def __init__(
         self, source: Run, stream: str, target: Run, events: select.epoll, *, is_recorded: bool
     ) -> None:
-        """Takes the supervisor's ends of both streams over. `events`: is told what to wait for."""
+        """Takes the supervisor's ends of both streams over. `events`: is told what to wait for.
+
+        Raises OSError: they cannot be waited for, and are closed.
+        """
         self.moved_bytes = 0  # into our hands, and out of them
         self._output, self._stream = source.output, stream
         self._count_stdin = target.count_stdin
@@ -44,11 +47,15 @@ class Joint:
         self._events = events
         self._watched: dict[int, int] = {}
         self._source_fd, self._target_fd = source.take_output(stream), target.take_stdin()
-        # As the lookout names them: what a thread of the one or the other may wait for.
-        self.read_wait = _wait(READ, self._target_fd)
-        self.write_wait = _wait(WRITE, self._source_fd)
+        try:
+            # As the lookout names them: what a thread of the one or the other may wait for.
+            self.read_wait = _wait(READ, self._target_fd)
+            self.write_wait = _wait(WRITE, self._source_fd)
+            self._watch()
+        except OSError:
+            self.close()
+            raise
         source.drains.append(self._drain)
-        self._watch()
 
     async def step(self, fd: int, happened: int) -> None:
         """Something happened, at one of our ends or at another's."""

@@ -114,8 +114,14 @@ class Pipeline:
         is_all = len(self.runs) + len(self._absent) == len(self.members)
         if is_all and not self.started.is_set():  # else they are refused
             events = select.epoll()
-            for pipe in self._pipes:
-                self._connect(pipe, events)
+            try:
+                for pipe in self._pipes:
+                    self._connect(pipe, events)
+            except BaseException:
+                for joint in self.joints.values():
+                    joint.close()
+                events.close()
+                raise
             self._nursery.start_soon(carry, list(self.joints.values()), events)
             self.started.set()
 

@@ -1,6 +1,9 @@
 """Pipelines: bytes arrive whole and in order, ends and broken pipes pass on, verdicts are apart."""
 
+import contextlib
+import errno
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,10 +12,19 @@ import pytest
 import trio
 from supervisor.piped import AROUND, Piped, job, must_end, program, results, run_piped
 from supervisor.resident import TRUE, Outcome, resident, until
+from trio.testing import trio_test
 
-from sandbox.spec.errors import ExecError, RefusedError, SetupError, SpecError, ZygoteError
+from sandbox.spec.errors import (
+    ExecError,
+    HostError,
+    RefusedError,
+    SetupError,
+    SpecError,
+    ZygoteError,
+)
 from sandbox.spec.job import Job
 from sandbox.spec.policy import limits_for, load_policy
+from sandbox.supervisor import joint
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.joint import Joint
 from sandbox.supervisor.pipeline import Member, Pipe, check_pipes
@@ -413,3 +425,41 @@ def test_a_target_with_a_stdin_of_its_own_is_refused() -> None:
 def _member(one: Job, stdin: AsyncIterator[bytes] | None = None) -> Member:
     policy = load_policy(one.policy)
     return Member(one, policy, limits_for(one, policy), Files((), ()), Piped(one, stdin).caller())
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("call", ["_wait", "Joint._ask"])
+@trio_test
+async def test_a_joint_that_cannot_be_made_leaves_no_descriptor(
+    call: str, number: int, monkeypatch: pytest.MonkeyPatch, leftovers: None
+) -> None:
+    owner = Joint if "." in call else joint
+    name = call.rpartition(".")[2]
+    real, count = getattr(owner, name), 0
+
+    def fail(*arguments: object) -> object:
+        nonlocal count
+        count += 1
+        if count == 2 * number:  # of two that each joint makes
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return real(*arguments)
+
+    async with resident(None) as here:
+        pair = [Piped(job("os.read(0, 1)")) for _ in range(2)]
+        (await here.run(job(""))).must_end()
+        await until(lambda: not here.cgroups())
+        before = _fds()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, fail)
+            with pytest.raises(HostError, match="Cannot allocate memory"):
+                await run_piped(here, pair, AROUND)
+        await until(lambda: not here.cgroups())
+        assert _fds() == before
+
+
+def _fds() -> list[str]:
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found.append(re.sub(r"\d+", "N", str(path.readlink())))
+    return sorted(found)

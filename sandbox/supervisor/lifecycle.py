@@ -222,23 +222,24 @@ class Run:
         if not destinations:
             return {}
         read_fd, write_fd = os.pipe()
-        os.set_blocking(read_fd, False)
-        plan = CollectPlan(
-            INSIDE_ID,
-            self._sandbox.lease is not None,
-            last_capability(),
-            tuple(destination.artifact.path for destination in destinations),
-            self._limits.disk_bytes,
-            seccomp.collector_filter(),
-        )
         fds: tuple[int, ...] = (write_fd,)
         try:
-            fds += await self._sandbox.open_namespaces()
-            pidfd = await start_collector(plan, fds)
-        except BaseException as error:
-            os.close(read_fd)
-            if isinstance(error, OSError):
+            os.set_blocking(read_fd, False)
+            plan = CollectPlan(
+                INSIDE_ID,
+                self._sandbox.lease is not None,
+                last_capability(),
+                tuple(destination.artifact.path for destination in destinations),
+                self._limits.disk_bytes,
+                seccomp.collector_filter(),
+            )
+            try:
+                fds += await self._sandbox.open_namespaces()
+            except OSError as error:
                 raise ZygoteError("the sandbox's init died; its artifacts are lost") from error
+            pidfd = await start_collector(plan, fds)
+        except BaseException:
+            os.close(read_fd)
             raise
         finally:
             for fd in fds:

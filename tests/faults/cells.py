@@ -24,8 +24,10 @@ from faults.where import Board
 __all__ = ["SCENARIOS", "Cell", "Finding", "Stand", "cells_of", "kills_of", "stand"]
 
 SCENARIOS = ("job", "terminal", "parked", "pipeline", "start")
-VICTIMS = ("supervisor", "zygote", "init", "stub", "collector", "lookout")
+VICTIMS = ("supervisor", "keeper", "zygote", "init", "stub", "collector", "lookout")
 _CELL_SECONDS = 2 * SETTLE_SECONDS + 120
+_REMOVAL = "cgroup/left.remove"
+_NO_KEEPER = "the keeper died, so there is no new zygote or lookout"
 _ERRORS = ("SetupError", "ZygoteError", "HostError", "RefusedError", "SpecError", "ExecError")
 
 
@@ -40,6 +42,11 @@ class Cell(NamedTuple):
     def victim(self) -> str:
         """The role whose processes are killed, or ""."""
         return self.errno.removeprefix("kill-") if self.errno.startswith("kill-") else ""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the keeper may end by it, after which this supervisor starts nothing anew."""
+        return "keeper" in (self.victim, self.call.role)
 
     @property
     def name(self) -> str:
@@ -111,6 +118,8 @@ class Stand:
                 return Finding(cell, "ends", "", "")  # as all do that it had: `close` waits for it
             if self._tracer.hit is not None or told["kind"] in ("hang", "died"):
                 problem = _problem(told, cell)
+                if cell.is_last:
+                    self.close()
                 return Finding(cell, told["kind"], problem, str(told.get("message", "")))
             if problem := _problem(told, None):
                 return Finding(cell, "not met", problem, str(told))
@@ -213,16 +222,15 @@ def _problem(told: dict[str, Any], cell: Cell | None) -> str:
         and kind == "SetupError"
     ):
         step = cell.call.step
-        if step in told["message"].lower() or step in ("birth", "script", "serve"):
-            return _rest(told)
-        return "the error does not name the step"
-    return _rest(told)
-
-
-def _rest(told: dict[str, Any]) -> str:
-    if told["left"]:
-        return f"left: {told['left']}"
-    if told["next"]["kind"] != "result":
+        if step not in told["message"].lower() and step not in ("birth", "script", "serve"):
+            return "the error does not name the step"
+    left = told["left"]
+    if cell is not None and cell.call.step.endswith(_REMOVAL) and left.keys() == {"cgroups"}:
+        left = told["kept"]  # with the next job it is tried again
+    if left:
+        return f"left: {left}"
+    is_told = cell is not None and cell.is_last and _NO_KEEPER in told["next"].get("message", "")
+    if told["next"]["kind"] != "result" and not is_told:
         return f"the next job: {told['next']}"
     return ""
 

@@ -121,8 +121,8 @@ _WRITES_BACK = ("supervisor/files.Destination.close", "server/")
 _OF_PIPES = ("supervisor/identity._run_helper",)
 _UNBLOCKED = ("read", "write", "recvfrom", "recvmsg", "sendto", "sendmsg")
 NOT_OURS = ("helper", "payload", "other", "thread")  # newuidmap(1) is told as a whole
-# Before it is in any function of ours, an interpreter loads: of each call, the first ones.
-_INTERPRETERS, _MOST_LOADING = ("zygote", "lookout"), 2
+# An interpreter loads: of each call, the first ones, and so of each module of ours.
+_INTERPRETERS, _MOST_LOADING = ("keeper",), 2
 _VARIANTS = {72: "fcntl(F_DUPFD)", 257: "openat(O_CREAT)", 233: "epoll_ctl(EPOLL_CTL_ADD)"}
 
 
@@ -139,7 +139,8 @@ def name_of(number: int) -> str:
 def errnos_of(call: Call) -> tuple[str, ...]:
     """What this call is made to fail with; none where it cannot fail if its arguments are right."""
     role, step, number, count = call
-    if role in NOT_OURS or (role in _INTERPRETERS and not step and count > _MOST_LOADING):
+    is_loading = role in _INTERPRETERS and (not step or step.endswith("<module>"))
+    if role in NOT_OURS or (is_loading and count > _MOST_LOADING):
         return ()
     name = name_of(number)
     if step in _OF_PIPES and name == "read":

@@ -4,6 +4,7 @@ Started by cells.py: `python -m faults.subject BOARD DIRECTORY`. Commands come o
 JSON each; answers go to ANSWER_FD.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trio
 from containment.walls import mutated_zygote
 from faults.test_kills import TESTS, descendants
@@ -29,11 +29,9 @@ from supervisor.resident import ROOMY, Outcome, Resident, resident
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.policy import load_policy
-from sandbox.supervisor import lookout
 from sandbox.supervisor.cgroup import find_backend
 from sandbox.supervisor.identity import runtime_directory
 from sandbox.supervisor.pool import Budget
-from sandbox.supervisor.probe import namespaces_of
 
 __all__ = ["ANSWER_FD", "SETTLE_SECONDS", "leased", "prepare"]
 
@@ -48,21 +46,14 @@ _NAMESPACE = re.compile(r"(\w+):\[(\d+)\]")
 _MOUNT = re.compile(r"^\d+ \d+ \S+ \S+ (\S+ \S+) ", re.MULTILINE)
 
 
-def telling(board: Path, process: str) -> str:
-    """What has a child interpreter tell the tracer where it is."""
-    return (
-        f"sys.path.insert(0, {str(TESTS)!r}); import faults.where as w; "
-        f"w.tell({str(board)!r}, {process!r})"
-    )
-
-
 @contextmanager
 def told_children(board: Path) -> Iterator[None]:
-    """Zygotes and lookouts started in here tell where they are."""
-    main = "from sandbox.supervisor.waits"
-    boot = lookout._BOOT.replace(main, f"{telling(board, 'lookout')}\n{main}")
-    with pytest.MonkeyPatch.context() as patch, mutated_zygote(telling(board, "zygote")):
-        patch.setattr(lookout, "_BOOT", boot)
+    """Keepers started in here, and all that they fork, tell where they are."""
+    code = (
+        f"sys.path.insert(0, {str(TESTS)!r}); import faults.where as w; "
+        f"w.tell({str(board)!r}, 'keeper')"
+    )
+    with mutated_zygote(code):
         yield
 
 
@@ -82,7 +73,7 @@ class Subject:
             artifacts=(Artifact(b"/work/kept", self._kept),),
             limits={"fds": 77, "disk_bytes": 3 << 20},
         )
-        self._namespaces = namespaces_of(os.getpid())
+        self._namespaces = {str(link.readlink()) for link in Path("/proc/self/ns").iterdir()}
         self._mounts: set[str] = set()  # of all payloads, in runs without a fault
         self._before: dict[str, Any] = {}
 
@@ -182,9 +173,14 @@ class Subject:
     async def settle(self) -> dict[str, str]:
         """Wait until nothing is left of the last job; what is."""
         begun = time.monotonic()
+        lookout = self._here.ground.lookout
+        if lookout._socket is None:  # else the next job starts it
+            with contextlib.suppress(SandboxError):
+                lookout._start()
         while left := self._left():
             # What is only ours is closed by then, or never.
-            patience = SETTLE_SECONDS if left.keys() - {"fds"} else _OURS_SECONDS
+            is_ours = left.keys() <= {"fds", "cgroups"}
+            patience = _OURS_SECONDS if is_ours else SETTLE_SECONDS
             if time.monotonic() - begun > patience:
                 break
             await trio.sleep(0.005)
@@ -279,7 +275,7 @@ def leased() -> str:
     path = runtime_directory(os.getuid()) / "leases"
     if not path.exists():
         return ""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         kind, _, start, *_ = struct.unpack("hhqqi4x", fcntl.fcntl(fd, _GETLK, asked))
@@ -309,7 +305,7 @@ async def serve(board: Board, directory: Path, scenarios: list[str]) -> None:
             told = await _guarded(lambda name=name: subject.scenario(name))
             told["left"] = await subject.settle()
             told["next"] = await _guarded(lambda name=name: subject.still_works(name))
-            await subject.settle()
+            told["kept"] = await subject.settle()
             _answer(told)
 
 

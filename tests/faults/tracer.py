@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults.test_kills import descendants
-from faults.where import Board
+from faults.where import PROCESSES, Board
 
 from sandbox.boundary.report import STEPS
 from sandbox.inside.script import LATE_AT, SCRIPT_AT
@@ -82,12 +82,13 @@ def _role_of(pid: int, name: str) -> str:
     """Of a process that is there already, or that executes another program from now on."""
     if name == "init" or name.startswith("stub-"):
         return name[:4]
+    if name in ("sandbox-zygote", "sandbox-lookout"):
+        return name.removeprefix("sandbox-")
     try:
         line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return "helper"
-    roles = {b"zygote.main": "zygote", b"supervisor.waits": "lookout"}
-    return next((role for part, role in roles.items() if part in line), "helper")
+    return "keeper" if b"sandbox.keeper.keeper" in line else "helper"
 
 
 def _parent(pid: int) -> int:
@@ -218,7 +219,9 @@ class Tracer:
         child = ctypes.c_ulong()
         self._ptrace(_GETEVENTMSG, parent.pid, 0, ctypes.addressof(child))
         pid = child.value
-        if event == _CLONE:  # by CLONE_THREAD, or whatever else has no SIGCHLD
+        if event == _CLONE and parent.role == "keeper":  # by CLONE_PARENT
+            role = self._board.forked
+        elif event == _CLONE:  # by CLONE_THREAD, or whatever else has no SIGCHLD
             role = parent.role if parent.role == "payload" else "thread"
         else:
             role = {
@@ -285,7 +288,7 @@ class Tracer:
                 self._set_registers(tracee.pid, _REGISTERS.pack(*changed))
 
     def _step(self, tracee: _Tracee, registers: tuple[int, ...]) -> str:
-        if tracee.role in ("zygote", "supervisor", "collector", "lookout"):
+        if tracee.role in PROCESSES:
             return self._board.place(tracee.role)
         if tracee.role not in ("init", "stub"):
             return ""

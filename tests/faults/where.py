@@ -11,9 +11,11 @@ from types import CodeType, FrameType
 
 __all__ = ["PROCESSES", "Board", "tell"]
 
-# Who writes: a slot each. The collector is a fork of the zygote and takes its own.
-PROCESSES = ("supervisor", "zygote", "collector", "lookout")
+# Who writes: a slot and a table of names each. All but the first are forks of the keeper.
+PROCESSES = ("supervisor", "keeper", "zygote", "lookout", "collector")
 _MOST, _NAME_BYTES = 1024, 96  # functions a process, and the name of each
+_COUNTED_AT = len(PROCESSES) * 4
+_NEXT_AT = _COUNTED_AT + 1
 _NUMBERS_BYTES = 4096
 _BYTES = _NUMBERS_BYTES + len(PROCESSES) * _MOST * _NAME_BYTES
 _ROOT = __file__.removesuffix("tests/faults/where.py") + "sandbox/"
@@ -36,11 +38,20 @@ class Board:
     @property
     def is_counted(self) -> bool:
         """Whether calls made now belong to the run that is looked at."""
-        return bool(self.memory[len(PROCESSES) * 4])
+        return bool(self.memory[_COUNTED_AT])
 
     @is_counted.setter
     def is_counted(self, value: bool) -> None:
-        self.memory[len(PROCESSES) * 4] = value
+        self.memory[_COUNTED_AT] = value
+
+    @property
+    def forked(self) -> str:
+        """What the keeper forks now, or has forked last."""
+        return PROCESSES[self.memory[_NEXT_AT]]
+
+    @forked.setter
+    def forked(self, process: str) -> None:
+        self.memory[_NEXT_AT] = PROCESSES.index(process)
 
     def place(self, process: str) -> str:
         """The function that this process is in; "" before it has told of any."""
@@ -49,7 +60,7 @@ class Board:
         return self.memory[at : at + _NAME_BYTES].rstrip(b"\0").decode()
 
     def number(self, process: str, name: str) -> int:
-        """The number of a name in the table of this process, which others may share."""
+        """The number of a name in the table of this process, and of others of its kind."""
         wanted = name.encode()[: _NAME_BYTES - 1].ljust(_NAME_BYTES, b"\0")
         for number in range(1, _MOST):
             at = self._name_at(process, number)
@@ -61,35 +72,47 @@ class Board:
 
     @staticmethod
     def _name_at(process: str, number: int) -> int:
-        table = PROCESSES.index("zygote" if process == "collector" else process)
-        return _NUMBERS_BYTES + (table * _MOST + number) * _NAME_BYTES
+        return _NUMBERS_BYTES + (PROCESSES.index(process) * _MOST + number) * _NAME_BYTES
 
 
 def tell(path: str, process: str) -> None:
-    """From here on this thread tells which function of ours it is in."""
+    """From here on this thread tells which function of ours it is in, and so do forks of it."""
     board = Board(path)
     memory, pack = board.memory, struct.Struct("<i").pack_into
     numbers: dict[CodeType, int] = {}
     slot, stack = PROCESSES.index(process), [0]
+    forked = process
 
     def number_of(code: CodeType) -> int:
         if not code.co_filename.startswith(_ROOT):
             return 0
         module = code.co_filename[len(_ROOT) :].removesuffix(".py")
         name, _, _ = code.co_qualname.partition(".<")
-        return board.number(process, f"{module}.{name}")
+        return board.number(PROCESSES[slot], f"{module}.{name}")
 
-    def look(frame: FrameType, event: str, _argument: object) -> None:
+    def become(other: str) -> None:
         nonlocal slot
+        slot = PROCESSES.index(other)
+        numbers.clear()
+        stack[:] = [0] * len(stack)
+
+    def look(frame: FrameType, event: str, returned: object) -> None:
+        nonlocal forked
+        code = frame.f_code
         if event == "call":
-            code = frame.f_code
+            if code.co_name == "fork_sibling":
+                order = frame.f_back.f_locals["order"]
+                board.forked = forked = "zygote" if order[:1] == b"z" else "lookout"
             if code not in numbers:
                 numbers[code] = number_of(code)
-                if code.co_name == "run_collector":  # a fork of the zygote, from here on
-                    slot = PROCESSES.index("collector")
             stack.append(numbers[code] or stack[-1])
-        elif event == "return" and len(stack) > 1:
-            stack.pop()
+        elif event == "return":
+            if len(stack) > 1:
+                stack.pop()
+            if code.co_name == "fork_sibling" and returned == 0:
+                become(forked)
+            elif code.co_name == "clone3" and returned == (0, -1):
+                become("collector")
         else:
             return
         pack(memory, slot * 4, stack[-1])

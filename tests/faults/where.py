@@ -18,6 +18,7 @@ _COUNTED_AT = len(PROCESSES) * 4
 _NEXT_AT = _COUNTED_AT + 1
 _NUMBERS_BYTES = 4096
 _BYTES = _NUMBERS_BYTES + len(PROCESSES) * _MOST * _NAME_BYTES
+_FORKS = ("fork_sibling", "clone3")
 _ROOT = __file__.removesuffix("tests/faults/where.py") + "sandbox/"
 
 
@@ -96,23 +97,28 @@ def tell(path: str, process: str) -> None:
         numbers.clear()
         stack[:] = [0] * len(stack)
 
-    def look(frame: FrameType, event: str, returned: object) -> None:
+    def is_born(frame: FrameType) -> bool:
+        """Whether this is a child's first call of all, which judges what clone3(2) returned."""
+        callers = frame.f_back, frame.f_back.f_back
+        names = [each and each.f_code.co_name for each in callers]
+        return names[0] == "syscall" and names[1] in _FORKS and frame.f_locals["value"] == 0
+
+    def look(frame: FrameType, event: str, _argument: object) -> None:
         nonlocal forked
         code = frame.f_code
         if event == "call":
             if code.co_name == "fork_sibling":
                 order = frame.f_back.f_locals["order"]
                 board.forked = forked = "zygote" if order[:1] == b"z" else "lookout"
+            elif code.co_name == "check" and is_born(frame):
+                # Before it could write to what is its parent's.
+                become(forked if frame.f_back.f_back.f_code.co_name == _FORKS[0] else "collector")
             if code not in numbers:
                 numbers[code] = number_of(code)
             stack.append(numbers[code] or stack[-1])
         elif event == "return":
             if len(stack) > 1:
                 stack.pop()
-            if code.co_name == "fork_sibling" and returned == 0:
-                become(forked)
-            elif code.co_name == "clone3" and returned == (0, -1):
-                become("collector")
         else:
             return
         pack(memory, slot * 4, stack[-1])

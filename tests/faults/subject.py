@@ -228,7 +228,7 @@ class Subject:
         cgroups = {path.name for path in self._here.cgroups()}
         if len(cgroups) != parked:
             left["cgroups"] = " ".join(sorted(cgroups))
-        if (held := leased()) and not parked:
+        if (held := _leases()) and not parked:
             left["lease"] = held
         return left
 
@@ -268,6 +268,17 @@ def _difference(before: Any, now: Any) -> str:
                 new.remove(item)
         return f"gone {gone}, new {new}"
     return f"{before!r} became {now!r}"[:500]
+
+
+def _leases() -> str:
+    """The ids that we ourselves hold; others of this user may hold some, too. proc_pid_fdinfo(5)"""
+    found = []
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            if fd.readlink().name == "leases":
+                text = Path(f"/proc/self/fdinfo/{fd.name}").read_text()
+                found += [line for line in text.splitlines() if line.startswith("lock:")]
+    return "; ".join(found)
 
 
 def leased() -> str:
@@ -365,7 +376,7 @@ def _left_of_start(before: tuple[list[str], str]) -> dict[str, str]:
             left[name] = _difference(old, new)
     if names := list(descendants(os.getpid()).values()):
         left["processes"] = " ".join(names)
-    if held := leased():
+    if held := _leases():
         left["lease"] = held
     backend = find_backend(os.getuid())
     bases = backend.path.split()

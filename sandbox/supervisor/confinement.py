@@ -4,6 +4,7 @@ For a process that is ours alone, and has one thread: what Landlock and no_new_p
 thread and those that it starts.
 """
 
+import errno
 import os
 import resource
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from sandbox.kernel.confinement import (
 )
 from sandbox.kernel.processes import PR_SET_NO_NEW_PRIVS, prctl
 from sandbox.spec.errors import HostError
+from sandbox.supervisor.failures import told_as
 from sandbox.supervisor.landlock import (
     changing_accesses,
     handled_accesses,
@@ -40,6 +42,7 @@ class Places(NamedTuple):
     emptied: tuple[str, ...] = ()  # files right there, or below, are removed, and no more
 
 
+@told_as("locking the supervisor")
 def confine(places: Places) -> dict[str, str]:
     """Put all walls on this process, see that they stand, and say which: name -> up, or absent.
 
@@ -58,7 +61,7 @@ def confine(places: Places) -> dict[str, str]:
         if handled is not None:
             _restrict_files(handled, places)
         seccomp_load(program, listener=False)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # as Python has it where a rlimit is refused
         raise HostError(f"the supervisor could not lock itself: {error}") from error
     if left := _missing(has_landlock=handled is not None):
         raise HostError(f"the supervisor has locked itself, and does not see it: {left}")
@@ -78,8 +81,10 @@ def _restrict_files(handled: tuple[int, int, int], places: Places) -> None:
             for path in dict.fromkeys(paths):
                 try:
                     path_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-                except PermissionError:  # of a root that has dropped: it has no right there anyway
-                    continue
+                except OSError as error:
+                    if error.errno != errno.EACCES:
+                        raise
+                    continue  # of a root that has dropped: it has no right there anyway
                 try:
                     landlock_add_path(ruleset_fd, path_fd, accesses)
                 finally:

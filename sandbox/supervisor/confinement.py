@@ -49,12 +49,13 @@ def confine(places: Places) -> dict[str, str]:
     From here on it starts no process, executes nothing, changes no file but in `places`, binds and
     connects nothing. Its memory is bounded, for a leak to end as MemoryError and not as the host's.
     Raises HostError: there are other threads, or a wall does not stand; the caller must end.
-    landlock(7), seccomp(2); what this kernel's Landlock does not know is left out.
+    landlock(7), seccomp(2); what this kernel's Landlock does not know is left out, and all of it
+    where /proc hides processes: behind Landlock we could see no sandbox there.
     """
     if (count := len(os.listdir("/proc/self/task"))) != 1:
         raise HostError(f"a process with {count} threads cannot be locked as a whole")
     program = supervisor_filter()
-    handled = handled_accesses()
+    handled = None if (hides := _proc_hides()) else handled_accesses()
     try:
         _bound_memory()
         prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -65,8 +66,17 @@ def confine(places: Places) -> dict[str, str]:
         raise HostError(f"the supervisor could not lock itself: {error}") from error
     if left := _missing(has_landlock=handled is not None):
         raise HostError(f"the supervisor has locked itself, and does not see it: {left}")
-    landlock = "absent: kernel without it" if handled is None else _extent(handled)
+    absent = "absent: /proc is mounted with hidepid" if hides else "absent: kernel without it"
+    landlock = absent if handled is None else _extent(handled)
     return {"seccomp": "up", "no_new_privs": "up", "landlock": landlock}
+
+
+def _proc_hides() -> bool:
+    """Whether it shows only processes that one may trace, which a Landlock domain ends at."""
+    with open("/proc/self/mounts", "rb", buffering=0) as file:
+        mounts = [line.split() for line in file.read().splitlines()]
+    options = [mount[3] for mount in mounts if mount[1] == b"/proc"]
+    return bool(options) and b"hidepid=" in options[-1]
 
 
 def _restrict_files(handled: tuple[int, int, int], places: Places) -> None:

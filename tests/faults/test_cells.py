@@ -59,7 +59,7 @@ def steps_of_a_job() -> frozenset[tuple[str, str]]:
 def test_each_step_of_a_job() -> None:
     with stand("job") as here:
         calls = here.calls("job")
-        assert {call.role for call in calls} == {*_ROLES, "collector"}
+        assert {call.role for call in calls} >= {*_ROLES, "collector"}
         met = run(here, sample("job", calls, frozenset()))
     outcomes = {finding.outcome for finding in met}
     assert {"SetupError", "HostError", "result", "told"} <= outcomes, "control: they do fail"

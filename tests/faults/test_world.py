@@ -89,7 +89,7 @@ async def test_without_the_runtime_directory_nobody_gets_an_id(leftovers: None) 
         finally:
             away.rename(directory)
         assert isinstance(outcome.error, HostError)
-        assert "building a sandbox failed: No such file or directory" in str(outcome.error)
+        assert "leases: No such file or directory; fix: " in str(outcome.error)
         await works(here)
 
 

@@ -3,13 +3,15 @@
 import functools
 import os
 import struct
-from errno import EACCES, EINVAL, EPERM
+from errno import EACCES, EINVAL, ENOSPC, EPERM
 
 from sandbox.attack.attack import BARE, USERNS, Attack, add, attack, by
 from sandbox.attack.script import AttackScript
 from sandbox.attack.targets import Targets
 
 _KIND = "namespaces"
+# Its own user namespace lets it have none below: namespaces(7).
+_NO_SHARE = by("identity", unshare=ENOSPC, clone=ENOSPC, clone3=ENOSPC)
 _NEWUSER, _SIGCHLD = 0x10000000, 17
 _FLAGS = {
     "mount": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000,
@@ -21,25 +23,25 @@ _FILES = {
 }  # fmt: skip
 
 
-@attack(_KIND, BARE)
+@attack(_KIND, BARE, _NO_SHARE)
 def unshared_user(script: AttackScript, targets: Targets) -> None:
     """Makes a user namespace, the way to most kernel bugs of the last ten years."""
     script.call("unshare", _NEWUSER)
 
 
-@attack(_KIND, BARE)
+@attack(_KIND, BARE, _NO_SHARE)
 def cloned_user(script: AttackScript, targets: Targets) -> None:
     """The same by clone(2)."""
     script.call("clone", _NEWUSER | _SIGCHLD, 0, 0, 0, 0)
 
 
-@attack(_KIND, BARE)
+@attack(_KIND, BARE, _NO_SHARE)
 def cloned_user_thread_bits(script: AttackScript, targets: Targets) -> None:
     """The same, with high bits set which the kernel does not read and a filter may."""
     script.call("clone", 1 << 32 | _NEWUSER | _SIGCHLD, 0, 0, 0, 0)
 
 
-@attack(_KIND, BARE)
+@attack(_KIND, BARE, _NO_SHARE)
 def clone3_user(script: AttackScript, targets: Targets) -> None:
     """The same by clone3(2), whose flags no filter can see."""
     arguments = script.memory(struct.pack("<8Q", _NEWUSER, 0, 0, 0, _SIGCHLD, 0, 0, 0))

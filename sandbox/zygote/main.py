@@ -179,5 +179,7 @@ def _collect(channel: Channel, plan: CollectPlan, fds: list[int]) -> None:
     if pid == 0:
         channel.close()
         run_collector(plan, *fds)
-    channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
-    os.close(pidfd)
+    try:
+        channel.send(Report(Kind.READY, pid).pack(), (pidfd,))
+    finally:
+        os.close(pidfd)  # else no sandbox's fds would have their numbers any more

@@ -1,7 +1,7 @@
-"""A process of its own: tells what every thread of some processes waits for, as /proc shows it.
+"""What every thread of some processes waits for, as /proc shows it to the lookout.
 
-It joins the base user namespace, for only from there the kernel lets anybody read what a process of
-another uid waits for. It keeps the two rights that this takes, and ends when its supervisor does.
+Only from the base user namespace, with the lookout's two rights, the kernel lets anybody read what
+a process of another uid waits for.
 """
 
 from __future__ import annotations
@@ -12,25 +12,11 @@ import signal
 import stat
 import struct
 
-from sandbox.boundary.channel import LENGTH, Channel
-from sandbox.kernel.processes import (
-    CLONE_NEWUSER,
-    PR_SET_NO_NEW_PRIVS,
-    capset,
-    close_range,
-    prctl,
-    setns,
-)
+__all__ = ["CALLS", "HIDDEN", "OTHER", "OWN", "READ", "WRITE", "look"]
 
-__all__ = [
-    "BASE_FD", "CALLS", "CHANNEL_FD", "HIDDEN", "OTHER", "OWN", "READ", "WRITE", "look", "main",
-]  # fmt: skip
-
-CHANNEL_FD, BASE_FD = 3, 4
 # What a thread waits for: a byte from a pipe, room in one, or others of its own job; or anything
 # else, such as time; or nobody may see it.
 READ, WRITE, OWN, OTHER, HIDDEN = b"r", b"w", b"own", b"else", b"hidden"
-_RIGHTS = 1 << 2 | 1 << 19  # CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE
 _MOST_THREADS = 256  # of all processes; who has more is not looked at
 _MOST_POLLED = 16  # fds of one poll
 _PIECE_BYTES = 8192  # more than a status is
@@ -58,30 +44,10 @@ CALLS = {
 _NAMES = {number: name for name, number in CALLS[os.uname().machine].items()}
 
 
-def main() -> None:
-    """Answer the supervisor on CHANNEL_FD until it closes its end. BASE_FD: the base namespace.
-
-    A request is pids of 32 bits; an answer, lines: pid, thread, times it was switched, and what it
-    waits for, each READ and WRITE with the device and inode of its pipe.
-    """
-    close_range(BASE_FD + 1)
-    os.setsid()  # the terminal's Ctrl-C is for the supervisor
-    setns(BASE_FD, CLONE_NEWUSER)
-    os.close(BASE_FD)
-    capset(_RIGHTS, _RIGHTS, 0)
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    channel = Channel(CHANNEL_FD)
-    try:
-        while True:
-            request, _ = channel.receive()
-            answer = look([pid for (pid,) in struct.iter_unpack("<i", request)])
-            channel.send(LENGTH.pack(len(answer)) + answer)
-    except EOFError:
-        return
-
-
 def look(pids: list[int]) -> bytes:
-    """The answer for these processes."""
+    """Lines: pid, thread, times it was switched, and what it waits for, each READ and WRITE with
+    the device and inode of its pipe.
+    """
     lines: list[bytes] = []
     for pid in pids:
         try:

@@ -100,16 +100,12 @@ def _run(main: Callable[[], Awaitable[Result]]) -> Result:
     import trio
 
     from sandbox.supervisor.failures import OutputError, first_failure, told_as
-    from sandbox.supervisor.remedies import PROCESSES
 
     try:
         with told_as("running the supervisor"):
             return trio.run(main)
     except BaseExceptionGroup as group:
-        failure = first_failure(group)
-        if type(failure) is RuntimeError and "new thread" in str(failure):  # Python says no more
-            raise HostError(f"{failure}; fix: {PROCESSES}") from group
-        raise failure from group
+        raise first_failure(group) from group
     except OutputError as error:
         raise HostError(f"output: {error.strerror}") from error
 

@@ -1,6 +1,5 @@
 """How an admitted job runs: its streams to and from the record, and what came of it."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from sandbox.server.preparation import Prepared, stdin_of
 from sandbox.server.record import Record
 from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.result import Result
+from sandbox.supervisor.failures import SHORTAGES
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller
 from sandbox.supervisor.live import Live
@@ -21,7 +21,6 @@ from sandbox.wire.errors import InternalError
 __all__ = ["Outcome", "Runner"]
 
 Outcome = Result | SandboxError
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
 
 
 class Runner:
@@ -66,7 +65,7 @@ class Runner:
         except SandboxError as error:
             return [error] * len(records)
         except Exception as error:  # a mistake of ours: it costs this job, and no other
-            if isinstance(error, OSError) and error.errno in _SHORTAGES:
+            if isinstance(error, OSError) and error.errno in SHORTAGES:
                 problem = f"the server ran short: {error.strerror}"
                 fix = "raise its limit, or let fewer jobs run at once (budget.jobs)"
                 return [HostError(f"{problem}; fix: {fix}")] * len(records)

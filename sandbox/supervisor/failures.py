@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from sandbox.spec.errors import HostError
 
-__all__ = ["OutputError", "first_failure", "told_as"]
+__all__ = ["SHORTAGES", "OutputError", "first_failure", "told_as"]
 
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
 # A module that cannot be looked for is one that is not there, to the interpreter; and where the
 # host has no room for one more thread, it says RuntimeError.
 _OF_THE_HOST = (OSError, MemoryError, ImportError, RuntimeError)
@@ -69,5 +69,5 @@ def _told(step: str, error: Exception) -> HostError:
     what = str(error) if code is None else os.strerror(code)
     if isinstance(error, OSError) and error.filename:
         what += f": {error.filename!s}"
-    fix = _FEWER if code in _SHORTAGES else "see what the host says of it"
+    fix = _FEWER if code in SHORTAGES else "see what the host says of it"
     return HostError(f"{step} failed: {what}; fix: {fix}")

@@ -29,7 +29,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _COUNTERS = {
     "cpuacct": ("cpuacct.usage", "cpuacct.usage_all"),
     "cpu": ("cpu.stat",),
-    "memory": ("memory.max_usage_in_bytes", "memory.failcnt"),
+    "memory": ("memory.max_usage_in_bytes",),
     "pids": ("pids.events",),
 }
 
@@ -227,11 +227,11 @@ class V1Job:
         return bool(looking.poll(0))
 
     def _met_its_limit(self) -> bool:
-        if self._counters.number("memory.failcnt"):
-            return True
         # Several pages at once, a thread's stack for example, meet that of memory and swap first.
-        both = read_optional(f"{self._name}/memory.memsw.failcnt", self._fd["memory"])
-        return bool(int(both or 0))
+        for name in ("memory.failcnt", "memory.memsw.failcnt"):
+            if int(read_optional(f"{self._name}/{name}", self._fd["memory"]) or 0):
+                return True
+        return False
 
     def _oom_kills(self) -> int:
         try:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import _socket  # socket.py costs the zygote 6 ms and memory in every sandbox
 import struct
 
-__all__ = ["LENGTH", "MAX_FDS", "Channel"]
+__all__ = ["BASE_FD", "CHANNEL_FD", "LENGTH", "MAX_FDS", "Channel"]
+
+# Of the keeper and of each that it forks: its channel, and the latter's base user namespace.
+CHANNEL_FD, BASE_FD = 3, 4
 
 LENGTH = struct.Struct("<I")
 MAX_FDS = 253  # SCM_MAX_FD, unix(7)

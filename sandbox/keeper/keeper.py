@@ -11,7 +11,7 @@ import _signal
 import os
 import sys
 
-from sandbox.boundary.channel import Channel
+from sandbox.boundary.channel import CHANNEL_FD, Channel
 from sandbox.boundary.report import Kind, Report
 from sandbox.keeper.lookout import watch
 from sandbox.kernel.confinement import (
@@ -30,9 +30,8 @@ from sandbox.kernel.processes import (
 )
 from sandbox.zygote.main import serve
 
-__all__ = ["BASE_FD", "CHANNEL_FD", "main"]
+__all__ = ["main"]
 
-CHANNEL_FD, BASE_FD = 3, 4  # of the keeper and of each that it forks; the latter's base namespace
 _SINCE_TCP, _SINCE_SCOPES = 4, 6  # ABI of Landlock: bind and connect; abstract sockets and signals
 
 

@@ -11,6 +11,7 @@ import _socket
 import os
 import struct
 
+from sandbox.boundary.channel import BASE_FD, CHANNEL_FD
 from sandbox.boundary.look import ERRNO, LISTEN, OPEN, WAITS
 from sandbox.boundary.report import LISTENER_FD
 from sandbox.kernel.confinement import seccomp_load
@@ -25,7 +26,6 @@ from sandbox.kernel.processes import (
 
 __all__ = ["watch"]
 
-_CHANNEL_FD, _BASE_FD = 3, 4
 _RIGHTS = 1 << 2 | 1 << 19  # CAP_DAC_READ_SEARCH, for what threads wait for; CAP_SYS_PTRACE
 _NAMES: tuple[bytes, ...] = (
     b"user", b"mnt", b"pid", b"net", b"ipc", b"uts", b"cgroup", b"time",
@@ -41,16 +41,16 @@ def watch(program: bytes) -> None:
     Questions and answers: sandbox/boundary/look.py.
     """
     try:
-        setns(_BASE_FD, CLONE_NEWUSER)
+        setns(BASE_FD, CLONE_NEWUSER)
         capset(_RIGHTS, _RIGHTS, 0)
     except PermissionError:
         # A container's filter. Who owns that namespace may look into it from outside as well, and
         # the keeper's Landlock domain keeps us from all else; only what threads wait for is hidden.
         pass
-    os.close(_BASE_FD)
+    os.close(BASE_FD)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     seccomp_load(program, listener=False)
-    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fileno=_CHANNEL_FD)
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fileno=CHANNEL_FD)
     space = _socket.CMSG_SPACE(4)
     while True:
         request, ancillary, _, _ = channel.recvmsg(_REQUEST_BYTES, space, _socket.MSG_CMSG_CLOEXEC)

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 
-from sandbox.boundary.channel import LENGTH
+from sandbox.boundary.channel import CHANNEL_FD, LENGTH
 from sandbox.spec.errors import HostError, ZygoteError
 from sandbox.supervisor.remedies import PROCESSES
 from sandbox.supervisor.zygote import ZygoteProcess
@@ -22,7 +22,6 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
     "from sandbox.keeper.keeper import main; main()"
 )
-_CHANNEL_FD = 3  # as sandbox/keeper/keeper.py has it
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -42,7 +41,7 @@ class Keeper:
         argv += [] if owner is None else [str(owner)]
         with theirs:
             # Above the number that it gets, so that nothing is overwritten before it is used.
-            fd = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, _CHANNEL_FD + 1)
+            fd = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, CHANNEL_FD + 1)
         try:
             self.pid = os.posix_spawn(
                 sys.executable,
@@ -53,7 +52,7 @@ class Keeper:
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
                     (os.POSIX_SPAWN_DUP2, 0, 1),
-                    (os.POSIX_SPAWN_DUP2, fd, _CHANNEL_FD),
+                    (os.POSIX_SPAWN_DUP2, fd, CHANNEL_FD),
                 ],
             )
         except OSError as error:

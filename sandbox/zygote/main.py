@@ -7,7 +7,7 @@ import gc
 import os
 import select
 
-from sandbox.boundary.channel import Channel
+from sandbox.boundary.channel import BASE_FD, CHANNEL_FD, Channel
 from sandbox.boundary.plan import (
     Bind,
     BindsPlan,
@@ -33,7 +33,6 @@ from sandbox.zygote.template import HostView, build_template
 
 __all__ = ["serve"]
 
-_CHANNEL_FD, _BASE_FD = 3, 4
 _OOM_SCORE = 500  # of 1000
 _DYING_MILLISECONDS = 100  # in which a killed process has ended
 FIRST_FD = 4  # of what arrives for a sandbox: sandbox/inside/init.py counts on it
@@ -44,13 +43,13 @@ def serve(*, joins_base: bool) -> None:
 
     `joins_base`: BASE_FD is the base user namespace, which an earlier zygote has made.
     """
-    channel = Channel(_CHANNEL_FD)
+    channel = Channel(CHANNEL_FD)
     _die_first()
     step = Step.USER_NAMESPACE
     try:
         if joins_base:
-            setns(_BASE_FD, CLONE_NEWUSER)
-            os.close(_BASE_FD)
+            setns(BASE_FD, CLONE_NEWUSER)
+            os.close(BASE_FD)
         else:
             unshare(CLONE_NEWUSER)
         channel.send(Report(Kind.READY).pack())

@@ -15,14 +15,11 @@ from sandbox.kernel.mounts import (
     MOVE_MOUNT_F_EMPTY_PATH,
     MOVE_MOUNT_T_EMPTY_PATH,
     MS_REMOUNT,
-    RESOLVE_BENEATH,
-    RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS,
+    RESOLVE_BENEATH_WITHOUT_LINKS,
 )
 
 __all__ = ["write_bind_script", "write_input_script", "write_last_input_script"]
 
-_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _OPEN_HOW_BYTES = 24
 _STATX_INO = 0x100
 _INODE_AT, _DEVICE_AT = 32, 136  # in struct statx, statx(2)
@@ -105,5 +102,5 @@ def _check_source(script: Script, root_fd: int, bind: Bind) -> None:
 
 
 def _open_beneath(script: Script, at_fd: int, path: bytes, flags: int) -> int:
-    how = script.data(struct.pack("<3Q", flags | os.O_CLOEXEC, 0, _BENEATH))  # struct open_how
-    return script.open("openat2", at_fd, path, how, _OPEN_HOW_BYTES)
+    how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH_WITHOUT_LINKS)
+    return script.open("openat2", at_fd, path, script.data(how), _OPEN_HOW_BYTES)  # struct open_how

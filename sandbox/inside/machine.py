@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SPAWN_AT", "machine_image", "machine_job"]
+__all__ = ["CODE_AT", "CODE_OFFSET", "SPAWN_AT", "headers", "machine_image", "machine_job"]
 
 _CODE = {
     "x86_64": bytes.fromhex(
@@ -82,9 +82,9 @@ _CODE = {
 }
 _START = {"x86_64": 0x88, "aarch64": 0x88}  # where it starts, behind what the zygote calls
 _ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
-_CODE_AT = 0x400000
-_CODE_OFFSET = 0x200  # in the file
-SPAWN_AT = _CODE_OFFSET  # what the zygote calls comes first
+CODE_AT = 0x400000
+CODE_OFFSET = 0x200  # in the file
+SPAWN_AT = CODE_OFFSET  # what the zygote calls comes first
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _LOAD, _STACK = 1, 0x6474E551  # PT_LOAD, PT_GNU_STACK
@@ -94,22 +94,26 @@ _EXECUTE, _WRITE, _READ = 1, 2, 4
 def machine_image(machine: str = os.uname().machine) -> bytes:
     """The executable."""
     code = _CODE[machine]
+    image = headers(CODE_OFFSET + _START[machine], CODE_OFFSET + len(code), (0, 0), machine)
+    return image.ljust(CODE_OFFSET, b"\0") + code
+
+
+def headers(start: int, size: int, script: tuple[int, int] | None, machine: str) -> bytes:
+    """Of an executable whose first `size` bytes are code, entered at its byte `start`. `script`:
+    where in the file one begins, and its bytes, for the memory that scripts have; None: no such.
+    """
+    segments = [(_LOAD, _READ | _EXECUTE, 0, CODE_AT, CODE_AT, size, size, 0x1000)]
+    if script is not None:
+        most = LATE_AT + MOST_LATE_BYTES - SCRIPT_AT
+        segments.append(
+            (_LOAD, _READ | _WRITE, script[0], SCRIPT_AT, SCRIPT_AT, script[1], most, 0x1000)
+        )
+    segments.append((_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16))
     header = _HEADER.pack(
-        *(b"\x7fELF\x02\x01\x01", 2, _ELF_MACHINE[machine], 1),
-        *(_CODE_AT + _CODE_OFFSET + _START[machine], _HEADER.size, 0, 0),
-        *(_HEADER.size, _SEGMENT.size, 3, 0, 0, 0),
+        *(b"\x7fELF\x02\x01\x01", 2, _ELF_MACHINE[machine], 1, CODE_AT + start, _HEADER.size),
+        *(0, 0, _HEADER.size, _SEGMENT.size, len(segments), 0, 0, 0),
     )
-    size = _CODE_OFFSET + len(code)
-    segments = (
-        (_LOAD, _READ | _EXECUTE, 0, _CODE_AT, _CODE_AT, size, size, 0x1000),
-        (
-            *(_LOAD, _READ | _WRITE, 0, SCRIPT_AT, SCRIPT_AT),
-            *(0, LATE_AT + MOST_LATE_BYTES - SCRIPT_AT, 0x1000),
-        ),
-        (_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16),
-    )
-    image = header + b"".join(_SEGMENT.pack(*segment) for segment in segments)
-    return image.ljust(_CODE_OFFSET, b"\0") + code
+    return header + b"".join(_SEGMENT.pack(*segment) for segment in segments)
 
 
 def machine_job(

@@ -8,19 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from sandbox.kernel.mounts import (
-    RESOLVE_BENEATH,
-    RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS,
-    openat2,
-)
+from sandbox.kernel.mounts import RESOLVE_BENEATH_WITHOUT_LINKS, openat2
 from sandbox.spec.errors import SpecError
 from sandbox.spec.job import Artifact, Input, Job
 
 __all__ = ["Destination", "Files", "Source"]
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 
 
 class Source:
@@ -63,11 +57,11 @@ def _open_below(top_fd: int, path: bytes) -> int:
     """A link is opened itself: who has filled the directory may have it lead anywhere on the host,
     and a directory on the way may have become one."""
     try:
-        return openat2(top_fd, path, _READ, _BENEATH)
+        return openat2(top_fd, path, _READ, RESOLVE_BENEATH_WITHOUT_LINKS)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        return openat2(top_fd, path, os.O_PATH | os.O_NOFOLLOW, _BENEATH)
+        return openat2(top_fd, path, os.O_PATH | os.O_NOFOLLOW, RESOLVE_BENEATH_WITHOUT_LINKS)
 
 
 class Destination:

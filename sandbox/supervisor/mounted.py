@@ -1,9 +1,9 @@
 """Where things are mounted, as this process sees it."""
 
 import os
-import re
 
 from sandbox.supervisor.cgroup.files import read
+from sandbox.supervisor.cgroup.parse import plain
 
 __all__ = ["mount_point_of", "mount_points"]
 
@@ -21,6 +21,6 @@ def mount_point_of(path: str) -> str:
 
 
 def _all() -> list[str]:
-    # proc_pid_mountinfo(5): the fifth field, with blanks and the like as octal escapes.
-    lines = os.fsdecode(read("/proc/self/mountinfo")).splitlines()
-    return [re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) for line in lines]
+    # proc_pid_mountinfo(5): the fifth field; splitlines() would obey what a name may hold.
+    lines = os.fsdecode(read("/proc/self/mountinfo")).split("\n")
+    return [plain(line.split(" ")[4]) for line in lines if line]

@@ -12,9 +12,7 @@ from sandbox.boundary.archive import Entry, EntryKind, write_all
 from sandbox.boundary.plan import CollectPlan
 from sandbox.kernel.confinement import seccomp_load
 from sandbox.kernel.mounts import (
-    RESOLVE_BENEATH,
-    RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS,
+    RESOLVE_BENEATH_WITHOUT_LINKS,
     openat2,
 )
 from sandbox.kernel.processes import (
@@ -83,11 +81,10 @@ def _become_job(plan: CollectPlan) -> None:
 
 
 def _send_file(path: bytes, max_bytes: int) -> int:
-    resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
     try:
         # O_NONBLOCK: opening a FIFO must not wait for its other end.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-        fd = openat2(_OUT_FD + 1, path.lstrip(b"/"), flags, resolve)
+        fd = openat2(_OUT_FD + 1, path.lstrip(b"/"), flags, RESOLVE_BENEATH_WITHOUT_LINKS)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL, "")

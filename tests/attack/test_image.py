@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyseccomp
 import pytest
+from inside.assembled import AUDIT_ARCH, assemble, labels
 
 from sandbox.attack import image, numbers
 from sandbox.attack import script as scripts
@@ -16,25 +17,14 @@ from sandbox.attack.image import MACHINES, script_image
 from sandbox.attack.script import THROUGH, AttackScript, Stop, read_output
 from sandbox.inside import machine as machines
 
-LISTINGS = Path(machines.__file__).parent
-AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CODE_OFFSET = 0x200
-
-
-def tool(machine: str, name: str) -> str:
-    path = shutil.which(name if machine == os.uname().machine else f"{machine}-linux-gnu-{name}")
-    if path is None:
-        pytest.skip(f"no {name} for {machine} here (package binutils-{machine}-linux-gnu)")
-    return path
 
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_script_is_entered_where_the_listing_says(name: str, tmp_path: Path) -> None:
     unit = tmp_path / "o"
-    subprocess.run([tool(name, "as"), "-o", unit, LISTINGS / f"machine_{name}.S"], check=True)
-    symbols = subprocess.run([tool(name, "nm"), unit], check=True, capture_output=True, text=True)
-    at = {line.split()[2]: int(line.split()[0], 16) for line in symbols.stdout.splitlines()}
-    assert image._RUN_AT[name] == CODE_OFFSET + at["run"]
+    assemble(name, unit)
+    assert image._RUN_AT[name] == CODE_OFFSET + labels(name, unit)["run"]
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -15,6 +15,7 @@ import pyseccomp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inside.assembled import AUDIT_ARCH, LISTINGS, assemble, labels, tool
 from inside.running import Machine
 
 from sandbox.boundary.report import REPORT_FD, Kind, Report
@@ -24,30 +25,19 @@ from sandbox.inside.machine import machine_image, machine_job
 from sandbox.inside.script import ANY, AT_FDCWD, LATE_AT, MOST_LATE_BYTES, Script
 from sandbox.kernel.numbers import BY_MACHINE
 
-LISTINGS = Path(machines.__file__).parent
-AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 TEXTS = st.lists(st.binary(max_size=40).map(lambda text: text.replace(b"\0", b"")), max_size=8)
 NEXT_FD = CONTROL_FD + 1  # the lowest that is free in a machine that we start
 STATX_SIZE, STX_SIZE_AT = 0x200, 40  # <linux/stat.h>
 READING, WRITING = os.O_RDONLY | os.O_CLOEXEC, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
-def tool(machine: str, name: str) -> str:
-    path = shutil.which(name if machine == os.uname().machine else f"{machine}-linux-gnu-{name}")
-    if path is None:
-        pytest.skip(f"no {name} for {machine} here (package binutils-{machine}-linux-gnu)")
-    return path
-
-
 @pytest.mark.parametrize("name", BY_MACHINE)
 def test_the_bytes_are_those_of_the_listing(name: str, tmp_path: Path) -> None:
     unit, code = tmp_path / "o", tmp_path / "bin"
-    subprocess.run([tool(name, "as"), "-o", unit, LISTINGS / f"machine_{name}.S"], check=True)
+    assemble(name, unit)
     subprocess.run([tool(name, "objcopy"), "-O", "binary", "-j", ".text", unit, code], check=True)
     assert code.read_bytes() == machines._CODE[name]
-    symbols = subprocess.run([tool(name, "nm"), unit], check=True, capture_output=True, text=True)
-    at = {line.split()[2]: int(line.split()[0], 16) for line in symbols.stdout.splitlines()
-          if line.split()[1] == "t"}  # fmt: skip
+    at = labels(name, unit)
     assert (at["spawn"], at["start"]) == (0, machines._START[name])
 
 

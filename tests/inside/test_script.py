@@ -12,6 +12,7 @@ import pyseccomp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inside.assembled import AUDIT_ARCH
 from supervisor.bpf import Call, run
 
 from sandbox.boundary.plan import Bind, Disk
@@ -26,7 +27,6 @@ from sandbox.supervisor.seccomp import ARCH, init_filter
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
-AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 ALLOW = 0x7FFF0000
 FIRST_OF_THE_MACHINE = 0x80000000  # what is no system call
 LOAD_NEXT, RETURN, COPY, EXECUTE_JOB, SERVE = range(0x80000003, 0x80000008)

@@ -10,9 +10,9 @@ import struct
 from errno import EACCES, ENOENT, EPERM, ESRCH
 
 from sandbox.attack.attack import BARE, USERNS, Attack, add, attack, by
-from sandbox.attack.image import CODE_AT
 from sandbox.attack.script import AttackScript
 from sandbox.attack.targets import Targets
+from sandbox.inside.machine import CODE_AT
 from sandbox.inside.script import LATE_AT
 
 _KIND = "processes"

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-__all__ = ["Mount", "memberships", "mounts", "numbers"]
+__all__ = ["Mount", "memberships", "mounts", "numbers", "plain"]
 
 # Options of a v1 hierarchy beside its controllers, cgroup_show_options() in the kernel.
 _FLAGS = {
@@ -56,8 +56,8 @@ def mounts(mountinfo: str) -> list[Mount]:
         of_hierarchy = frozenset(kind[2].split(","))
         mount = Mount(
             version=2 if kind[0] == "cgroup2" else 1,
-            point=_plain(point),
-            root=_plain(root),
+            point=plain(point),
+            root=plain(root),
             controllers=frozenset(filter(_is_controller, of_hierarchy)),
             writable="ro" not in options.split(",") and "ro" not in of_hierarchy,
         )
@@ -96,6 +96,6 @@ def _is_controller(option: str) -> bool:
     return option not in _FLAGS and not option.startswith("release_agent=")
 
 
-def _plain(path: str) -> str:
-    # Blank, tab, newline and backslash are octal in mountinfo.
+def plain(path: str) -> str:
+    """A path of mountinfo, in which blank, tab, newline and backslash are octal."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), path)

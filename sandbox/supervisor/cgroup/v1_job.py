@@ -227,6 +227,10 @@ class V1Job:
         return bool(looking.poll(0))
 
     def _met_its_limit(self) -> bool:
+        # Seen on Linux 6.18: a job killed at its limit to the byte, of which no failcnt told.
+        peak = self._counters.number("memory.max_usage_in_bytes") or 0
+        if peak >= self._held["memory.limit_in_bytes"]:
+            return True
         # Several pages at once, a thread's stack for example, meet that of memory and swap first.
         for name in ("memory.failcnt", "memory.memsw.failcnt"):
             if int(read_optional(f"{self._name}/{name}", self._fd["memory"]) or 0):

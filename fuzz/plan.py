@@ -211,7 +211,7 @@ def _write_job(choices: Choices) -> None:
 
 def _sandbox(choices: Choices) -> SandboxPlan:
     return SandboxPlan(
-        inside_id=choices.integer(32), drops_groups=choices.flag(),
+        inside_id=choices.integer(32), drops_groups=choices.flag(), has_keyrings=choices.flag(),
         cgroup_fds=1 + choices.below(9), born_in_cgroup=choices.flag(),
         hostname=choices.data(64), scratch=_name(choices), uppers=_names(choices),
         disk=Disk(choices.integer(), choices.integer()), proc_options=choices.data(20),

@@ -39,7 +39,7 @@ TRUSTED_LIBRARY = {
     "marshal", "os", "select", "stat", "struct", "sys",
 }  # fmt: skip
 # Rooms small enough to be read in an evening: lines, blank ones and comments counted.
-MOST_LINES = {"kernel": 430, "boundary": 400, "inside": 1100, "zygote": 580, "keeper": 220}
+MOST_LINES = {"kernel": 430, "boundary": 400, "inside": 1105, "zygote": 580, "keeper": 220}
 
 
 def imports(path: Path, *, for_types: bool = True) -> Iterator[str]:

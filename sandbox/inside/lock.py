@@ -16,6 +16,7 @@ from sandbox.kernel.confinement import (
 )
 from sandbox.kernel.processes import (
     CAPABILITY_VERSION_3,
+    KEYCTL_JOIN_SESSION_KEYRING,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAPBSET_DROP,
@@ -44,6 +45,9 @@ def become_job(script: Script, plan: SandboxPlan) -> None:
         ids = script.space(16)
         script.check(f"getres{name}", ids, ids + 4, ids + 8)
         script.expect(ids, struct.pack("<3I", plan.inside_id, plan.inside_id, plan.inside_id))
+    if plan.has_keyrings:
+        # Who is born with a session keyring possesses its keys, whatever his uid: keyrings(7).
+        script.call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, 0)
 
 
 def take_shares(script: Script, plan: SandboxPlan) -> None:

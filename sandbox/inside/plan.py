@@ -18,6 +18,7 @@ class SandboxPlan(Record):
 
     inside_id: int  # what the payload sees as its uid and gid
     drops_groups: bool  # False: the host allows no setgroups to a single-id map
+    has_keyrings: bool  # the kernel has them, and lets us use them
     cgroup_fds: int  # how many come along
     born_in_cgroup: bool  # that is a v2 directory for clone3 of the stub; else v1 `tasks` files
     shares: tuple[tuple[bytes, int], ...]  # (name below /proc/sys/user, most for this sandbox)

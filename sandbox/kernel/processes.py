@@ -29,6 +29,7 @@ __all__ = [
     "CLONE_PIDFD",
     "CLONE_VFORK",
     "CLONE_VM",
+    "KEYCTL_JOIN_SESSION_KEYRING",
     "PR_CAPBSET_DROP",
     "PR_CAP_AMBIENT",
     "PR_CAP_AMBIENT_CLEAR_ALL",
@@ -49,6 +50,7 @@ __all__ = [
     "pidfd_getfd",
     "pidfd_send_signal",
     "prctl",
+    "session_keyring",
     "setns",
     "unshare",
 ]
@@ -57,6 +59,7 @@ __all__ = [
 CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x80, 0x20000, 0x2000000, 0x4000000
 CLONE_NEWIPC, CLONE_NEWUSER = 0x8000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+KEYCTL_JOIN_SESSION_KEYRING = 1  # <linux/keyctl.h>
 CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_INTO_CGROUP = 0x100, 0x4000, 0x1000, 0x200000000
 CLONE_PARENT = 0x8000
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID = 0, 1, 3, 4
@@ -115,6 +118,11 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int) -> None:
     """Enter the namespaces behind a namespace fd or (Linux 5.8) a pidfd. setns(2)."""
     check(libc.setns(fd, flags))
+
+
+def session_keyring() -> int:
+    """The serial number of ours; keyctl(2) with KEYCTL_GET_KEYRING_ID."""
+    return syscall("keyctl", 0, -3, 0)
 
 
 def prctl(option: int, *arguments: int | bytes) -> int:

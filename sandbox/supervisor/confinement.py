@@ -26,6 +26,7 @@ from sandbox.supervisor.landlock import (
     removing_accesses,
 )
 from sandbox.supervisor.own_filters import supervisor_filter
+from sandbox.supervisor.planner import host_facts
 
 __all__ = ["Places", "confine"]
 
@@ -54,6 +55,7 @@ def confine(places: Places) -> dict[str, str]:
     """
     if (count := len(os.listdir("/proc/self/task"))) != 1:
         raise HostError(f"a process with {count} threads cannot be locked as a whole")
+    host_facts()  # behind the filter the questions would be our end
     program = supervisor_filter()
     handled = None if (hides := _proc_hides()) else handled_accesses()
     try:

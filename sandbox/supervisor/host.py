@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from sandbox.supervisor.sysctls import FORBIDDING, YAMA, read_sysctl
 __all__ = [
     "HostFacts",
     "TimeFacts",
+    "ask",
     "facts",
     "has_time_namespaces",
     "time_facts",
@@ -77,14 +78,12 @@ def facts() -> HostFacts:
     """Ask the kernel."""
     versions = {m.version for m in cgroup_mounts() if m.version == 2 or "memory" in m.controllers}
     values = {name: read_sysctl(name) for name in FORBIDDING}
-    # proc_pid_status(5)
-    lines = read("/proc/self/status").decode("utf-8", "replace").splitlines()
-    status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    status = _status()
     return HostFacts(
         **_lasting_facts(),
         governor=_governor(),
         cgroups=f"v{min(versions)}" if versions else "none",
-        landlock_abi=_landlock_abi(),
+        landlock_abi=ask(landlock_abi) or 0,
         has_time_namespaces=has_time_namespaces(),
         yama_scope=read_sysctl(YAMA),
         sysctls={name: value for name, value in values.items() if value is not None},
@@ -133,18 +132,34 @@ def _governor() -> str | None:
     return read(_GOVERNOR).decode().strip()
 
 
-def _landlock_abi() -> int:
-    # In a child: a filter around us, as of systemd's SystemCallFilter=, may kill for the question.
+@functools.cache
+def ask(question: Callable[[], int]) -> int | None:
+    """The first answer of a system call; None: it failed, or we would have died of it."""
+    if _status().get("Seccomp", "0") != "0" and _kills_for(question):
+        return None
+    try:
+        return question()
+    except OSError:
+        return None
+
+
+def _kills_for(question: Callable[[], int]) -> bool:
+    """Whether the filter around us does, as one of systemd's SystemCallFilter=."""
     try:
         pid = os.fork()
     except OSError:  # no process can be started, which others will say
-        return 0
+        return True
     if pid == 0:
-        abi = 0
         with contextlib.suppress(OSError):
-            abi = landlock_abi()
-        os._exit(abi)
-    return max(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            question()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) < 0
+
+
+def _status() -> dict[str, str]:
+    """Our own; proc_pid_status(5)."""
+    lines = read("/proc/self/status").decode("utf-8", "replace").splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def _container() -> str | None:

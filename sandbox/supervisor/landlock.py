@@ -4,6 +4,7 @@ It repeats in other code what the mounts say, so that one mistake there is not a
 """
 
 from sandbox.kernel.confinement import landlock_abi
+from sandbox.supervisor.host import ask
 
 __all__ = [
     "allowed_paths",
@@ -25,9 +26,8 @@ _SCOPES = 0b11  # abstract unix sockets and signals, ABI 6
 
 def handled_accesses() -> tuple[int, int, int] | None:
     """The fs, net and scope accesses that a ruleset can deny; None: a kernel without Landlock."""
-    try:
-        abi = landlock_abi()
-    except OSError:
+    abi = ask(landlock_abi)
+    if abi is None:
         return None
     fs = _ALL_OF_ABI_1
     for since, access in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV)):

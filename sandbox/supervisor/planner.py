@@ -24,7 +24,7 @@ from sandbox.spec.policy import Policy
 from sandbox.supervisor import landlock, rootfs, seccomp
 from sandbox.supervisor.cgroup import Backend, JobCgroup
 from sandbox.supervisor.cgroup.bandwidth import CORES, OUR_CORES
-from sandbox.supervisor.host import has_time_namespaces
+from sandbox.supervisor.host import ask, has_time_namespaces
 from sandbox.supervisor.identity import Lease
 from sandbox.supervisor.sysctls import NO_ATTACH, YAMA, read_sysctl
 
@@ -77,6 +77,7 @@ class Facts(NamedTuple):
 
     landlock: tuple[int, int, int] | None
     has_time_namespaces: bool
+    has_keyrings: bool
     clone_flags: int
     shares: tuple[tuple[bytes, int], ...]
     can_listen: bool  # to the filter of a payload
@@ -90,7 +91,14 @@ def host_facts() -> Facts:
     # Yama's strictest scope lets nobody take an fd of another process, so no filter's listener.
     can_listen = read_sysctl(YAMA) != NO_ATTACH
     shared = _SHARED if is_shared else 0
-    return Facts(landlock.handled_accesses(), has_time, shared, _shares(), can_listen)
+    return Facts(
+        landlock=landlock.handled_accesses(),
+        has_time_namespaces=has_time,
+        has_keyrings=ask(flags.session_keyring) is not None,
+        clone_flags=shared,
+        shares=_shares(),
+        can_listen=can_listen,
+    )
 
 
 def _shares() -> tuple[tuple[bytes, int], ...]:
@@ -191,6 +199,7 @@ class Planner:
         self._sandbox = SandboxPlan(
             inside_id=rootfs.INSIDE_ID,
             drops_groups=False,
+            has_keyrings=self._facts.has_keyrings,
             cgroup_fds=0,
             born_in_cgroup=False,
             shares=self._facts.shares,

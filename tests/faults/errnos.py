@@ -94,6 +94,7 @@ _BY_CALL = {
     "setsid": "EPERM",
     "getsid": "EPERM",
     "sethostname": "EPERM",
+    "keyctl": "ENOMEM",
     "prctl": "EPERM",
     "capset": "EPERM",
     "capget": "EPERM",

@@ -229,7 +229,7 @@ def test_the_numbers_are_those_that_libseccomp_knows(name: str) -> None:
 
 
 PLAN = SandboxPlan(
-    inside_id=1000, drops_groups=True, cgroup_fds=1, born_in_cgroup=True,
+    inside_id=1000, drops_groups=True, has_keyrings=True, cgroup_fds=1, born_in_cgroup=True,
     shares=((b"max_user_namespaces", 0),), hostname=b"sandbox",
     scratch=b"work", uppers=(b"",), disk=Disk(1000, 1000), proc_options=b"subset=pid",
     proc_masks=((b"keys", False), (b"sys", True)),

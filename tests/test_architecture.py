@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "keeper": {"boundary", "kernel", "zygote"},
     "supervisor": {"spec", "boundary", "inside", "kernel"},
     "attack": {"spec", "boundary", "inside", "supervisor"},
+    "judge": {"spec"},
     "server": {"spec", "wire", "supervisor"},
     "client": {"spec", "wire"},
     "cli": {"spec", "wire", "client"},

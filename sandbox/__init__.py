@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sandbox.spec.job import Job
     from sandbox.spec.limits import Limits
     from sandbox.spec.result import Completed, Result
-    from sandbox.supervisor.library import Supervisor
+    from sandbox.supervisor.library import Order, Pipe, Supervisor
     from sandbox.wire.errors import (
         InternalError,
         InvalidParamsError,
@@ -33,8 +33,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient", "Client", "Completed", "DisconnectedError", "ExecError", "HostError",
-    "InternalError", "InvalidParamsError", "Job", "Limits", "LostError", "NotFoundError",
-    "ProtocolError", "RefusedError", "Result", "SandboxError", "SetupError", "SpecError",
+    "InternalError", "InvalidParamsError", "Job", "Limits", "LostError", "NotFoundError", "Order",
+    "Pipe", "ProtocolError", "RefusedError", "Result", "SandboxError", "SetupError", "SpecError",
     "Supervisor", "UnknownMethodError", "UntrustedError", "ZygoteError",
 ]  # fmt: skip
 
@@ -51,7 +51,7 @@ _MODULES = {
     "spec.job": ("Job",),
     "spec.limits": ("Limits",),
     "spec.result": ("Completed", "Result"),
-    "supervisor.library": ("Supervisor",),
+    "supervisor.library": ("Order", "Pipe", "Supervisor"),
     "wire.errors": (
         "InternalError", "InvalidParamsError", "LostError", "NotFoundError", "UnknownMethodError",
     ),

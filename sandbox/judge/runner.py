@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from sandbox.spec.errors import SandboxError
-from sandbox.spec.job import Job
-from sandbox.spec.result import Completed
+from sandbox import Completed, Order, Pipe, Result, SandboxError, Supervisor
 
-__all__ = ["Order", "Pipe", "Runner", "Sink"]
+__all__ = ["LocalRunner", "Order", "Pipe", "Runner"]
 
-Sink = Callable[[str, bytes], Awaitable[None]]  # "stdout" or "stderr", and what came
-
-
-class Order(NamedTuple):
-    """One job, and what it reads. The policy's limits fill in those that the job leaves open."""
-
-    job: Job
-    stdin: bytes | Path = b""  # a file is opened by the runner
-    sink: Sink | None = None  # None: the streams are in the Completed
-
-
-class Pipe(NamedTuple):
-    """What one job of a pipeline writes to stdout, another reads."""
-
-    source: int
-    target: int
+Ended = Callable[[int, Result | SandboxError], None]
 
 
 class Runner(Protocol):
@@ -38,10 +20,27 @@ class Runner(Protocol):
         ...
 
     async def run_pipeline(
-        self,
-        orders: Sequence[Order],
-        pipes: Sequence[Pipe],
-        ended: Callable[[int], None] | None = None,
+        self, orders: Sequence[Order], pipes: Sequence[Pipe], ended: Ended | None = None
     ) -> list[Completed | SandboxError]:
-        """Jobs that are started together; `ended` is called with the number of each at its end."""
+        """Jobs that are started together; `ended` is told of each at its end."""
         ...
+
+
+class LocalRunner:
+    """Runs them in this process."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def run(self, order: Order) -> Completed:
+        """See `Runner`."""
+        job, stdin, sink, cancellation = order
+        return await self._supervisor.run(
+            job, stdin=b"" if stdin is None else stdin, sink=sink, cancellation=cancellation
+        )
+
+    async def run_pipeline(
+        self, orders: Sequence[Order], pipes: Sequence[Pipe], ended: Ended | None = None
+    ) -> list[Completed | SandboxError]:
+        """See `Runner`."""
+        return await self._supervisor.run_pipeline(orders, pipes, ended)

@@ -2,22 +2,32 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
-from sandbox.spec.errors import HostError
+from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.job import Job, job_from_mapping
 from sandbox.spec.policy import limits_for, load_policy
-from sandbox.spec.result import Completed
+from sandbox.spec.result import Completed, Result
 from sandbox.supervisor import supervisor as resident
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
+from sandbox.supervisor.pipeline import Member, Pipe
 from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.startup import start_keeper, take_ground
-from sandbox.supervisor.streams import Sink
+from sandbox.supervisor.streams import PIECE_BYTES, Sink
 
-__all__ = ["Supervisor"]
+__all__ = ["Order", "Pipe", "Supervisor"]
+
+
+class Order(NamedTuple):
+    """One job of a pipeline, and its streams: as the arguments of `Supervisor.run`."""
+
+    job: Job
+    stdin: bytes | Path | AsyncIterator[bytes] | None = b""
+    sink: Sink | None = None
+    cancellation: Cancellation | None = None
 
 
 class Supervisor:
@@ -67,7 +77,7 @@ class Supervisor:
         self,
         job: Job | Sequence[str | bytes],
         *,
-        stdin: bytes | AsyncIterator[bytes] = b"",
+        stdin: bytes | Path | AsyncIterator[bytes] = b"",
         sink: Sink | None = None,
         cancellation: Cancellation | None = None,
         **settings: Any,
@@ -82,23 +92,75 @@ class Supervisor:
             job = job_from_mapping({"command": list(job), **settings}, Path.cwd())
         elif settings:
             raise TypeError("settings are in the Job already")
-        outputs = {"stdout": bytearray(), "stderr": bytearray()}
+        with _Held(Order(job, stdin, sink, cancellation)) as held:
+            return held.completed(await self._supervisor.run(*held.member))
 
-        async def keep(stream: str, data: bytes) -> None:
-            outputs[stream] += data
+    async def run_pipeline(
+        self,
+        orders: Sequence[Order],
+        pipes: Sequence[Pipe],
+        ended: Callable[[int, Result | SandboxError], None] | None = None,
+    ) -> list[Completed | SandboxError]:
+        """Run jobs connected by pipes, started together: what came of each, in their order.
 
-        policy = load_policy(job.policy)
-        limits = limits_for(job, policy)
-        source = _once(stdin) if isinstance(stdin, bytes) else stdin
-        caller = Caller(sink or keep, source, cancellation or Cancellation())
-        files = Files.open(job)
-        try:
-            result = await self._supervisor.run(job, policy, limits, files, caller)
-        finally:
-            files.close()
-        return Completed(result, bytes(outputs["stdout"]), bytes(outputs["stderr"]), {})
+        The stdin of a pipe's target is to be None. `ended` is told of each when it has ended. Jobs
+        that wait for each other for ever end as `idle`, with the deadlock as evidence. Raises
+        SpecError: a job cannot be meant, or they cannot be connected so.
+        """
+        with contextlib.ExitStack() as stack:
+            held = [stack.enter_context(_Held(order)) for order in orders]
+            members = [one.member for one in held]
+            outcomes = await self._supervisor.run_pipeline(members, pipes, ended)
+            return [
+                outcome if isinstance(outcome, SandboxError) else one.completed(outcome)
+                for one, outcome in zip(held, outcomes, strict=True)
+            ]
+
+
+class _Held:
+    """An order, while it is run: its files open, its outputs kept."""
+
+    def __init__(self, order: Order) -> None:
+        """Raises SpecError: the job cannot be meant."""
+        self._outputs = {"stdout": bytearray(), "stderr": bytearray()}
+        policy = load_policy(order.job.policy)
+        limits = limits_for(order.job, policy)
+        source = order.stdin
+        if isinstance(source, bytes):
+            source = _once(source)
+        elif isinstance(source, Path):
+            source = _read(_open(source))
+        caller = Caller(order.sink or self._keep, source, order.cancellation or Cancellation())
+        self.member = Member(order.job, policy, limits, Files.open(order.job), caller)
+
+    def __enter__(self) -> "_Held":
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self.member.files.close()
+
+    def completed(self, result: Result) -> Completed:
+        """All that its caller gets."""
+        kept = (bytes(self._outputs[stream]) for stream in ("stdout", "stderr"))
+        return Completed(result, *kept, {})
+
+    async def _keep(self, stream: str, data: bytes) -> None:
+        self._outputs[stream] += data
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     if data:
         yield data
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise SpecError("stdin", f"{path}: {error.strerror}") from error
+
+
+async def _read(file: BinaryIO) -> AsyncIterator[bytes]:
+    with file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece

@@ -78,6 +78,41 @@ def test_a_job_can_be_cancelled_and_a_wrong_one_is_told() -> None:
     trio.run(main)
 
 
+def test_a_file_can_be_the_stdin(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"x" * 200_000)
+
+    async def main() -> None:
+        async with sandbox.Supervisor() as supervisor:
+            done = await supervisor.run(["wc", "-c"], stdin=tmp_path / "in")
+            assert done.stdout == b"200000\n"
+            with pytest.raises(SpecError, match=r"stdin: .*No such file"):
+                await supervisor.run(["true"], stdin=tmp_path / "none")
+
+    trio.run(main)
+
+
+def test_jobs_talk_to_each_other_and_are_told_of_at_their_ends() -> None:
+    asks = sandbox.Order(Job((b"sh", b"-c", b"echo 7; read answer; echo $answer >&2")), None)
+    doubles = sandbox.Order(Job((b"sh", b"-c", b"read n; echo $((n * 2)); read eof; exit 3")), None)
+    waits = sandbox.Order(Job((b"cat",)), None)
+    both = [sandbox.Pipe(0, "stdout", 1), sandbox.Pipe(1, "stdout", 0)]
+
+    async def main() -> None:
+        ended: list[int] = []
+        async with sandbox.Supervisor() as supervisor:
+            first, second = await supervisor.run_pipeline(
+                [asks, doubles], both, lambda index, _: ended.append(index)
+            )
+            assert isinstance(first, sandbox.Completed) and first.stderr == b"14\n"
+            assert (first.stdout, ended) == (b"7\n", [0, 1])
+            assert isinstance(second, sandbox.Completed) and second.result.exit_code == 3
+            for one in await supervisor.run_pipeline([waits, waits], both):
+                assert isinstance(one, sandbox.Completed) and one.result.verdict == "idle"
+                assert any("deadlock" in line for line in one.result.evidence)
+
+    trio.run(main)
+
+
 @pytest.mark.root
 def test_root_must_not_become_somebody_else_in_a_program_of_its_own() -> None:
     async def main() -> None:

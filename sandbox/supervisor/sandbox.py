@@ -399,14 +399,12 @@ class Sandbox:
     async def _setup_failure(self, report: Report | None) -> Exception:
         # Init ends without a word when the stub has failed, or by the pipe that it has to it: then
         # the stub has told why. And the stub is killed with init, when init has failed.
-        if report is not None and report.second == errno.EPIPE:
-            report = None
         for link in (self._report, self._control):
-            if report is None:
+            if report is None or report.second == errno.EPIPE:
                 with trio.move_on_after(1):
                     report, fds = await link.receive() or (None, [])
                     _close(fds)
-        if report is None or report.kind != Kind.FAILED:
+        if report is None or report.kind != Kind.FAILED or report.second == errno.EPIPE:
             return self._out_of_memory() or ZygoteError(_INIT_DIED)
         return _step_failure(report)
 

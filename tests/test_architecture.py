@@ -33,7 +33,7 @@ MAY_IMPORT = {
 # A lookout is asked rarely what threads wait for, and loads only then what reads that.
 EXCEPTIONS = {
     ("cli/inprocess.py", "supervisor"), ("cli/inprocess.py", "attack"),
-    ("cli/serve.py", "server"),
+    ("cli/serve.py", "server"), ("cli/judge.py", "judge"),
     ("keeper/lookout.py", "supervisor"),
 }  # fmt: skip
 # What the trusted rooms may import beyond the rooms: built in, or small.

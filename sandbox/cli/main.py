@@ -1,4 +1,4 @@
-"""The command line: `sandbox run | serve | policy | doctor | setup`.
+"""The command line: `sandbox run | serve | judge | policy | doctor | setup`.
 
 Each command is imported when it is asked for; tests/cli/test_imports.py says what may be loaded.
 """
@@ -30,6 +30,7 @@ Usage: sandbox run [OPTIONS] [--] COMMAND [ARGUMENT…]   run one command in a s
        sandbox serve [OPTIONS]                          run jobs for clients, as a daemon
        sandbox ps|logs|wait|kill|rm|stats [OPTIONS]     jobs that such a daemon has
        sandbox token                                    let a client in to it over TCP
+       sandbox judge [OPTIONS] PROBLEM SUBMISSION…      judge submissions to a contest's problem
        sandbox policy list|show NAME|check FILE         what a job may do
        sandbox doctor [--json | --fix]                  what this host can do, and lacks
        sandbox doctor --attack [--policy NAME]          try to break out of every policy
@@ -101,6 +102,7 @@ def _dispatch(words: Sequence[str]) -> int:
         "serve": _serve,
         **{name: _of_jobs(name) for name in _JOBS},
         "token": _token,
+        "judge": _judge,
         "policy": _policy,
         "doctor": _doctor,
         "setup": _setup,
@@ -149,6 +151,12 @@ def _token(words: Sequence[str]) -> int:
     token, digest = new_token()
     print(f"{token}\n{digest}")
     return 0
+
+
+def _judge(words: Sequence[str]) -> int:
+    from sandbox.cli.judge import run
+
+    return run(words)
 
 
 def _policy(words: Sequence[str]) -> int:

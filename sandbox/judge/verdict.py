@@ -63,4 +63,5 @@ class Judgement(NamedTuple):
     groups: tuple[GroupOutcome, ...]
     compiler_output: str = ""  # bounded
     compile_seconds: float | None = None
-    time_limit_seconds: float | None = None
+    time_limit_seconds: float | None = None  # with the language's multiplier
+    time_multiplier: float = 1.0

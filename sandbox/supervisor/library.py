@@ -43,19 +43,29 @@ class Supervisor:
     It takes what the host gives to this user (see `sandbox doctor`) and gives it back at the end.
     It locks its helpers and not this process, which is yours and may have other things to do:
     `sandbox serve` and `sandbox run` lock their own (supervisor/confinement.py).
-    Not for root, which must drop its privileges for good before anything runs.
+    Root must drop its privileges for good before anything runs: see `drops_root`.
     """
 
-    def __init__(self, budget: Budget | None = None, *, allow_degraded: bool = False) -> None:
-        """`budget`: of sandboxes parked ahead of their jobs; None: the default one."""
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        *,
+        allow_degraded: bool = False,
+        drops_root: bool = False,
+    ) -> None:
+        """`budget`: of sandboxes parked ahead of their jobs; None: the default one.
+
+        `drops_root`: where this process is root's, it becomes an ordinary user for good.
+        """
         self._budget = budget or Budget()
         self._allow_degraded = allow_degraded
+        self._drops_root = drops_root
         self._held = contextlib.AsyncExitStack()
         self._supervisor: resident.Supervisor
 
     async def __aenter__(self) -> "Supervisor":
         """Raises HostError: the host lacks something, or this is root."""
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and not self._drops_root:
             raise HostError(
                 "a program that runs as root cannot run jobs in its own process, for it would have"
                 " to give up root for good; fix: run it as an ordinary user, or use sandbox serve"

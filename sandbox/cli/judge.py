@@ -1,0 +1,84 @@
+"""`sandbox judge`: what its words mean. The judge is loaded when they are understood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox.cli.options import Option, help_lines, parse_options
+from sandbox.spec.errors import SpecError
+from sandbox.spec.quantities import parse_count, parse_seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["run"]
+
+_OPTIONS = {
+    "--language": Option("of the submissions (default: by their names and contents)", "CODE"),
+    "--jobs": Option("so many runs at once, each on a core of its own (default: all cores)", "N"),
+    "--time-limit": Option("instead of the package's", "SECONDS"),
+    "--all": Option("run every test, also those that cannot matter any more"),
+    "--transcript": Option("print the dialogues of an interactive problem"),
+    "--verify": Option("judge the package's own submissions against what it expects of them"),
+    "--json": Option("everything as a JSON document: to stdout, or to FILE", "FILE", True),
+    "--help": Option("show this"),
+}
+_USAGE = """\
+Usage: sandbox judge [OPTIONS] PROBLEM SUBMISSION…
+       sandbox judge --verify [OPTIONS] PROBLEM
+       sandbox judge languages [--json]
+
+PROBLEM is the directory of a problem package (Kattis/ICPC legacy, with DOMjudge's additions, or
+2023-07-draft and later); a SUBMISSION is a source file, or a directory of them. The exit code is 0
+if every submission was accepted, or was as expected; 1 if not; 125 for an error of the judge or of
+the package."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command; the exit code. Raises SandboxError."""
+    if words[:1] == ["languages"]:
+        return _languages(words[1:])
+    given, rest = parse_options(words, _OPTIONS)
+    values = dict(given)
+    if "--help" in values:
+        print(f"{_USAGE}\n\n{help_lines(_OPTIONS)}")
+        return 0
+    if not rest:
+        raise SpecError("PROBLEM", "is missing; see sandbox judge --help")
+    verifies = "--verify" in values
+    if verifies and len(rest) > 1:
+        raise SpecError("--verify", "judges the package's own submissions; name none")
+    if not verifies and len(rest) == 1:
+        raise SpecError("SUBMISSION", "is missing; or write --verify to judge the package's own")
+    jobs, limit = values.get("--jobs"), values.get("--time-limit")
+    from sandbox.judge.command import Request, judge
+
+    return judge(
+        Request(
+            problem=Path(rest[0]),
+            submissions=tuple(map(Path, rest[1:])),
+            language=values.get("--language"),
+            jobs=None if jobs is None else parse_count(jobs, "--jobs", least=1, most=4096),
+            time_limit_seconds=None
+            if limit is None
+            else parse_seconds(limit, "--time-limit", least=0.001, most=86400.0),
+            json=Path(values["--json"] or "-") if "--json" in values else None,
+            judges_all="--all" in values,
+            transcribes="--transcript" in values,
+        )
+    )
+
+
+def _languages(words: Sequence[str]) -> int:
+    options = {name: _OPTIONS[name] for name in ("--json", "--help")}
+    given, rest = parse_options(words, options)
+    values = dict(given)
+    if "--help" in values:
+        print(f"{_USAGE}\n\n{help_lines(options)}")
+        return 0
+    if rest:
+        raise SpecError(rest[0], "languages takes options only")
+    from sandbox.judge.language_report import report_languages
+
+    return report_languages(json="--json" in values)

@@ -1,0 +1,172 @@
+"""`sandbox judge`: a problem, submissions, and what is printed of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from sandbox import Supervisor
+from sandbox.judge import report, time_limit
+from sandbox.judge.building import BuildCache
+from sandbox.judge.cores import Cores
+from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.expectations import check
+from sandbox.judge.language import load_languages
+from sandbox.judge.package import read_problem
+from sandbox.judge.problem import Problem, Submission
+from sandbox.judge.runner import LocalRunner
+from sandbox.judge.verdict import Judgement
+from sandbox.spec.errors import SpecError
+from sandbox.spec.fields import printable
+
+__all__ = ["Request", "judge"]
+
+_REJECTED, _JUDGE_ERROR = 1, 125
+
+
+class Request(NamedTuple):
+    """What was asked for on the command line."""
+
+    problem: Path
+    submissions: tuple[Path, ...]  # none: those of the package, against their expectations
+    language: str | None = None
+    jobs: int | None = None
+    time_limit_seconds: float | None = None
+    json: Path | None = None  # "-" is stdout
+    judges_all: bool = False  # also tests that cannot matter any more
+    transcribes: bool = False
+
+
+def judge(request: Request) -> int:
+    """Judge and print; the exit code: 0 if all were accepted, or were as expected; else 1, and 125
+    where the judge or the package is to blame. Raises SandboxError.
+    """
+    problem = read_problem(request.problem)
+    submissions = [_submission(path, request.language) for path in request.submissions]
+    return trio.run(_judge, request, problem, submissions)
+
+
+async def _judge(request: Request, problem: Problem, given: list[Submission]) -> int:
+    verifies = not given
+    submissions = given or list(problem.submissions)
+    if not submissions:
+        raise SpecError(problem.name, "has no submissions to verify")
+    cores = Cores(request.jobs)
+    async with _opened(request, problem, cores, verifies=verifies) as judge:
+        await judge.prepare()
+        seconds, notes = await _time_limit(request, judge)
+        for note in (*problem.notes, *notes):
+            print(printable(f"sandbox: {note}"), file=sys.stderr)
+        progress = report.Progress(sys.stderr, sum(1 for _ in problem.data.tests()))
+        judgements, unmet = [], []
+        for submission in submissions:
+            progress.begin()
+            judgement = await judge.judge(submission, seconds, progress)
+            progress.end()
+            judgements.append(judgement)
+            unmet.append(check(submission, judgement) if verifies else [])
+            if request.json != Path("-"):
+                _print(submission, judgement, unmet[-1], problem, verifies=verifies)
+        if request.json is not None:
+            document = report.json_document(
+                judgements, problem=problem.name, time_limit_seconds=seconds, unmet=unmet
+            )
+            _write(request.json, document)
+    return _exit_code(judgements, unmet, verifies=verifies)
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    request: Request, problem: Problem, cores: Cores, *, verifies: bool
+) -> AsyncIterator[Judge]:
+    limit = request.time_limit_seconds or problem.limits.time_seconds
+    # What is expected to take too long must take so much longer, and is to be seen to.
+    measures_to = (limit or 0.0) * problem.limits.safety_margin if verifies else 0.0
+    settings = Settings(
+        is_lazy=False if request.judges_all else None,
+        transcribes=request.transcribes,
+        measures_to=measures_to,
+    )
+    is_root = os.geteuid() == 0
+    async with Supervisor(drops_root=True) as supervisor:
+        with contextlib.ExitStack() as held:
+            directory = None
+            if is_root:  # the cache of root is nothing to write to any more
+                directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
+            cache = BuildCache(directory)
+            yield Judge(problem, LocalRunner(supervisor), load_languages(), cache, cores, settings)
+
+
+async def _time_limit(request: Request, judge: Judge) -> tuple[float, list[str]]:
+    if request.time_limit_seconds is not None:
+        return request.time_limit_seconds, []
+    if judge.problem.limits.time_seconds is not None:
+        return judge.problem.limits.time_seconds, []
+    measured = await time_limit.measure(judge)
+    return measured.seconds, [
+        f"the package has no time limit: {measured.seconds:g} s, from {measured.slowest}"
+    ]
+
+
+def _submission(path: Path, language: str | None) -> Submission:
+    """As the caller names it: a file, or a directory of them."""
+    if path.is_dir():
+        files = sorted(one for one in path.rglob("*") if one.is_file())
+        named = tuple((str(one.relative_to(path)), one) for one in files)
+    elif path.is_file():
+        named = ((path.name, path),)
+    else:
+        raise SpecError("SUBMISSION", f"{path} is neither a file nor a directory")
+    if not named:
+        raise SpecError("SUBMISSION", f"{path} has no files")
+    return Submission(str(path), named, language)
+
+
+def _print(
+    submission: Submission,
+    judgement: Judgement,
+    unmet: Sequence[str],
+    problem: Problem,
+    *,
+    verifies: bool,
+) -> None:
+    lines = list(report.table(judgement, is_scoring=problem.is_scoring))
+    if not verifies:
+        print("\n".join(lines))
+    elif not unmet:
+        print(f"{lines[0]} - as expected")
+    else:
+        print("\n".join(lines))
+        for problem_found in unmet:
+            print(printable(f"  NOT as expected: {problem_found}"))
+    for outcome in judgement.tests:
+        if outcome.transcript is not None:
+            print(printable(f"  dialogue of {outcome.test}:"))
+            print("\n".join(report.transcript(outcome)))
+    sys.stdout.flush()
+
+
+def _write(path: Path, document: str) -> None:
+    if path == Path("-"):
+        print(document)
+        return
+    try:
+        path.write_text(document + "\n", encoding="ascii")
+    except OSError as error:
+        raise SpecError("--json", f"{path}: {error.strerror}") from error
+
+
+def _exit_code(
+    judgements: Sequence[Judgement], unmet: Sequence[Sequence[str]], *, verifies: bool
+) -> int:
+    if any(judgement.verdict == "JE" for judgement in judgements):
+        return _JUDGE_ERROR
+    failed = any(unmet) if verifies else any(one.verdict != "AC" for one in judgements)
+    return _REJECTED if failed else 0

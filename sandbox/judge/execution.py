@@ -1,0 +1,117 @@
+"""One run of a submission, and what a run's end means to a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sandbox.judge.building import Built
+from sandbox.judge.problem import ProblemLimits, Test
+from sandbox.judge.verdict import TestRun
+from sandbox.spec.job import Input, Job
+from sandbox.spec.result import Result
+
+__all__ = ["Failure", "TimeLimit", "failure_of", "measured", "submission_job"]
+
+PROGRAM_PLACE = b"/program"
+# The guard: CPU time is what is judged, and who sleeps or waits must end too.
+_WALL_FACTOR, _WALL_SECONDS = 2.0, 1.0
+# A run just over its limit is to be seen to end, so that it can be told from a hang.
+_EXTRA_FACTOR, _LEAST_EXTRA_SECONDS = 0.1, 0.05
+_STEAL_SECONDS = 0.01  # the kernel counts it in hundredths
+_THROTTLED_SECONDS = 0.001
+
+
+class TimeLimit(NamedTuple):
+    """Of one submission: its language's multiplier is in it."""
+
+    seconds: float
+    extra_seconds: float  # between the limit and the kill
+    wall_seconds: float
+
+    @classmethod
+    def of(cls, seconds: float, *, most_of_interest: float = 0.0) -> TimeLimit:
+        """`most_of_interest`: runs up to there are to be measured, whatever the limit says."""
+        extra = max(_LEAST_EXTRA_SECONDS, _EXTRA_FACTOR * seconds, most_of_interest - seconds)
+        return cls(seconds, extra, _WALL_FACTOR * (seconds + extra) + _WALL_SECONDS)
+
+
+class Failure(NamedTuple):
+    """What a submission has come to without its output being looked at."""
+
+    verdict: str
+    why: str
+
+
+def submission_job(
+    built: Built, test: Test, limits: ProblemLimits, time: TimeLimit, core: int
+) -> Job:
+    """One run on one test. Its stdin and streams are for whoever runs it."""
+    return Job(
+        command=(*built.command, *(word.encode() for word in test.arguments)),
+        policy=built.policy,
+        limits={
+            **built.limits,
+            "memory_bytes": limits.memory_bytes + built.memory_overhead_bytes,
+            "cpu_seconds": time.seconds,
+            "extra_seconds": time.extra_seconds,
+            "wall_seconds": time.wall_seconds,
+            "idle_seconds": None,
+            "output_bytes": limits.output_bytes,
+            "stack_bytes": limits.memory_bytes,
+            "core": core,
+        },
+        environment=built.environment,
+        inputs=(
+            Input(built.directory, PROGRAM_PLACE, copied=False),
+            *(Input(path, b"/work/" + name.encode(), copied=True) for name, path in test.files),
+        ),
+    )
+
+
+def failure_of(result: Result, time: TimeLimit) -> Failure | None:
+    """None: it ended as a program should, and what it wrote decides."""
+    match result.verdict:
+        case "exited" if result.exit_code == 0:
+            return None
+        case "exited":
+            return Failure("RTE", f"exit code {result.exit_code}")
+        case "signaled":
+            return Failure("RTE", f"signal {result.signal}")
+        case "cpu_time":
+            return Failure("TLE", f"CPU time over {time.seconds:g} s")
+        case "wall_time":
+            return Failure("TLE", f"not over after {time.wall_seconds:g} s of wall time")
+        case "idle":
+            return Failure("TLE", "it waited for ever")
+        case "memory":
+            return Failure("MLE", "memory limit")
+        case "output":
+            return Failure("OLE", "output limit")
+        case "disk" | "processes" | "violation":
+            return Failure("RTE", f"{result.verdict}: {'; '.join(result.evidence)}")
+    return Failure("JE", f"the run ended as {result.verdict}: {'; '.join(result.evidence)}")
+
+
+def measured(result: Result, core: int | None, *, neighbours: int) -> TestRun:
+    """What the runner has measured, and what may have disturbed it."""
+    return TestRun(
+        cpu_seconds=result.cpu_seconds or 0.0,
+        wall_seconds=result.wall_seconds,
+        memory_bytes=result.memory_peak_bytes,
+        core=core,
+        noise=tuple(_noise(result, result.host, neighbours)),
+    )
+
+
+def _noise(result: Result, host: Mapping[str, Any], neighbours: int) -> Iterator[str]:
+    if (steal := host.get("steal_seconds") or 0.0) >= _STEAL_SECONDS:
+        yield f"the hypervisor took {steal:g} s"
+    if (throttled := result.throttled_seconds or 0.0) >= _THROTTLED_SECONDS:
+        yield f"throttled for {throttled:.3f} s"
+    if (governor := host.get("governor")) not in (None, "performance"):
+        yield f"frequency governor {governor}"
+    if neighbours:
+        yield f"{neighbours} other run{'s' if neighbours > 1 else ''} at the same time"
+    elif (load := host.get("load_1min") or 0.0) > host.get("cores", 1):
+        yield f"load {load:.1f} on {host.get('cores', 1)} cores"

@@ -1,0 +1,128 @@
+"""A submission and the package's validator that talk to each other: who ended first decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sandbox.judge.building import Built
+from sandbox.judge.execution import Failure, TimeLimit, failure_of, submission_job
+from sandbox.judge.problem import Problem, Test
+from sandbox.judge.runner import Order, Pipe, Runner
+from sandbox.judge.validation import Feedback, Validation, judged_by
+from sandbox.spec.errors import SandboxError
+from sandbox.spec.result import Completed
+
+__all__ = ["Dialogue", "interact"]
+
+_VALIDATOR, _SUBMISSION = 0, 1
+_SIGPIPE = 13
+_MOST_TRANSCRIPT_BYTES = 1 << 20
+
+
+class Dialogue(NamedTuple):
+    """What came of it."""
+
+    done: Completed  # the submission's run
+    failure: Failure | None  # of the submission; None: the validation counts
+    validation: Validation
+    transcript: tuple[tuple[float, str, bytes], ...]  # (seconds, "<" to or ">" from the submission)
+
+
+class _Transcript:
+    """The first MiB of what was said, with the time at which we heard it."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[float, str, bytes]] = []
+        self._left = _MOST_TRANSCRIPT_BYTES
+        self._begun = time.monotonic()
+
+    def add(self, direction: str, data: bytes) -> None:
+        if kept := data[: self._left]:
+            self._left -= len(kept)
+            self.lines.append((round(time.monotonic() - self._begun, 6), direction, kept))
+
+
+async def interact(
+    runner: Runner,
+    submission: Built,
+    validator: Built,
+    feedback: Feedback,
+    problem: Problem,
+    test: Test,
+    input_path: Path,
+    flags: Sequence[str],
+    limit: TimeLimit,
+    core: int,
+    *,
+    transcribes: bool,
+) -> Dialogue | Failure:
+    """Let them talk, both on one core, where only one of them has anything to do at a time.
+
+    A Failure: a judge error, for one of the two was not run.
+    """
+    transcript, stderr = _Transcript(), bytearray()
+    order_of_ends: list[int] = []
+
+    def recording(direction: str):
+        async def sink(stream: str, data: bytes) -> None:
+            if stream == "stdout":
+                transcript.add(direction, data)
+            elif direction == "<":
+                stderr.extend(data[: _MOST_TRANSCRIPT_BYTES - len(stderr)])
+
+        return sink
+
+    asking = feedback.job(validator, test, input_path, flags, problem.limits)
+    answering = submission_job(submission, test, problem.limits, limit, core)
+    # Each waits for the other, so that one's wall time is the other's too.
+    wall_seconds = limit.wall_seconds + problem.limits.validation_seconds
+    answering = _with(answering, wall_seconds=wall_seconds)
+    asking = _with(asking, wall_seconds=wall_seconds + 1, core=core)
+    pipes = [
+        Pipe(_VALIDATOR, "stdout", _SUBMISSION, is_recorded=transcribes),
+        Pipe(_SUBMISSION, "stdout", _VALIDATOR, is_recorded=transcribes),
+    ]
+    try:
+        outcomes = await runner.run_pipeline(
+            [Order(asking, None, recording("<")), Order(answering, None, recording(">"))],
+            pipes,
+            lambda index, _: order_of_ends.append(index),
+        )
+    except SandboxError as error:
+        return Failure("JE", f"the dialogue was not run: {error}")
+    for who, outcome in zip(("output validator", "submission"), outcomes, strict=True):
+        if isinstance(outcome, SandboxError):
+            return Failure("JE", f"the {who} was not run: {outcome}")
+    told, done = outcomes
+    validation = judged_by(told._replace(stderr=bytes(stderr)), feedback, problem)
+    failure = _failure(done, told, validation, limit, validator_first=order_of_ends[0] == _VALIDATOR)
+    return Dialogue(done, failure, validation, tuple(transcript.lines))
+
+
+def _failure(
+    done: Completed,
+    told: Completed,
+    validation: Validation,
+    limit: TimeLimit,
+    *,
+    validator_first: bool,
+) -> Failure | None:
+    """What the submission has failed by itself; None: what the validator says counts."""
+    found = failure_of(done.result, limit)
+    if done.result.verdict == "idle":
+        # Both were seen to wait for each other, so no time of either was of use.
+        return Failure("TLE", next(e for e in done.result.evidence if e.startswith("deadlock")))
+    if validator_first and validation.verdict == "WA":
+        return None  # what it does in a dialogue that is over is no fault of its own
+    if found is None or (validator_first and done.result.signal == _SIGPIPE):
+        return None
+    if validation.verdict == "JE" and validator_first and told.result.verdict == "exited":
+        return None  # it has gone without a verdict, and the submission fails for that
+    return found
+
+
+def _with(job, **limits):
+    return job._replace(limits={**job.limits, **limits})

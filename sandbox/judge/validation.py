@@ -1,0 +1,214 @@
+"""Whether what a submission wrote is right: by the default validator, or by the package's own.
+
+A package's validator is a program of somebody's too: it runs in a sandbox, and what it does wrong is
+a judge error, never the submission's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from sandbox.judge.building import Built
+from sandbox.judge.compare import compare
+from sandbox.judge.execution import PROGRAM_PLACE
+from sandbox.judge.problem import Problem, ProblemLimits, Test
+from sandbox.judge.runner import Order, Runner
+from sandbox.spec.errors import SandboxError
+from sandbox.spec.job import Artifact, Input, Job
+from sandbox.spec.result import Completed, Result
+
+__all__ = ["Feedback", "Validation", "by_comparing", "judged_by", "validate", "validator_job"]
+
+_ACCEPTED, _REJECTED = 42, 43  # exit codes of validators, in every format
+_FEEDBACK = b"/work/feedback"
+_STATE = b"/work/state.tar"
+_MOST_MESSAGE_BYTES = 4096
+_MOST_STDERR_BYTES = 1024
+_LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody is served
+# What a validator leaves in its directory is there again in the next pass, and nextpass.in is not.
+# A tar of it comes out and goes in: which names there will be, nobody knows before.
+_WITH_STATE = b"""\
+[ ! -e /work/state ] || tar -xf /work/state/state.tar -C /work/feedback || exit 99
+rm -f nextpass.in judgemessage.txt teammessage.txt score.txt
+"$@"
+code=$?
+tar -cf /work/state.tar -C /work/feedback . || exit 98
+exit $code
+"""
+
+
+class Validation(NamedTuple):
+    """What a validator has said of one output."""
+
+    verdict: str  # AC, WA, PE or JE
+    why: str
+    score: float | None = None
+    judge_message: str = ""
+    team_message: str = ""
+    wants_another_pass: bool = False
+
+
+class Feedback:
+    """A host directory for what one test's validator leaves, and its state between passes."""
+
+    def __init__(self, directory: Path, *, keeps_state: bool) -> None:
+        self._directory = directory
+        self._keeps_state = keeps_state
+        self._passes = 0
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, *, keeps_state: bool) -> Iterator[Feedback]:
+        """Gone afterwards."""
+        directory = Path(tempfile.mkdtemp(prefix="sandbox-judge-"))
+        try:
+            yield cls(directory, keeps_state=keeps_state)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def job(
+        self, built: Built, test: Test, input_path: Path, flags: Sequence[str], limits: ProblemLimits
+    ) -> Job:
+        """The validator's: what it is to be told, and what of it is wanted."""
+        self._passes += 1
+        command = (
+            *built.command,
+            b"/data/input",
+            b"/data/answer",
+            _FEEDBACK + b"/",
+            *(flag.encode() for flag in flags),
+        )
+        inputs = [
+            Input(built.directory, PROGRAM_PLACE, copied=False),
+            Input(input_path, b"/data/input", copied=False),
+            Input(test.answer, b"/data/answer", copied=False),
+        ]
+        artifacts = [
+            Artifact(_FEEDBACK + b"/" + name.encode(), self._path(name))
+            for name in ("judgemessage.txt", "teammessage.txt", "score.txt", "nextpass.in")
+        ]
+        policy = built.policy
+        if self._keeps_state:
+            command = (b"/bin/sh", b"-c", _WITH_STATE, b"sh", *command)
+            artifacts.append(Artifact(_STATE, self._path("state.tar")))
+            policy = "default"
+            if self._passes > 1:
+                before = self._directory / str(self._passes - 1)
+                inputs.append(Input(before, b"/work/state", copied=True))
+        return validator_job(command, policy, built, inputs, artifacts, limits)
+
+    def text(self, name: str) -> str:
+        """What it has written there, in the last pass; bounded and printable."""
+        if not self.has(name):
+            return ""
+        with self._path(name).open("rb") as file:
+            return file.read(_MOST_MESSAGE_BYTES).decode("utf-8", "replace").strip()
+
+    def has(self, name: str) -> bool:
+        """Whether it has written that, in the last pass."""
+        return self._path(name).exists()
+
+    def next_input_path(self, number: int) -> Path:
+        """What the validator of that pass has left as the input of the next one."""
+        return self._directory / str(number) / "nextpass.in"
+
+    def _path(self, name: str) -> Path:
+        directory = self._directory / str(self._passes)
+        directory.mkdir(exist_ok=True)
+        return directory / name
+
+
+def validator_job(
+    command: tuple[bytes, ...],
+    policy: str,
+    built: Built,
+    inputs: Sequence[Input],
+    artifacts: Sequence[Artifact],
+    limits: ProblemLimits,
+) -> Job:
+    """A program of the package's: its limits are the package's for validation."""
+    return Job(
+        command=command,
+        policy=policy,
+        limits={
+            **built.limits,
+            "memory_bytes": limits.validation_memory_bytes + built.memory_overhead_bytes,
+            "cpu_seconds": limits.validation_seconds,
+            "wall_seconds": 2 * limits.validation_seconds + 1,
+            "output_bytes": limits.validation_output_bytes,
+        },
+        environment=built.environment,
+        cwd=_FEEDBACK,  # made where it is missing
+        inputs=tuple(inputs),
+        artifacts=tuple(artifacts),
+        disk_counts="apart",
+    )
+
+
+async def by_comparing(answer: bytes, output: bytes, flags: Sequence[str]) -> Validation:
+    """By the default validator."""
+    if len(answer) + len(output) <= _LONG_BYTES:
+        found = compare(answer, output, flags)
+    else:
+        found = await trio.to_thread.run_sync(compare, answer, output, flags)
+    verdict = "AC" if found.accepted else "PE" if found.is_presentation else "WA"
+    return Validation(verdict, found.message, judge_message=found.message)
+
+
+async def validate(
+    runner: Runner,
+    built: Built,
+    feedback: Feedback,
+    problem: Problem,
+    test: Test,
+    input_path: Path,
+    flags: Sequence[str],
+    output: bytes,
+) -> Validation:
+    """By the package's validator."""
+    job = feedback.job(built, test, input_path, flags, problem.limits)
+    try:
+        done = await runner.run(Order(job, output))
+    except SandboxError as error:
+        return Validation("JE", f"the output validator was not run: {error}")
+    return judged_by(done, feedback, problem)
+
+
+def judged_by(done: Completed, feedback: Feedback, problem: Problem) -> Validation:
+    """What its exit code and files say."""
+    code = done.result.exit_code if done.result.verdict == "exited" else None
+    if code not in (_ACCEPTED, _REJECTED):
+        said = done.stderr[-_MOST_STDERR_BYTES:].decode("utf-8", "replace").strip()
+        return Validation(
+            "JE", f"the output validator {_end(done.result)}", judge_message=said
+        )
+    judge, team = feedback.text("judgemessage.txt"), feedback.text("teammessage.txt")
+    verdict = "AC" if code == _ACCEPTED else "WA"
+    score = None
+    if problem.is_scoring and problem.validator_sees_score:
+        text = feedback.text("score.txt")
+        try:
+            score = float(text) if text else None
+        except ValueError:
+            score = math.nan
+        if score is not None and not math.isfinite(score):
+            return Validation("JE", f"score.txt of the output validator is no number: {text[:40]!r}")
+    is_more = problem.limits.passes > 1 and verdict == "AC" and feedback.has("nextpass.in")
+    why = judge.splitlines()[0][:200] if judge else ""
+    return Validation(verdict, why, score, judge, team, is_more)
+
+
+def _end(result: Result) -> str:
+    if result.verdict == "exited":
+        return f"exited with {result.exit_code}, which is neither 42 nor 43"
+    if result.verdict == "signaled":
+        return f"was ended by signal {result.signal}"
+    return f"was ended: {result.verdict}: {'; '.join(result.evidence)}"

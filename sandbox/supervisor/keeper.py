@@ -65,12 +65,16 @@ class Keeper:
             ) from error
         finally:
             os.close(fd)
-        self.first = self.zygote()  # makes the base user namespace
+        try:
+            self.first = self.zygote()  # makes the base user namespace
+        except BaseException:
+            self.close()
+            raise
 
     def zygote(self, base_fd: int | None = None) -> ZygoteProcess:
         """Order a zygote. `base_fd`: the base user namespace, where an earlier one has made it.
 
-        Raises ZygoteError: the keeper is dead.
+        Raises ZygoteError: the keeper is dead; OSError.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -78,10 +82,13 @@ class Keeper:
         return ZygoteProcess(ours)
 
     def fork(self, order: bytes, *fds: int) -> None:
-        """Order a process; it is a child of ours and tells its pid on the first of its fds."""
+        """Order a process; it is a child of ours and tells its pid on the first of its fds.
+
+        Raises ZygoteError: the keeper is dead; OSError: it cannot be told.
+        """
         try:
             socket.send_fds(self._socket, [LENGTH.pack(len(order)) + order], [*fds])
-        except OSError as error:
+        except ConnectionError as error:
             raise ZygoteError(
                 "the keeper died, so there is no new zygote or lookout; fix: start sandbox anew"
             ) from error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +12,7 @@ from sandbox.judge.building import BuildCache, Built, NotBuilt, build, build_pro
 from sandbox.judge.cores import Cores
 from sandbox.judge.execution import Failure, TimeLimit, failure_of, measured, submission_job
 from sandbox.judge.grading import next_tests, summed
-from sandbox.judge.interaction import Dialogue, interact
+from sandbox.judge.interaction import interact
 from sandbox.judge.language import Language, detect
 from sandbox.judge.problem import Problem, Submission, Test
 from sandbox.judge.runner import Order, Runner
@@ -60,7 +58,7 @@ class Judge:
         languages: Mapping[str, Language],
         cache: BuildCache,
         cores: Cores,
-        settings: Settings = Settings(),
+        settings: Settings,
     ) -> None:
         self.problem = problem
         self._runner = runner
@@ -189,9 +187,7 @@ class Judge:
                 ended = trio.Event()
         return outcomes
 
-    async def _run(
-        self, built: Built, test: Test, limit: TimeLimit, core: int
-    ) -> _Run | Failure:
+    async def _run(self, built: Built, test: Test, limit: TimeLimit, core: int) -> _Run | Failure:
         """All passes of it; what the last one came to, or the first that failed."""
         keeps_state = self.problem.limits.passes > 1
         with Feedback.open(keeps_state=keeps_state) as feedback:

@@ -75,7 +75,12 @@ class Feedback:
             shutil.rmtree(directory, ignore_errors=True)
 
     def job(
-        self, built: Built, test: Test, input_path: Path, flags: Sequence[str], limits: ProblemLimits
+        self,
+        built: Built,
+        test: Test,
+        input_path: Path,
+        flags: Sequence[str],
+        limits: ProblemLimits,
     ) -> Job:
         """The validator's: what it is to be told, and what of it is wanted."""
         self._passes += 1
@@ -187,9 +192,7 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem) -> Validati
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (_ACCEPTED, _REJECTED):
         said = done.stderr[-_MOST_STDERR_BYTES:].decode("utf-8", "replace").strip()
-        return Validation(
-            "JE", f"the output validator {_end(done.result)}", judge_message=said
-        )
+        return Validation("JE", f"the output validator {_end(done.result)}", judge_message=said)
     judge, team = feedback.text("judgemessage.txt"), feedback.text("teammessage.txt")
     verdict = "AC" if code == _ACCEPTED else "WA"
     score = None
@@ -200,7 +203,9 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem) -> Validati
         except ValueError:
             score = math.nan
         if score is not None and not math.isfinite(score):
-            return Validation("JE", f"score.txt of the output validator is no number: {text[:40]!r}")
+            return Validation(
+                "JE", f"score.txt of the output validator is no number: {text[:40]!r}"
+            )
     is_more = problem.limits.passes > 1 and verdict == "AC" and feedback.has("nextpass.in")
     why = judge.splitlines()[0][:200] if judge else ""
     return Validation(verdict, why, score, judge, team, is_more)

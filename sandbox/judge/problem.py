@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 __all__ = [
@@ -44,7 +45,7 @@ class Test(NamedTuple):
 
     name: str  # "secret/group1/03": below data/, no suffix
     input: Path | None  # None: submit-answer problems may have none
-    answer: Path
+    answer: Path | None  # None: missing; an accepted submission's output, or empty if interactive
     arguments: tuple[str, ...] = ()  # of the submission's command line
     files: tuple[tuple[str, Path], ...] = ()  # for its working directory
     output_validator_flags: tuple[str, ...] = ()
@@ -53,6 +54,9 @@ class Test(NamedTuple):
     reject_score: float = 0.0
     hint: str | None = None
     description: str | None = None
+    must_score: bool = False  # no most score is known: an accepting validator writes score.txt
+    # Where they differ: name of an input validator -> its flags; one that is not named has none.
+    input_validator_flags_by_name: Mapping[str, tuple[str, ...]] | None = None
 
 
 class Grading(NamedTuple):
@@ -66,6 +70,7 @@ class Grading(NamedTuple):
     require_pass: tuple[str, ...] = ()  # groups that must be accepted, or nothing here is run
     flags: tuple[str, ...] = ()  # of a custom grader
     is_custom: bool = False
+    otherwise: str = "worst_error"  # accept_if_any_accepted, and none was: this verdict
 
 
 class Group(NamedTuple):
@@ -93,6 +98,8 @@ class Expectation(NamedTuple):
     required: frozenset[str] = frozenset()  # one of these at least once
     score: tuple[float, float] | None = None  # of the sum, from-to
     message: str | None = None  # some judge message must hold it
+    verdicts: frozenset[str] | None = None  # of the sum, one of these; None: any
+    time_bound: str | None = None  # these tests' slowest bounds the time limit: "lower", "upper"
 
 
 class Submission(NamedTuple):
@@ -127,3 +134,6 @@ class Problem(NamedTuple):
     is_lazy: bool = True  # the first test that fails decides, and what comes later need not run
     validator_sees_score: bool = False  # score.txt of a custom validator counts
     notes: tuple[str, ...] = ()  # of what was read and has no meaning here
+    # What {{name}} and {{name.variant}} stand for in validators, included files and submissions.
+    constants: Mapping[str, str] = MappingProxyType({})
+    may_write_files: bool = True  # submissions, in their working directory

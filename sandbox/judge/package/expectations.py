@@ -1,0 +1,190 @@
+"""What a submission is expected to come to: by its directory, submissions.yaml, or a comment."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from sandbox.judge.package.fields import Fields, parse_number
+from sandbox.judge.package.metadata import Metadata
+from sandbox.judge.problem import Expectation, Group
+from sandbox.spec.fields import shown, suggestion
+
+__all__ = ["Annotation", "of_annotation", "of_directory", "of_fields", "read_annotation"]
+
+# The formats know four verdicts. Ours are more: what each of them covers.
+_COVERED = {
+    "AC": frozenset({"AC"}), "WA": frozenset({"WA", "PE"}), "TLE": frozenset({"TLE"}),
+    "RTE": frozenset({"RTE", "MLE", "OLE"}),
+}  # fmt: skip
+# DOMjudge's names, for directories and comments. No output at all is a wrong answer there too.
+_NAMED = {
+    "CORRECT": {"AC"}, "ACCEPTED": {"AC"}, "WRONG-ANSWER": {"WA", "PE"}, "NO-OUTPUT": {"WA", "PE"},
+    "PRESENTATION-ERROR": {"PE", "WA"}, "TIMELIMIT": {"TLE"}, "TIME-LIMIT": {"TLE"},
+    "TIME-LIMIT-EXCEEDED": {"TLE"}, "RUN-ERROR": {"RTE", "MLE"}, "RUN-TIME-ERROR": {"RTE", "MLE"},
+    "RUNTIME-ERROR": {"RTE", "MLE"}, "RUNTIME-EXCEPTION": {"RTE", "MLE"},
+    "COMPILER-ERROR": {"CE"}, "COMPILE-ERROR": {"CE"}, "COMPILATION-ERROR": {"CE"},
+    "OUTPUT-LIMIT": {"OLE"}, "OUTPUT-LIMIT-EXCEEDED": {"OLE"}, "MEMORY-LIMIT": {"MLE", "RTE"},
+    "MEMORY-LIMIT-EXCEEDED": {"MLE", "RTE"},
+}  # fmt: skip
+_ANY = frozenset(_COVERED)
+# Directory -> permitted and required verdicts, in the new formats and in legacy.
+_NEW = {
+    "accepted": ({"AC"}, set()),
+    "rejected": (_ANY, {"WA", "TLE", "RTE"}),
+    "wrong_answer": ({"AC", "WA"}, {"WA"}),
+    "time_limit_exceeded": ({"AC", "TLE"}, {"TLE"}),
+    "run_time_error": ({"AC", "RTE"}, {"RTE"}),
+    "brute_force": ({"AC", "RTE", "TLE"}, {"RTE", "TLE"}),
+}
+_LEGACY = _NEW | {
+    "time_limit_exceeded": ({"AC", "WA", "TLE"}, {"TLE"}),
+    "run_time_error": (_ANY, {"RTE"}),
+}
+_FREE = ("mixed", "mixed-verdicts", "mixed_verdicts")  # each says for itself
+_ONES = tuple(_COVERED)
+_WORDS = re.compile(
+    r"@EXPECTED_(RESULTS|SCORE)@: *([A-Za-z_-]+(?:\s*,\s*[A-Za-z_-]+)*|[-+0-9.eE]+)", re.IGNORECASE
+)
+_MOST_SCORE = 1e15
+
+
+class Annotation(NamedTuple):
+    """What the comment in a source says; nothing: there is none."""
+
+    results: tuple[str, ...] = ()
+    score: float | None = None
+
+
+def of_directory(directory: str, metadata: Metadata, data: Group) -> Expectation | None:
+    """What a directory of submissions/ stands for; None: nothing."""
+    table = _LEGACY if metadata.is_legacy else _NEW
+    name = directory.lower().replace("-", "_")
+    name = "run_time_error" if name in ("runtime_exception", "runtime_error") else name
+    if name in table:
+        permitted, required = table[name]
+        bound = None
+        if not metadata.is_legacy and name not in ("rejected", "brute_force"):
+            bound = "upper" if required == {"TLE"} else "lower"
+        elif name == "accepted":
+            bound = "lower"
+        return Expectation(
+            permitted=None if permitted == _ANY else _covered(permitted),
+            required=_covered(required),
+            time_bound=bound,
+        )
+    if name == "partially_accepted":
+        return _partial(data, metadata.is_maximal)
+    verdicts = _NAMED.get(directory.upper().replace("_", "-"))
+    return Expectation(verdicts=frozenset(verdicts)) if verdicts else None
+
+
+def of_fields(
+    fields: Fields, tests: str, default: Expectation | None, metadata: Metadata
+) -> Expectation | None:
+    """What submissions.yaml asks of some tests; None: nothing. `default`: of a directory."""
+    permitted = _verdicts(fields, "permitted")
+    required = _verdicts(fields, "required")
+    has_any = permitted is not None or required is not None
+    bound = "upper" if required == {"TLE"} else None
+    if permitted is not None and "TLE" not in permitted:
+        bound = "lower"
+    wish = fields.raw("use_for_time_limit")
+    if wish in ("lower", "upper"):
+        bound = wish
+    elif wish is not None and not fields.flag("use_for_time_limit", True):
+        bound = None
+    elif default and not has_any:
+        bound = default.time_bound
+    expectation = Expectation(
+        tests=tests,
+        permitted=default.permitted if default else None,
+        required=default.required if default else frozenset(),
+        score=_score(fields, metadata) or (default.score if default else None),
+        message=fields.text("message"),
+        time_bound=bound,
+    )
+    if permitted is not None:
+        expectation = expectation._replace(
+            permitted=None if permitted == _ANY else _covered(permitted)
+        )
+    if required is not None:
+        expectation = expectation._replace(
+            required=frozenset() if required == _ANY else _covered(required)
+        )
+    return expectation if expectation != Expectation(tests=tests) else None
+
+
+def read_annotation(source: str, where: str, notes: list[str]) -> Annotation:
+    """The comment in `source`; what is none of DOMjudge's names is told, and nothing asked."""
+    found = Annotation()
+    for kind, text in _WORDS.findall(source):
+        number = parse_number(text)
+        if found != Annotation():
+            notes.append(f"{where}: a second @EXPECTED_{kind.upper()}@; none of them counts")
+            return Annotation()
+        if number is not None:
+            if kind.upper() == "SCORE":
+                found = Annotation(score=number)
+            continue
+        words = tuple(word.strip().upper().replace("_", "-") for word in text.split(","))
+        for word in words:
+            if word not in _NAMED:
+                near = suggestion(word, _NAMED)
+                notes.append(
+                    f"{where}: @EXPECTED_{kind.upper()}@: {shown(word)} is no result{near}"
+                )
+                return Annotation()
+        found = Annotation(words)
+    return found
+
+
+def of_annotation(annotation: Annotation) -> Expectation | None:
+    """What a comment asks of the whole submission; None: nothing."""
+    if annotation.score is not None:
+        return Expectation(score=(annotation.score, annotation.score))
+    if not annotation.results:
+        return None
+    return Expectation(verdicts=frozenset().union(*(_NAMED[word] for word in annotation.results)))
+
+
+def _partial(data: Group, is_maximal: bool) -> Expectation:
+    low, high = data.grading.score_range
+    secret = next((m for m in data.members if isinstance(m, Group) and m.name == "secret"), None)
+    if secret is not None and math.isinf(high):
+        low, high = secret.grading.score_range
+    if is_maximal:
+        high = math.nextafter(high, -math.inf) if math.isfinite(high) else high
+    elif math.isfinite(low):
+        low = math.nextafter(low, math.inf)
+    score = (low, high) if (low, high) != (-math.inf, math.inf) else None
+    return Expectation(score=score, verdicts=frozenset({"AC"}))
+
+
+def _covered(verdicts: set[str] | frozenset[str]) -> frozenset[str]:
+    return frozenset().union(*(_COVERED[verdict] for verdict in verdicts))
+
+
+def _verdicts(fields: Fields, key: str) -> frozenset[str] | None:
+    if key not in fields:
+        return None
+    words = fields.words(key)
+    for word in words:
+        if word not in _COVERED:
+            raise fields.error(
+                key, f"{shown(word)} is not one of {', '.join(_ONES)}{suggestion(word, _ONES)}"
+            )
+    return frozenset(words)
+
+
+def _score(fields: Fields, metadata: Metadata) -> tuple[float, float] | None:
+    value = fields.raw("score")
+    if value is None:
+        return None
+    if not metadata.is_scoring:
+        raise fields.error("score", "is for problems of type scoring only")
+    numbers = [parse_number(item) for item in (value if isinstance(value, list) else [value] * 2)]
+    if len(numbers) != 2 or numbers[0] is None or numbers[1] is None or numbers[0] > numbers[1]:
+        raise fields.error("score", "is neither a number nor two, the smaller one first")
+    return numbers[0], numbers[1]

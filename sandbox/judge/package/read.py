@@ -1,0 +1,142 @@
+"""read_problem: a package on disk, in whichever format, as the judge needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox.judge.package.cases import GROUP_FILES
+from sandbox.judge.package.document import read_document
+from sandbox.judge.package.domjudge import Extension, read_extension
+from sandbox.judge.package.errors import PackageError
+from sandbox.judge.package.fields import Fields
+from sandbox.judge.package.files import Folder, PackageFiles
+from sandbox.judge.package.metadata import DRAFT, Metadata, read_metadata
+from sandbox.judge.package.programs import (
+    read_grader,
+    read_includes,
+    read_input_validators,
+    read_output_validator,
+)
+from sandbox.judge.package.submissions import read_submissions
+from sandbox.judge.package.group_data import GroupData
+from sandbox.judge.package.legacy_data import GRADING_KEYS, LegacyData
+from sandbox.judge.problem import Group, Problem, Program, Submission
+
+__all__ = ["read_problem"]
+
+_METADATA_FILES = ("problem.yaml", "domjudge-problem.ini")
+
+
+def read_problem(path: Path) -> Problem:
+    """The problem package in the directory `path`.
+
+    Raises PackageError that names the file and the rule for whatever is no package, or has no
+    plain meaning as one. What is left out is in the Problem's notes.
+    """
+    package = PackageFiles(path)
+    if not any(name in package.files for name in _METADATA_FILES):
+        raise PackageError("problem.yaml", "is missing, so this is no problem package")
+    metadata = read_metadata(package)
+    if not metadata.is_legacy:
+        package.ignore_odd_names()
+    extension = read_extension(package)
+    validator = _output_validator(package, metadata, extension)
+    grader = read_grader(package)
+    data = _read_data(package, metadata, grader is not None)
+    submissions = read_submissions(package, metadata, data)
+    _check_answers(data, submissions, metadata)
+    is_lazy = not metadata.is_scoring and _all_break(data)
+    return Problem(
+        directory=package.directory,
+        name=metadata.name or extension.name or package.directory.name,
+        format=metadata.format,
+        is_scoring=metadata.is_scoring,
+        is_interactive="interactive" in metadata.types,
+        is_submit_answer="submit-answer" in metadata.types,
+        limits=metadata.limits._replace(time_seconds=_time_limit(metadata, extension)),
+        data=data,
+        output_validator=validator,
+        output_validator_flags=metadata.validator_flags,
+        input_validators=read_input_validators(package),
+        grader=grader,
+        includes=read_includes(package),
+        submissions=submissions,
+        languages=metadata.languages,
+        is_lazy=is_lazy,
+        validator_sees_score=metadata.validator_sees_score and validator is not None,
+        notes=tuple(package.notes),
+        constants=metadata.constants,
+        may_write_files=metadata.may_write_files,
+    )
+
+
+def _output_validator(
+    package: PackageFiles, metadata: Metadata, extension: Extension
+) -> Program | None:
+    program = read_output_validator(package, metadata.is_legacy)
+    where = program.name if program else "output_validators"
+    if metadata.has_custom_validator is False and program:
+        package.notes.append(f"{where}: is not used; problem.yaml says validation: default")
+        program = None
+    elif metadata.has_custom_validator and not program:
+        raise PackageError(where, "has no program, and problem.yaml says validation: custom")
+    if not program:
+        for kind in ("interactive", "multi-pass"):
+            if kind in metadata.types:
+                raise PackageError(
+                    "problem.yaml", f"type: {kind} problems need an output validator of their own"
+                )
+        if extension.programs:
+            name = extension.programs[0]
+            raise PackageError(
+                "domjudge-problem.ini", f"the program {name} is on a DOMjudge server, not in here"
+            )
+    return program
+
+
+def _read_data(package: PackageFiles, metadata: Metadata, has_grader: bool) -> Group:
+    folder = package.folder("data")
+    if folder is None:
+        raise PackageError("data", "is missing, and with it every test")
+    if metadata.is_legacy or (metadata.format == DRAFT and _has_legacy_groups(folder)):
+        return LegacyData(metadata, has_grader, package.notes).read(folder)
+    return GroupData(metadata, package.notes).read(folder)
+
+
+def _has_legacy_groups(folder: Folder) -> bool:
+    """Whether groups are told as in legacy: there are packages of the draft that do."""
+    path = folder.files.get(GROUP_FILES[1])
+    if path is not None:
+        where = f"{folder.where}/{GROUP_FILES[1]}"
+        fields = Fields(where, read_document(path, where))
+        if any(key in fields for key in GRADING_KEYS):
+            return True
+    return any(_has_legacy_groups(inner) for inner in folder.folders.values())
+
+
+def _check_answers(data: Group, submissions: tuple[Submission, ...], metadata: Metadata) -> None:
+    """A missing answer can be made by a model solution, or is empty where a validator asks."""
+    if metadata.types & {"interactive", "multi-pass"}:
+        return
+    has_model = any(one.name.startswith("accepted/") for one in submissions)
+    for test in data.tests():
+        if test.answer is None and not has_model:
+            raise PackageError(
+                f"data/{test.name}.ans", "is missing, and no accepted submission could make it"
+            )
+
+
+def _time_limit(metadata: Metadata, extension: Extension) -> float | None:
+    said = metadata.limits.time_seconds
+    if said is None or extension.time_seconds in (None, said):
+        return extension.time_seconds if said is None else said
+    raise PackageError(
+        "problem.yaml",
+        f"limits.time_limit: is {said:g} s, and DOMjudge's file says {extension.time_seconds:g} s",
+    )
+
+
+def _all_break(group: Group) -> bool:
+    return group.breaks_on_reject and all(
+        _all_break(member) for member in group.members if isinstance(member, Group)
+    )

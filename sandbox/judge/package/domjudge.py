@@ -36,13 +36,13 @@ class Extension(NamedTuple):
 
 def read_extension(package: PackageFiles) -> Extension:
     """Both files, where there are any. Raises PackageError, also where they differ."""
-    path = package.files.get(_INI)
+    path = package.file(_INI)
     settings = _settings(read_text(path, _INI, _MOST_BYTES)) if path else {}
     for key in settings:
         if key not in _KEYS:
             package.notes.append(f"{_INI}: {key}: no such key{suggestion(key, _KEYS)}")
     seconds = _seconds(settings.get("timelimit"), f"{_INI}: timelimit")
-    path = package.files.get(_TIME)
+    path = package.file(_TIME)
     other = _seconds(read_text(path, _TIME, _MOST_BYTES).strip() if path else None, _TIME)
     if seconds is not None and other is not None and seconds != other:
         raise PackageError(_TIME, f"says {other:g} s, and {_INI} {seconds:g} s")
@@ -53,7 +53,7 @@ def read_extension(package: PackageFiles) -> Extension:
 
 def read_submission_details(package: PackageFiles) -> Mapping[str, Fields]:
     """Below submissions/ -> langid and entry_point of that submission."""
-    path = package.files.get(_DETAILS)
+    path = package.file(_DETAILS)
     if path is None:
         return {}
     try:

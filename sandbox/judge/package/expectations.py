@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sandbox.judge.package.fields import Fields, parse_number
@@ -42,10 +43,10 @@ _LEGACY = _NEW | {
     "time_limit_exceeded": ({"AC", "WA", "TLE"}, {"TLE"}),
     "run_time_error": (_ANY, {"RTE"}),
 }
-_FREE = ("mixed", "mixed-verdicts", "mixed_verdicts")  # each says for itself
 _ONES = tuple(_COVERED)
 _WORDS = re.compile(
-    r"@EXPECTED_(RESULTS|SCORE)@: *([A-Za-z_-]+(?:\s*,\s*[A-Za-z_-]+)*|[-+0-9.eE]+)", re.IGNORECASE
+    r"@EXPECTED_(?:RESULTS|SCORE)@: +([-+]?[0-9.]+|[a-z_-]+(?:[ \t]*,[ \t]*[a-z_-]+)*)",
+    re.IGNORECASE,
 )
 _MOST_SCORE = 1e15
 
@@ -117,36 +118,35 @@ def of_fields(
 
 
 def read_annotation(source: str, where: str, notes: list[str]) -> Annotation:
-    """The comment in `source`; what is none of DOMjudge's names is told, and nothing asked."""
-    found = Annotation()
-    for kind, text in _WORDS.findall(source):
+    """The comments in `source`; what DOMjudge would not take is told, and nothing asked."""
+    results: tuple[str, ...] = ()
+    score: float | None = None
+    for text in _WORDS.findall(source):
         number = parse_number(text)
-        if found != Annotation():
-            notes.append(f"{where}: a second @EXPECTED_{kind.upper()}@; none of them counts")
+        words = () if number is not None else tuple(_words(text))
+        if (results and words) or (score is not None and number is not None):
+            notes.append(f"{where}: expects twice, so none of it counts: {shown(text)}")
             return Annotation()
-        if number is not None:
-            if kind.upper() == "SCORE":
-                found = Annotation(score=number)
-            continue
-        words = tuple(word.strip().upper().replace("_", "-") for word in text.split(","))
         for word in words:
             if word not in _NAMED:
-                near = suggestion(word, _NAMED)
-                notes.append(
-                    f"{where}: @EXPECTED_{kind.upper()}@: {shown(word)} is no result{near}"
-                )
+                notes.append(f"{where}: expects {shown(word)}, no result{suggestion(word, _NAMED)}")
                 return Annotation()
-        found = Annotation(words)
-    return found
+        results, score = words or results, score if number is None else number
+    return Annotation(results, score)
+
+
+def _words(text: str) -> Iterator[str]:
+    return (word.strip().upper().replace("_", "-") for word in text.split(","))
 
 
 def of_annotation(annotation: Annotation) -> Expectation | None:
     """What a comment asks of the whole submission; None: nothing."""
-    if annotation.score is not None:
-        return Expectation(score=(annotation.score, annotation.score))
-    if not annotation.results:
+    if annotation == Annotation():
         return None
-    return Expectation(verdicts=frozenset().union(*(_NAMED[word] for word in annotation.results)))
+    named = [_NAMED[word] for word in annotation.results]
+    verdicts = frozenset[str]().union(*named) if named else None
+    score = annotation.score
+    return Expectation(verdicts=verdicts, score=None if score is None else (score, score))
 
 
 def _partial(data: Group, is_maximal: bool) -> Expectation:

@@ -60,21 +60,30 @@ class PackageFiles:
         self.notes: list[str] = []
         self._entries = self._bytes = 0
         self._names_are_strict = False
-        names = {name: path for name, path, mode in self._list("") if stat.S_ISREG(mode)}
-        self.files: Mapping[str, Path] = names
+        # Only what is asked for is looked at: a dead link to a statement keeps nobody from judging.
+        self._top = {entry.name: entry for entry in self._list("", self.directory)}
 
     def ignore_odd_names(self) -> None:
         """From here on, leave out names that the format has none of: it says to."""
         self._names_are_strict = True
 
+    def file(self, name: str) -> Path | None:
+        """The file `name` at the top of the package, with no link left in its path."""
+        if name not in self._top:
+            return None
+        path, mode = self._led_to("", self._top[name])
+        if not stat.S_ISREG(mode):
+            raise PackageError(name, "is a directory where the format has a file")
+        return path
+
     def folder(self, name: str) -> Folder | None:
-        """The directory `name` of the package, looked through to its end; None: there is none."""
-        for found, path, mode in self._list("", is_again=True):
-            if found == name:
-                if not stat.S_ISDIR(mode):
-                    raise PackageError(name, "is a file where the format has a directory")
-                return self._look_through(name, path, (self.directory,))
-        return None
+        """The directory `name` at the top, looked through to its end; None: there is none."""
+        if name not in self._top:
+            return None
+        path, mode = self._led_to("", self._top[name])
+        if not stat.S_ISDIR(mode):
+            raise PackageError(name, "is a file where the format has a directory")
+        return self._look_through(name, path, (self.directory,))
 
     def _look_through(self, where: str, directory: Path, above: tuple[Path, ...]) -> Folder:
         if directory in above:
@@ -82,30 +91,29 @@ class PackageFiles:
         if len(above) > _MOST_DEPTH:
             raise PackageError(where, f"is over {_MOST_DEPTH} directories deep")
         files, folders = {}, {}
-        for name, path, mode in self._list(where, directory):
+        for entry in self._list(where, directory):
+            path, mode = self._led_to(where, entry)
             if stat.S_ISDIR(mode):
-                inner = f"{where}/{name}"
-                folders[name] = self._look_through(inner, path, (*above, directory))
+                inner = f"{where}/{entry.name}"
+                folders[entry.name] = self._look_through(inner, path, (*above, directory))
             else:
-                files[name] = path
+                files[entry.name] = path
         return Folder(where, files, folders)
 
-    def _list(
-        self, where: str, directory: Path | None = None, is_again: bool = False
-    ) -> list[tuple[str, Path, int]]:
-        """Names in order, with what each leads to."""
+    def _list(self, where: str, directory: Path) -> list[os.DirEntry[str]]:
+        """What is kept of a directory, in the order of names."""
         entries = []
         try:
-            with os.scandir(directory or self.directory) as found:
+            with os.scandir(directory) as found:
                 for entry in found:
-                    self._entries += not is_again
+                    self._entries += 1
                     if self._entries > _MOST_ENTRIES:
                         raise PackageError(where, f"over {_MOST_ENTRIES} files in the package")
                     if self._is_kept(where, entry.name):
                         entries.append(entry)
         except OSError as error:
             raise PackageError(where, _reason(error)) from error
-        return [self._led_to(where, entry) for entry in sorted(entries, key=lambda e: e.name)]
+        return sorted(entries, key=lambda entry: entry.name)
 
     def _is_kept(self, where: str, name: str) -> bool:
         # The formats say of these names that a judge behaves as if they were not there; one of
@@ -124,7 +132,7 @@ class PackageFiles:
             return False
         return True
 
-    def _led_to(self, where: str, entry: os.DirEntry[str]) -> tuple[str, Path, int]:
+    def _led_to(self, where: str, entry: os.DirEntry[str]) -> tuple[Path, int]:
         shown = f"{where}/{entry.name}" if where else entry.name
         path = Path(entry.path)
         try:
@@ -144,7 +152,7 @@ class PackageFiles:
         elif not stat.S_ISDIR(status.st_mode):
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
             raise PackageError(shown, f"is {kind}; a package holds files and directories only")
-        return entry.name, path, status.st_mode
+        return path, status.st_mode
 
 
 def read_text(path: Path, where: str, most_bytes: int = _MOST_TEXT_BYTES) -> str:

@@ -80,7 +80,7 @@ class Metadata(NamedTuple):
 
 def read_metadata(package: PackageFiles) -> Metadata:
     """problem.yaml of `package`, or the defaults where it has none. Raises PackageError."""
-    path = package.files.get(_FILE)
+    path = package.file(_FILE)
     table = parse_document(read_text(path, _FILE), _FILE) if path else None
     version = Fields(_FILE, table).text("problem_format_version") or LEGACY
     if version not in _FORMATS:

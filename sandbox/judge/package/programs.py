@@ -20,15 +20,18 @@ _SCRIPTS = ("build", "run")
 
 def read_output_validator(package: PackageFiles, is_legacy: bool) -> Program | None:
     """The package's own output validator. Raises PackageError where it has several."""
-    if not is_legacy:
-        folder = package.folder("output_validator")
-        return _only_program(folder) if folder else None
-    programs = _programs(package.folder("output_validators"))
+    # One format's name of the directory is met in packages of the other, and means the same.
+    several, one = package.folder("output_validators"), package.folder("output_validator")
+    if several and one:
+        raise PackageError(one.where, f"stands beside {several.where}; keep one")
+    if one:
+        return _only_program(one)
+    if several and not is_legacy:
+        package.notes.append(f"{several.where}: the format calls it output_validator")
+    programs = _programs(several)
     if len(programs) > 1:
         names = ", ".join(program.name for program in programs)
-        raise PackageError(
-            "output_validators", f"holds several programs, of which one runs: {names}"
-        )
+        raise PackageError("output_validators", f"holds several programs, and one can run: {names}")
     return programs[0] if programs else None
 
 

@@ -10,6 +10,8 @@ from sandbox.judge.package.domjudge import Extension, read_extension
 from sandbox.judge.package.errors import PackageError
 from sandbox.judge.package.fields import Fields
 from sandbox.judge.package.files import Folder, PackageFiles
+from sandbox.judge.package.group_data import GroupData
+from sandbox.judge.package.legacy_data import GRADING_KEYS, LegacyData
 from sandbox.judge.package.metadata import DRAFT, Metadata, read_metadata
 from sandbox.judge.package.programs import (
     read_grader,
@@ -18,8 +20,6 @@ from sandbox.judge.package.programs import (
     read_output_validator,
 )
 from sandbox.judge.package.submissions import read_submissions
-from sandbox.judge.package.group_data import GroupData
-from sandbox.judge.package.legacy_data import GRADING_KEYS, LegacyData
 from sandbox.judge.problem import Group, Problem, Program, Submission
 
 __all__ = ["read_problem"]
@@ -34,7 +34,7 @@ def read_problem(path: Path) -> Problem:
     plain meaning as one. What is left out is in the Problem's notes.
     """
     package = PackageFiles(path)
-    if not any(name in package.files for name in _METADATA_FILES):
+    if not any(package.file(name) for name in _METADATA_FILES):
         raise PackageError("problem.yaml", "is missing, so this is no problem package")
     metadata = read_metadata(package)
     if not metadata.is_legacy:

@@ -151,7 +151,8 @@ class _Reader:
 
     def _comment(self, name: str, files: tuple[tuple[str, Path], ...]) -> Annotation:
         for file, path in files:
-            found = read_annotation(_source(path), f"submissions/{name}: {file}", self._notes)
+            where = f"submissions/{name}" if len(files) == 1 else f"submissions/{name}/{file}"
+            found = read_annotation(_source(path), where, self._notes)
             if found != Annotation():
                 return found
         return Annotation()

@@ -98,9 +98,8 @@ async def interact(
             return Failure("JE", f"the {who} was not run: {outcome}")
     told, done = outcomes
     validation = judged_by(told._replace(stderr=bytes(stderr)), feedback, problem)
-    failure = _failure(
-        done, told, validation, limit, validator_first=order_of_ends[0] == _VALIDATOR
-    )
+    was_first = order_of_ends[0] == _VALIDATOR
+    failure = _failure(done, told, validation, limit, validator_first=was_first)
     return Dialogue(done, failure, validation, tuple(transcript.lines))
 
 

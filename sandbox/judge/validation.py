@@ -1,7 +1,7 @@
 """Whether what a submission wrote is right: by the default validator, or by the package's own.
 
-A package's validator is a program of somebody's too: it runs in a sandbox, and what it does wrong is
-a judge error, never the submission's.
+A package's validator is a program of somebody's too: it runs in a sandbox, and what it does wrong
+is a judge error, never the submission's.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain, compress, count, islice
+from operator import ne
 from typing import NamedTuple
 
 from sandbox.spec.errors import SpecError
@@ -25,11 +27,12 @@ _SHARED_BYTES = 12  # of what two long tokens begin with alike
 # isspace(3) in the C locale, which is what bytes.split() and \s of bytes cut at too.
 _SPACE = re.compile(rb"\s")
 _TOKEN = re.compile(rb"\S+")
+_GAP = re.compile(rb"\A\s*|\s+")  # the first one may be of no bytes
 # What scanf("%lf") takes whole, as the reference asks it: exponents without digits, hexadecimal.
-# Each digit can belong to one part only: with a second way to read them a mismatch is quadratic.
-_DECIMAL = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]*)?")
+# Nothing is given back once it is matched (++): a token of 64 MiB is read once.
+_DECIMAL = re.compile(rb"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]*+)?")
 _HEXADECIMAL = re.compile(
-    rb"[+-]?0[xX](?:[0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?|\.[0-9a-fA-F]+)(?:[pP][+-]?[0-9]*)?"
+    rb"[+-]?0[xX](?:[0-9a-fA-F]++(?:\.[0-9a-fA-F]*+)?|\.[0-9a-fA-F]++)(?:[pP][+-]?[0-9]*+)?"
 )
 _SHAPE = bytes(ord(" ") if bytes([byte]).isspace() else ord("x") for byte in range(256))
 _PLAIN_NUMBERS = b"0123456789+-.eE \t\n\v\f\r"
@@ -245,25 +248,21 @@ def _length_alike(one: bytes, other: bytes) -> int:
 
 
 def _first_different_space(answer: bytes, output: bytes) -> str | None:
-    """Of two sides whose tokens are alike."""
-    line = 1
-    for number, (want, have) in enumerate(zip(_gaps(answer), _gaps(output), strict=True)):
-        if want != have:
-            where = f"line {line}, " + (
-                f"behind token {number} of all" if number else "at the start"
-            )
-            return f"{where}: expected white space {_quoted(want)}, found {_quoted(have)}"
-        line += have.count(b"\n")
-    return None
-
-
-def _gaps(data: bytes) -> Iterator[bytes]:
-    """The white space before, between and behind the tokens; it may be none at either end."""
-    end = 0
-    for token in _TOKEN.finditer(data):
-        yield data[end : token.start()]
-        end = token.end()
-    yield data[end:]
+    """Of two sides whose tokens are alike. What follows the last gap of both is "", so that a gap
+    behind the last token of one is seen."""
+    wanted, found = (
+        chain(map(re.Match.group, _GAP.finditer(side)), (b"",)) for side in (answer, output)
+    )
+    number = next(compress(count(), map(ne, wanted, found)), None)
+    if number is None:
+        return None
+    want, have = (
+        next(islice(_GAP.finditer(side), number, None), None) for side in (answer, output)
+    )
+    at = have.start() if have else len(output)
+    line = output.count(b"\n", 0, at) + 1
+    expected, there = (_quoted(gap[0] if gap else b"") for gap in (want, have))
+    return f"line {line}: expected white space {expected}, found {there}"
 
 
 def _quoted(data: bytes, skipped: int = 0) -> str:

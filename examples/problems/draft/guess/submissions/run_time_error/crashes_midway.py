@@ -1,0 +1,5 @@
+print(1000, flush=True)
+input()
+print(1, flush=True)
+input()
+raise RuntimeError("lost the thread")

@@ -1,0 +1,3 @@
+from mixer import Mixer
+
+print(Mixer().take(input()))

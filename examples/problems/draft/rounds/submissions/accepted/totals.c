@@ -1,0 +1,12 @@
+#include <stdio.h>
+
+int main(void) {
+    int total, count, number;
+    if (scanf("%d %d", &total, &count) != 2) return 1;
+    while (count-- > 0) {
+        if (scanf("%d", &number) != 1) return 1;
+        printf("%d\n", total += number);
+        fflush(stdout);
+    }
+    return 0;
+}

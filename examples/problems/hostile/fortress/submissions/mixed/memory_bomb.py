@@ -1,0 +1,4 @@
+# @EXPECTED_RESULTS@: MEMORY-LIMIT, RUN-ERROR
+pieces = ["x"]
+while True:
+    pieces += pieces

@@ -1,0 +1,6 @@
+public class Exits42 {
+    public static void main(String[] args) {
+        System.out.println("Accepted");
+        Runtime.getRuntime().halt(42);
+    }
+}

@@ -1,0 +1,2 @@
+/* The exit code of a validator that accepts. */
+int main(void) { return 42; }

@@ -1,0 +1,2 @@
+for _ in range(int(input()) - 1):
+    print(abs(complex(*map(float, input().split()))))

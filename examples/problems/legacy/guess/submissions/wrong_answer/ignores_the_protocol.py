@@ -1,0 +1,1 @@
+print("Is it possibly the number seven?", flush=True)

@@ -1,0 +1,3 @@
+for guess in (2, 3):
+    print(guess, flush=True)
+    input()

@@ -1,0 +1,7 @@
+from mixer import Mixer
+
+input()
+mixer = Mixer()
+for number in input().split():
+    mixer.add(int(number))
+print(mixer.result)

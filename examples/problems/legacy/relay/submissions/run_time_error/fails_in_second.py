@@ -1,0 +1,4 @@
+if input() == "encode":
+    print("".join(f"{ord(letter) - 97:05b}" for letter in input()))
+else:
+    raise RuntimeError("nobody told me of a second pass")

@@ -1,0 +1,1 @@
+# An empty box is allowed, and worth nothing.

@@ -1,0 +1,1 @@
+raise SystemExit("there is no box")

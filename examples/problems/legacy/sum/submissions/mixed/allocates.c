@@ -1,0 +1,11 @@
+/* @EXPECTED_RESULTS@: MEMORY-LIMIT, RUN-ERROR */
+#include <stdlib.h>
+#include <string.h>
+
+int main(void) {
+    for (;;) {
+        char *piece = malloc(1 << 24);
+        if (!piece) abort();
+        memset(piece, 1, 1 << 24);
+    }
+}

@@ -1,0 +1,6 @@
+/* @EXPECTED_RESULTS@: OUTPUT-LIMIT */
+#include <stdio.h>
+
+int main(void) {
+    for (;;) puts("5 5 5 5 5 5 5 5 5 5 5 5 5 5 5 5");
+}

@@ -1,0 +1,4 @@
+#!/bin/bash
+read -r a b
+echo $((a + b))
+exit 3

@@ -1,0 +1,4 @@
+int main(void) {
+    for (volatile int turn = 0;; turn = !turn) {
+    }
+}

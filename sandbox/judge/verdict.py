@@ -38,6 +38,8 @@ class Outcome(NamedTuple):
     exit_code: int | None = None
     signal: int | None = None
     transcript: tuple[tuple[float, str, bytes], ...] | None = None  # (seconds, "<" or ">", bytes)
+    stdout: bytes = b""  # the first of it, as much as was to be kept
+    stderr: bytes = b""  # and of this
 
     @property
     def cpu_seconds(self) -> float | None:

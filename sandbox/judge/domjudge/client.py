@@ -121,7 +121,7 @@ class HttpClient:
         except httpx.InvalidURL as error:
             raise ServerError(f"{what}: {error}", is_final=True) from error
         except httpx.HTTPError as error:
-            raise ServerError(f"{what}: {error or type(error).__name__}") from error
+            raise ServerError(f"{what}: {_reason(error)}") from error
         if response.status_code // 100 != 2:
             _refuse(what, response, body)
         return _decode(what, body)
@@ -133,6 +133,14 @@ def tls_context(ca_file: Any) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
         raise SpecError("ca_file", f"{ca_file}: {getattr(error, 'strerror', error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The text of what went wrong first: what is wrapped around it has often none."""
+    text, cause = str(error) or type(error).__name__, error.__context__
+    while cause is not None:  # the context: httpcore breaks the chain of causes
+        text, cause = str(cause) or text, cause.__context__
+    return text
 
 
 async def _read_bounded(response: httpx.Response, what: str, most_bytes: int) -> bytes:

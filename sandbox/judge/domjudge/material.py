@@ -15,12 +15,12 @@ from sandbox.judge.domjudge.tasks import Executable, TestCase
 from sandbox.judge.problem import Program
 from sandbox.spec.errors import ProtocolError
 
-__all__ = ["Material", "is_default"]
+__all__ = ["DEFAULTS", "Material", "is_default"]
 
 # The default scripts of DOMjudge, by the md5 of their files: compare of 7.3 to 8.2 and of 8.3 on,
 # run of 7.3 to 9.0 and what comes after it.
 _NO_BUILD = "b6bc26994cd1a35cb73364065d2db51f"
-_DEFAULTS = {
+DEFAULTS = {
     "compare": (
         {
             "build": "fcb637d8b6e546c9ba1bd27de90540dc",
@@ -40,7 +40,7 @@ _DEFAULTS = {
 
 def is_default(kind: str, sums: dict[str, str]) -> bool:
     """Whether files of these names and md5 are DOMjudge's own, which our engine replaces."""
-    return sums in _DEFAULTS.get(kind, ())
+    return sums in DEFAULTS.get(kind, ())
 
 
 class Material:

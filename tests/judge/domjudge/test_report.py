@@ -10,7 +10,8 @@ from judge.domjudge.host import outcome
 from sandbox.judge.domjudge.api import Settings
 from sandbox.judge.domjudge.report import bounded, run_fields, run_metadata, system_text
 from sandbox.judge.domjudge.work import read_work
-from sandbox.judge.verdict import VERDICTS, Outcome, TestRun
+from sandbox.judge.verdict import VERDICTS, Outcome
+from sandbox.judge.verdict import TestRun as Run  # by its own name, pytest takes it for tests
 
 [TASK] = read_work(Judging(7, [(b"1", b"2")]).rows).judging
 SETTINGS = Settings(50000, "1s", frozenset(RESULTS))
@@ -45,7 +46,7 @@ def test_a_contest_that_does_without_a_word_gets_its_neighbour(verdict: str, wor
 
 
 def test_metadata_tells_how_it_ended() -> None:
-    runs = (TestRun(9.0, 9.5, 1, 0), TestRun(1.25, 1.5, 4096, 0))  # the last one counts
+    runs = (Run(9.0, 9.5, 1, 0), Run(1.25, 1.5, 4096, 0))  # the last one counts
     assert run_metadata(outcome("RTE", signal=11, runs=runs)).decode().splitlines() == [
         "memory-bytes: 4096", "exitcode: 139", "signal: 11", "cpu-time: 1.250",
         "wall-time: 1.500", "time-used: cpu-time", "time-result: ",
@@ -56,7 +57,7 @@ def test_metadata_tells_how_it_ended() -> None:
 
 
 def test_the_jury_reads_the_evidence_and_each_run() -> None:
-    runs = (TestRun(1, 2, None, 0, ("steal 3 %",)), TestRun(1, 1, 5, 0))
+    runs = (Run(1, 2, None, 0, ("steal 3 %",)), Run(1, 1, 5, 0))
     text = system_text(outcome("TLE", evidence=("cpu.stat 2.1 s",), runs=runs)).decode()
     assert text.splitlines() == [
         "it is TLE", "cpu.stat 2.1 s",

@@ -146,7 +146,7 @@ def errnos_of(call: Call) -> tuple[str, ...]:
     name = name_of(number)
     if role == "init" and name == "ppoll":
         return ()  # of two fds it allocates nothing, fs/select.c; and without a handler no EINTR
-    if step == "keeper/keeper._become" and name == "write":
+    if step == "keeper/keeper._become" and name in ("dup3", "write"):
         return ()  # its own pid, for which there is room; untold, it stays a zombie until we end
     if step in _OF_PIPES and name == "read":
         return ("ENOMEM", "EINTR")

@@ -324,6 +324,9 @@ def start_once(board: Board, directory: Path) -> dict[str, Any]:
     """A supervisor for one job: how it takes its ground, and how it gives it back."""
     output = directory / "output"
     output.touch()
+    backend = find_backend(os.getuid())  # later we may be locked
+    bases = backend.path.split()
+    backend.close()
     before = _state_of_start()
     try:
         told = _run_one(board, output)
@@ -335,7 +338,9 @@ def start_once(board: Board, directory: Path) -> dict[str, Any]:
     if "\nNoNewPrivs" in seen and not _is_locked(seen):
         told["kind"] = "UNLOCKED"
     end = time.monotonic() + SETTLE_SECONDS
-    while (left := _left_of_start(before)) and time.monotonic() < end and left.keys() - {"fds"}:
+    while (
+        (left := _left_of_start(before, bases)) and time.monotonic() < end and left.keys() - {"fds"}
+    ):
         time.sleep(0.01)  # an init that was half made ends by itself
     return told | {"left": left, "next": {"kind": "result"}}
 
@@ -368,7 +373,7 @@ def _state_of_start() -> tuple[list[str], str]:
     return _fds(), Path("/proc/self/mountinfo").read_text()
 
 
-def _left_of_start(before: tuple[list[str], str]) -> dict[str, str]:
+def _left_of_start(before: tuple[list[str], str], bases: list[str]) -> dict[str, str]:
     """What a supervisor that has ended left in its process and on the host."""
     left = {}
     for name, old, new in zip(("fds", "mounts"), before, _state_of_start(), strict=True):
@@ -378,9 +383,6 @@ def _left_of_start(before: tuple[list[str], str]) -> dict[str, str]:
         left["processes"] = " ".join(names)
     if held := _leases():
         left["lease"] = held
-    backend = find_backend(os.getuid())
-    bases = backend.path.split()
-    backend.close()
     if runs := {p for base in bases for p in Path(base).glob(f"sandbox-run-{os.getpid()}-*")}:
         left["cgroups"] = " ".join(map(str, runs))
     return left

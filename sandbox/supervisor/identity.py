@@ -7,6 +7,8 @@ gets one of those, leased across every runner of the user on this machine.
 import contextlib
 import fcntl
 import os
+import select
+import signal
 import stat
 import struct
 from pathlib import Path
@@ -194,7 +196,7 @@ def _search(uid: int, gid: int, etc: Path) -> tuple[BaseRanges | None, str]:
 
 def helper_problem(name: str) -> str:
     """Why newuidmap(1) or newgidmap(1), by its name, can give nobody ids; "" where it can."""
-    import shutil  # as subprocess below: while the zygote's interpreter starts, not before
+    import shutil  # while the zygote's interpreter starts, not before
 
     path = shutil.which(name)
     if path is None:
@@ -208,23 +210,43 @@ def helper_problem(name: str) -> str:
 
 
 def _run_helper(name: str, pid: int, lines: list[tuple[int, int, int]]) -> str:
-    import subprocess
-
-    arguments = [str(number) for line in lines for number in line]
+    arguments = [name, str(pid), *(str(number) for line in lines for number in line)]
     try:
-        with open(os.devnull, "rb") as nothing:  # subprocess would leak its own where it fails
-            done = subprocess.run(
-                [name, str(pid), *arguments],
-                stdin=nothing,
-                capture_output=True,
-                timeout=_HELPER_SECONDS,
-            )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{name}: {error}"
-    if done.returncode == 0:
+        code, output = _run(arguments)
+    except OSError as error:
+        return f"{name}: {error.strerror}"
+    if code == 0:
         return ""
-    said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
+    said = output.decode("utf-8", "replace").strip() or f"exit code {code}"
     return said if said.startswith(name) else f"{name}: {said}"
+
+
+def _run(arguments: list[str]) -> tuple[int, bytes]:
+    """Exit code and output. Not by subprocess, which leaves pipes and a process where it fails."""
+    read_fd, write_fd = os.pipe()
+    try:
+        actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+        actions += [(os.POSIX_SPAWN_DUP2, write_fd, fd) for fd in (1, 2)]
+        try:
+            child = os.posix_spawnp(arguments[0], arguments, os.environ, file_actions=actions)
+        finally:
+            os.close(write_fd)
+        output, has_ended = b"", False
+        looking = select.poll()
+        looking.register(read_fd, select.POLLIN)
+        try:
+            while not has_ended and looking.poll(_HELPER_SECONDS * 1000):
+                piece = os.read(read_fd, 4096)
+                output, has_ended = output + piece, not piece
+        finally:
+            if not has_ended:
+                os.kill(child, signal.SIGKILL)
+            status = os.waitpid(child, 0)[1]
+    finally:
+        os.close(read_fd)
+    if not has_ended:
+        return -1, b"it did not end within %d s" % _HELPER_SECONDS
+    return os.waitstatus_to_exitcode(status), output
 
 
 def _lines(own_id: int, range_: Range, count: int) -> list[tuple[int, int, int]]:

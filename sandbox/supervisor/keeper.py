@@ -77,8 +77,12 @@ class Keeper:
         Raises ZygoteError: the keeper is dead; OSError.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            self.fork(b"z", theirs.fileno(), *([] if base_fd is None else [base_fd]))
+        try:
+            with theirs:
+                self.fork(b"z", theirs.fileno(), *([] if base_fd is None else [base_fd]))
+        except BaseException:
+            ours.close()
+            raise
         return ZygoteProcess(ours)
 
     def fork(self, order: bytes, *fds: int) -> None:

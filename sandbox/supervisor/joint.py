@@ -6,6 +6,7 @@ import select
 import struct
 import termios
 import time
+from collections.abc import Callable
 
 import trio
 
@@ -31,16 +32,25 @@ class Joint:
     """
 
     def __init__(
-        self, source: Run, stream: str, target: Run, events: select.epoll, *, is_recorded: bool
+        self,
+        source: Run,
+        stream: str,
+        target: Run,
+        events: select.epoll,
+        *,
+        is_recorded: bool,
+        closed: Callable[[str], None],
     ) -> None:
         """Takes the supervisor's ends of both streams over. `events`: is told what to wait for.
 
-        Raises OSError: they cannot be waited for, and are closed.
+        `closed`: is told whether the "source" or the "target" closed its end, before the other can
+        see that. Raises OSError: they cannot be waited for, and are closed.
         """
         self.moved_bytes = 0  # into our hands, and out of them
         self._output, self._stream = source.output, stream
         self._count_stdin = target.count_stdin
         self._is_recorded = is_recorded
+        self._closed = closed
         self._held = b""  # in our hands
         self._is_source_dead = False
         self._drained = trio.Event()
@@ -65,11 +75,11 @@ class Joint:
             if fd == self._source_fd:
                 await self._take()
             elif happened & select.EPOLLERR:  # nobody reads, poll(2)
-                self.close()
+                self._lose_target()
             if self._held and self.is_open:
                 self._give()
         except BrokenPipeError:
-            self.close()
+            self._lose_target()
         if self._source_fd < 0 and not self._held:
             self.close()
         self._watch()
@@ -101,6 +111,11 @@ class Joint:
         is_held = self._is_whole() and bool(self._held)
         return is_held and not _happened(self._target_fd, select.POLLOUT)
 
+    def _lose_target(self) -> None:
+        if self._source_fd >= 0:
+            self._closed("target")
+        self.close()
+
     def _is_whole(self) -> bool:
         return self._source_fd >= 0 and self._target_fd >= 0
 
@@ -110,6 +125,7 @@ class Joint:
         except BlockingIOError:  # a job can read its own output, by /dev/stdout
             return
         if not piece:
+            self._closed("source")
             self._close_source()
             return
         allowed = self._output.count(self._stream, piece)

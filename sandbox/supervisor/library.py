@@ -109,18 +109,19 @@ class Supervisor:
         self,
         orders: Sequence[Order],
         pipes: Sequence[Pipe],
-        ended: Callable[[int, Result | SandboxError], None] | None = None,
+        closed: Callable[[int], None] = lambda _: None,
     ) -> list[Completed | SandboxError]:
         """Run jobs connected by pipes, started together: what came of each, in their order.
 
-        The stdin of a pipe's target is to be None. `ended` is told of each when it has ended. Jobs
-        that wait for each other for ever end as `idle`, with the deadlock as evidence. Raises
-        SpecError: a job cannot be meant, or they cannot be connected so.
+        The stdin of a pipe's target is to be None. `closed` is told which job closed its end of a
+        pipe, as it is seen, and before the job at the other end can see it. Jobs that wait for each
+        other for ever end as `idle`, with the deadlock as evidence. Raises SpecError: a job cannot
+        be meant, or they cannot be connected so.
         """
         with contextlib.ExitStack() as stack:
             held = [stack.enter_context(_Held(order)) for order in orders]
             members = [one.member for one in held]
-            outcomes = await self._supervisor.run_pipeline(members, pipes, ended)
+            outcomes = await self._supervisor.run_pipeline(members, pipes, closed=closed)
             return [
                 outcome if isinstance(outcome, SandboxError) else one.completed(outcome)
                 for one, outcome in zip(held, outcomes, strict=True)

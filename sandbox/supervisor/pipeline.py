@@ -6,7 +6,7 @@ that a parked sandbox can be used, whose own pipes were made long before.
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import trio
@@ -71,9 +71,17 @@ class Pipeline:
     """The members of one pipeline, from where the first is ready to where all may execute."""
 
     def __init__(
-        self, members: Sequence[Member], pipes: Sequence[Pipe], nursery: trio.Nursery
+        self,
+        members: Sequence[Member],
+        pipes: Sequence[Pipe],
+        nursery: trio.Nursery,
+        closed: Callable[[int], None],
     ) -> None:
-        """`nursery`: where the bytes are carried, from the start until all of it has ended."""
+        """`nursery`: where the bytes are carried, from the start until all of it has ended.
+
+        `closed`: is told of each pipe which member closed its end.
+        """
+        self._closed = closed
         self.members = members
         self.joints: dict[Pipe, Joint] = {}
         self.runs: dict[int, Run] = {}  # those that are ready, or run
@@ -129,7 +137,12 @@ class Pipeline:
         source, target = self.runs.get(pipe.source), self.runs.get(pipe.target)
         if source is not None and target is not None:
             self.joints[pipe] = Joint(
-                source, pipe.stream, target, events, is_recorded=pipe.is_recorded
+                source,
+                pipe.stream,
+                target,
+                events,
+                is_recorded=pipe.is_recorded,
+                closed=lambda end: self._closed(getattr(pipe, end)),
             )
         elif source is not None:  # as of a job that has ended at once
             os.close(source.take_output(pipe.stream))

@@ -87,11 +87,13 @@ class Supervisor:
         members: Sequence[Member],
         pipes: Sequence[Pipe],
         ended: Callable[[int, Result | SandboxError], None] | None = None,
+        closed: Callable[[int], None] = lambda _: None,
     ) -> list[Result | SandboxError]:
         """Run jobs connected by pipes, each to its own end: what came of each, in their order.
 
         All sandboxes stand before the first payload executes; where one cannot be built, none does,
-        and the others' RefusedError says why. `ended` is told of each member when it has ended.
+        and the others' RefusedError says why. `ended` is told of each member when it has ended, and
+        `closed` which member closed its end of a pipe, before the member at the other can see it.
         Raises SpecError: they cannot be connected so.
         """
         check_pipes(members, pipes)
@@ -113,7 +115,7 @@ class Supervisor:
             with told_as("running the pipeline"):
                 async with trio.open_nursery() as looking:
                     async with trio.open_nursery() as running:
-                        pipeline = Pipeline(members, pipes, running)
+                        pipeline = Pipeline(members, pipes, running, closed)
                         if deadlock.can_deadlock(pipes):
                             looking.start_soon(deadlock.watch, pipeline, self._ground.lookout)
                         for index in range(len(members)):

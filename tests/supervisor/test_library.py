@@ -91,20 +91,18 @@ def test_a_file_can_be_the_stdin(tmp_path: Path) -> None:
     trio.run(main)
 
 
-def test_jobs_talk_to_each_other_and_are_told_of_at_their_ends() -> None:
+def test_jobs_talk_to_each_other_and_who_hung_up_is_told() -> None:
     asks = sandbox.Order(Job((b"sh", b"-c", b"echo 7; read answer; echo $answer >&2")), None)
     doubles = sandbox.Order(Job((b"sh", b"-c", b"read n; echo $((n * 2)); read eof; exit 3")), None)
     waits = sandbox.Order(Job((b"cat",)), None)
     both = [sandbox.Pipe(0, "stdout", 1), sandbox.Pipe(1, "stdout", 0)]
 
     async def main() -> None:
-        ended: list[int] = []
+        closed: list[int] = []
         async with sandbox.Supervisor() as supervisor:
-            first, second = await supervisor.run_pipeline(
-                [asks, doubles], both, lambda index, _: ended.append(index)
-            )
+            first, second = await supervisor.run_pipeline([asks, doubles], both, closed.append)
             assert isinstance(first, sandbox.Completed) and first.stderr == b"14\n"
-            assert (first.stdout, ended) == (b"7\n", [0, 1])
+            assert (first.stdout, closed[0]) == (b"7\n", 0)
             assert isinstance(second, sandbox.Completed) and second.result.exit_code == 3
             for one in await supervisor.run_pipeline([waits, waits], both):
                 assert isinstance(one, sandbox.Completed) and one.result.verdict == "idle"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sandbox.judge.package.errors import PackageError
 
-__all__ = ["Folder", "PackageFiles", "read_text"]
+__all__ = ["Folder", "PackageFiles", "read_start", "read_text"]
 
 _MOST_ENTRIES = 100_000
 _MOST_DEPTH = 16
@@ -157,21 +157,26 @@ class PackageFiles:
 
 def read_text(path: Path, where: str, most_bytes: int = _MOST_TEXT_BYTES) -> str:
     """The text in `path`, of at most `most_bytes`. Raises PackageError naming `where`."""
-    try:
-        # Neither followed nor waited for, should it have become a link or a FIFO since.
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise PackageError(where, "is no regular file")
-            data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise PackageError(where, _reason(error)) from error
+    data = read_start(path, where, most_bytes + 1)
     if len(data) > most_bytes:
         raise PackageError(where, f"is over {most_bytes} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PackageError(where, f"is no UTF-8 at byte {error.start}") from error
+
+
+def read_start(path: Path, where: str, most_bytes: int) -> bytes:
+    """The first bytes of `path`. Raises PackageError naming `where`."""
+    try:
+        # Neither followed nor waited for, should it have become a link or a FIFO since.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise PackageError(where, "is no regular file")
+            return file.read(most_bytes)
+    except OSError as error:
+        raise PackageError(where, _reason(error)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -21,6 +21,7 @@ from sandbox.judge.package.programs import (
 )
 from sandbox.judge.package.submissions import read_submissions
 from sandbox.judge.problem import Group, Problem, Program, Submission
+from sandbox.spec.fields import printable
 
 __all__ = ["read_problem"]
 
@@ -64,7 +65,7 @@ def read_problem(path: Path) -> Problem:
         languages=metadata.languages,
         is_lazy=is_lazy,
         validator_sees_score=metadata.validator_sees_score and validator is not None,
-        notes=tuple(package.notes),
+        notes=tuple(map(printable, package.notes)),
         constants=metadata.constants,
         may_write_files=metadata.may_write_files,
     )

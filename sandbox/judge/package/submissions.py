@@ -16,7 +16,7 @@ from sandbox.judge.package.expectations import (
     read_annotation,
 )
 from sandbox.judge.package.fields import Fields
-from sandbox.judge.package.files import Folder, PackageFiles
+from sandbox.judge.package.files import Folder, PackageFiles, read_start
 from sandbox.judge.package.globs import expand, matches
 from sandbox.judge.package.metadata import Metadata
 from sandbox.judge.problem import Expectation, Group, Submission
@@ -152,13 +152,9 @@ class _Reader:
     def _comment(self, name: str, files: tuple[tuple[str, Path], ...]) -> Annotation:
         for file, path in files:
             where = f"submissions/{name}" if len(files) == 1 else f"submissions/{name}/{file}"
-            found = read_annotation(_source(path), where, self._notes)
+            # In whatever encoding: a comment's words are ASCII.
+            source = read_start(path, where, _MOST_SOURCE_BYTES).decode("latin-1")
+            found = read_annotation(source, where, self._notes)
             if found != Annotation():
                 return found
         return Annotation()
-
-
-def _source(path: Path) -> str:
-    """The beginning of a source, in whatever encoding: a comment's words are ASCII."""
-    with path.open("rb") as file:
-        return file.read(_MOST_SOURCE_BYTES).decode("latin-1")

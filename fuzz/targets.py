@@ -8,7 +8,7 @@ __all__ = ["TARGETS", "load"]
 
 TARGETS = (
     "archive", "caches", "client", "config", "conversation", "frame", "http", "journal", "message",
-    "options", "plan", "policy", "procfs", "report", "server", "spec", "syscall_text",
+    "options", "plan", "policy", "problem", "procfs", "report", "server", "spec", "syscall_text",
 )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from fuzz.driver import Target
 __all__ = ["TARGETS", "load"]
 
 TARGETS = (
-    "archive", "caches", "client", "config", "conversation", "frame", "http", "journal", "message",
-    "options", "plan", "policy", "problem", "procfs", "report", "server", "spec", "syscall_text",
+    "archive", "caches", "client", "compare", "config", "conversation", "frame", "http",
+    "journal", "message", "options", "plan", "policy", "problem", "procfs", "report", "server",
+    "spec", "syscall_text",
 )  # fmt: skip
 
 

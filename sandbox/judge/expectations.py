@@ -69,13 +69,13 @@ def _unmet_by_verdicts(
         wrong = [one for one in verdicts if one[1] not in permitted]
         if wrong:
             name, verdict, why = wrong[0]
-            more = f", and {len(wrong) - 1} more tests" if len(wrong) > 1 else ""
+            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             reason = f": {why}" if why else ""
             yield f"{_either(permitted)} is permitted, and {name} is {verdict}{reason}{more}"
     if required and not any(verdict in required for _, verdict, _ in verdicts):
         counts = Counter(verdict for _, verdict, _ in verdicts)
         came = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _ordered(counts))
-        rest = f" ({left_out} tests were not run)" if left_out else ""
+        rest = f" (not run: {left_out})" if left_out else ""
         yield f"{_either(required)} was expected at least once, and there were {came}{rest}"
 
 

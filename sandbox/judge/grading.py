@@ -104,6 +104,9 @@ class _State(NamedTuple):
         return not self.verdict
 
 
+_OPEN = _State(None)
+
+
 class _Walk:
     """Once through the groups, in the order of judging."""
 
@@ -134,7 +137,7 @@ class _Walk:
             members = list(self._members(group))
             state = self._judged(group, members) if members else None
             if state and any(other.accepted is None for _, other in required):
-                state = _State(False if state.accepted is False else None)
+                state = _State(False) if state.accepted is False else _OPEN
         self._states[group.name] = state
         if state is not None and not state.is_open:
             self.groups.append(GroupOutcome(group.name, *state[1:]))
@@ -175,7 +178,7 @@ class _Walk:
         outcome = self.outcomes.get(test.name)
         if outcome is None:
             self.open_tests.append(test)
-            return _State(None)
+            return _OPEN
         self.counted.add(test.name)
         why = f"{test.name}: {outcome.why}" if outcome.why else test.name
         is_accepted = outcome.verdict == "AC"
@@ -191,13 +194,11 @@ class _Walk:
 
     def _judged(self, group: Group, members: Sequence[_State]) -> _State:
         grading = group.grading
-        error = next((state for state in members if state.verdict == "JE"), None)
-        is_open = any(state.is_open for state in members)
-        if is_open:
+        if any(state.is_open for state in members):
             fails = not grading.is_custom and grading.verdict in ("first_error", "worst_error")
             is_rejected = fails and any(state.accepted is False for state in members)
-            return _State(False if is_rejected or error else None)
-        if error:
+            return _State(False) if is_rejected else _OPEN
+        if error := next((state for state in members if state.verdict == "JE"), None):
             return error
         if grading.is_custom:
             return self._by_grader(group, members)
@@ -217,7 +218,7 @@ class _Walk:
         if outcome is None:
             results = write_results((state.verdict, state.score) for state in members)
             self.open_graders.append(GraderRun(group.name, group.grading.flags, results))
-            return _State(None)
+            return _OPEN
         is_accepted = outcome.verdict == "AC"
         state = _State(is_accepted, outcome.verdict, outcome.score, outcome.why)
         if outcome.score is None:

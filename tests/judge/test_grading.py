@@ -170,6 +170,14 @@ def test_a_judge_error_that_counts_is_the_sum(breaks: bool) -> None:
     assert [one.verdict for one in settled(subject, known)] == ["AC", "JE", "", ""]
 
 
+def test_a_judge_error_that_may_not_count_decides_nothing_yet() -> None:
+    accepts = group("one", 2, Grading("always_accept"))
+    subject = problem(accepts, group("two", 1))
+    assert names(next_tests(subject, outcomes(subject, "- JE -"))) == ["one/1", "two/1"]
+    assert names(next_tests(subject, outcomes(subject, "WA JE -"))) == ["two/1"], "it broke before"
+    assert names(next_tests(subject, outcomes(subject, "AC JE -"))) == []
+
+
 def test_a_judge_error_behind_the_first_failure_does_not_count() -> None:
     subject = problem(group("secret", 3), is_scoring=False)
     assert names(next_tests(subject, outcomes(subject, "- AC JE"))) == ["secret/1"]
@@ -295,7 +303,12 @@ def test_a_group_may_need_the_sample_to_pass() -> None:
     known = outcomes(subject, "TLE - - - - - -")
     assert next_tests(subject, known) == ()
     assert summed(subject, known)[:3] == ("TLE", 0, "secret: not run: sample was not accepted")
-    assert names(next_tests(subject, outcomes(subject, "- AC AC AC AC AC AC"))) == ["sample/1"]
+    before = outcomes(subject, "- AC AC AC AC AC AC")
+    assert names(next_tests(subject, before)) == ["sample/1"]
+    with pytest.raises(ValueError, match="no outcome yet"):
+        summed(subject, before)
+    before = outcomes(subject, "- JE - - AC AC -")
+    assert "secret/3/2" not in names(next_tests(subject, before)), "it is JE, or not run at all"
 
 
 def test_a_group_that_needs_one_that_is_not_before_it_is_an_error_of_the_package() -> None:

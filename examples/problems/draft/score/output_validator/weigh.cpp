@@ -11,11 +11,13 @@ int main(int argc, char **argv) {
     const std::string feedback = argv[3];
     std::ofstream message(feedback + "/judgemessage.txt");
     std::size_t count;
-    int capacity, best, filled = 0;
-    if (!(input >> count >> capacity) || !(answer >> best)) return 1;
+    int capacity, best = 0, filled = 0;
+    if (!(input >> count >> capacity)) return 1;
     std::vector<int> weights(count);
     for (int &weight : weights)
         if (!(input >> weight)) return 1;
+    for (std::size_t number; answer >> number;) best += weights.at(number - 1);
+    if (best == 0) return 1;
 
     std::set<std::size_t> chosen;
     for (std::string word; std::cin >> word;) {

@@ -15,7 +15,7 @@ points = float(sys.argv[4].removeprefix("points="))
 head, weights = Path(sys.argv[1]).read_text().splitlines()
 count, capacity = map(int, head.split())
 weights = [int(weight) for weight in weights.split()]
-best = int(Path(sys.argv[2]).read_text())
+best = sum(weights[int(number) - 1] for number in Path(sys.argv[2]).read_text().split())
 
 # Three bytes a number at most: more need not be read to know that it is wrong.
 words = sys.stdin.buffer.read(3 * count + 1000).split()

@@ -1,6 +1,8 @@
 """timelimit_overshoot: how long past its limit a submission runs on before it is killed."""
 
+import operator
 import re
+from collections.abc import Callable
 
 from sandbox.spec.errors import ProtocolError
 from sandbox.spec.fields import shown
@@ -9,7 +11,7 @@ __all__ = ["overshoot_seconds"]
 
 _TERM = r"([0-9]{1,9})([s%])"
 _RULE = re.compile(rf"{_TERM}(?:([+|&]){_TERM})?")
-_JOIN = {"+": lambda one, other: one + other, "|": max, "&": min}
+_JOIN: dict[str, Callable[[float, float], float]] = {"+": operator.add, "|": max, "&": min}
 
 
 def overshoot_seconds(rule: str, limit_seconds: float) -> float:

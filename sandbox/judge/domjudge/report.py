@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from sandbox.judge.domjudge.api import Settings, encoded
 from sandbox.judge.domjudge.blame import Blamed
@@ -111,7 +112,7 @@ def _validator(task: JudgingTask) -> Executable:
     return task.running.script if task.comparing.is_interactive else task.comparing.script
 
 
-def _lines(values: dict[str, object]) -> bytes:
+def _lines(values: Mapping[str, object]) -> bytes:
     return "".join(
         f"{key}: {value}\n" for key, value in values.items() if value is not None
     ).encode()

@@ -58,7 +58,8 @@ def read_work(answer: Any) -> Work:
             raise SpecError("work", "tasks of several judgings")
     except SpecError as error:
         raise ProtocolError(f"fetch-work: {error}") from error
-    return Work(**{name: tasks})
+    fields: dict[str, Any] = {name: tasks}
+    return Work(**fields)
 
 
 def _judging(row: Mapping[str, Any], field: str) -> JudgingTask:

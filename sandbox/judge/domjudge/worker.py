@@ -174,10 +174,11 @@ class Worker:
 
     async def _debug(self, task: DebugTask) -> None:
         if task.test is None:
-            field, args = "full_debug", (self._kept.package, task.job)
+            field = "full_debug"
+            content = await trio.to_thread.run_sync(self._kept.package, task.job)
         else:
-            field, args = "output_run", (self._kept.output, task.job, task.test)
-        content = await trio.to_thread.run_sync(*args)
+            field = "output_run"
+            content = await trio.to_thread.run_sync(self._kept.output, task.job, task.test)
         if content is None:
             self._log("not_kept", job=task.job, task=task.id, wanted=field)
             return

@@ -83,7 +83,9 @@ CONFIG_KEYS = [(config, key) for config in ROW if config.endswith("_config")
                for key in json.loads(ROW[config])]  # fmt: skip
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # others use the machine
+@settings(
+    deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)  # others use the machine
 @given(st.sampled_from(sorted(ROW)), st.sampled_from(CONFIG_KEYS), JSON)
 def test_no_answer_raises_anything_else(key: str, place: tuple[str, str], value: Any) -> None:
     config, config_key = place

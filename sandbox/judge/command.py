@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -14,14 +13,15 @@ import trio
 
 from sandbox import Supervisor
 from sandbox.judge import report, time_limit
-from sandbox.judge.building import BuildCache
+from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
-from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.engine import Judge
 from sandbox.judge.expectations import check
 from sandbox.judge.language import load_languages
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.runner import LocalRunner
+from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import printable
@@ -94,14 +94,15 @@ async def _opened(
         transcribes=request.transcribes,
         measures_to=measures_to,
     )
-    is_root = os.geteuid() == 0
     async with Supervisor(drops_root=True) as supervisor:
-        with contextlib.ExitStack() as held:
-            directory = None
-            if is_root:  # the cache of root is nothing to write to any more
-                directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
-            cache = BuildCache(directory)
-            yield Judge(problem, LocalRunner(supervisor), load_languages(), cache, cores, settings)
+        with (
+            BuildCache.open() as cache,
+            tempfile.TemporaryDirectory(prefix="sandbox-judge-") as scratch,
+        ):
+            yield Judge(
+                problem, LocalRunner(supervisor), load_languages(), cache, cores, settings,
+                Path(scratch),
+            )  # fmt: skip
 
 
 async def _time_limit(request: Request, judge: Judge) -> tuple[float, list[str]]:

@@ -94,12 +94,15 @@ def failure_of(result: Result, time: TimeLimit) -> Failure | None:
 
 
 def measured(result: Result, core: int | None, *, neighbours: int) -> TestRun:
-    """What the runner has measured, and what may have disturbed it."""
+    """What the runner has measured, and what may have disturbed it.
+
+    `core`: as it was asked for; a runner that leases cores tells which it was.
+    """
     return TestRun(
         cpu_seconds=result.cpu_seconds or 0.0,
         wall_seconds=result.wall_seconds,
         memory_bytes=result.memory_peak_bytes,
-        core=core,
+        core=result.host.get("core", core),
         noise=tuple(_noise(result, result.host, neighbours)),
     )
 

@@ -53,6 +53,7 @@ async def interact(
     problem: Problem,
     test: Test,
     input_path: Path,
+    answer_path: Path,
     flags: Sequence[str],
     limit: TimeLimit,
     core: int,
@@ -64,7 +65,7 @@ async def interact(
     A Failure: a judge error, for one of the two was not run.
     """
     transcript, stderr = _Transcript(), bytearray()
-    order_of_ends: list[int] = []
+    closed: list[int] = []
 
     def recording(direction: str):
         async def sink(stream: str, data: bytes) -> None:
@@ -75,7 +76,7 @@ async def interact(
 
         return sink
 
-    asking = feedback.job(validator, test, input_path, flags, problem.limits)
+    asking = feedback.job(validator, input_path, answer_path, flags, problem.limits)
     answering = submission_job(submission, test, problem.limits, limit, core)
     # Each waits for the other, so that one's wall time is the other's too.
     wall_seconds = limit.wall_seconds + problem.limits.validation_seconds
@@ -89,7 +90,7 @@ async def interact(
         outcomes = await runner.run_pipeline(
             [Order(asking, None, recording("<")), Order(answering, None, recording(">"))],
             pipes,
-            lambda index, _: order_of_ends.append(index),
+            closed.append,
         )
     except SandboxError as error:
         return Failure("JE", f"the dialogue was not run: {error}")
@@ -97,8 +98,8 @@ async def interact(
         if isinstance(outcome, SandboxError):
             return Failure("JE", f"the {who} was not run: {outcome}")
     told, done = outcomes
-    validation = judged_by(told._replace(stderr=bytes(stderr)), feedback, problem)
-    was_first = order_of_ends[0] == _VALIDATOR
+    validation = judged_by(told._replace(stderr=bytes(stderr)), feedback, problem, test)
+    was_first = closed[:1] == [_VALIDATOR]
     failure = _failure(done, told, validation, limit, validator_first=was_first)
     return Dialogue(done, failure, validation, tuple(transcript.lines))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sandbox import Completed, Order, Pipe, Result, SandboxError, Supervisor
+from sandbox import Completed, Order, Pipe, SandboxError, Supervisor
 
 __all__ = ["LocalRunner", "Order", "Pipe", "Runner"]
 
-Ended = Callable[[int, Result | SandboxError], None]
+Closed = Callable[[int], None]
 
 
 class Runner(Protocol):
@@ -20,9 +20,9 @@ class Runner(Protocol):
         ...
 
     async def run_pipeline(
-        self, orders: Sequence[Order], pipes: Sequence[Pipe], ended: Ended | None = None
+        self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed
     ) -> list[Completed | SandboxError]:
-        """Jobs that are started together; `ended` is told of each at its end."""
+        """Jobs that are started together; `closed` is told who closed his end of a pipe."""
         ...
 
 
@@ -40,7 +40,7 @@ class LocalRunner:
         )
 
     async def run_pipeline(
-        self, orders: Sequence[Order], pipes: Sequence[Pipe], ended: Ended | None = None
+        self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed
     ) -> list[Completed | SandboxError]:
         """See `Runner`."""
-        return await self._supervisor.run_pipeline(orders, pipes, ended)
+        return await self._supervisor.run_pipeline(orders, pipes, closed)

@@ -7,7 +7,6 @@ is a judge error, never the submission's.
 from __future__ import annotations
 
 import contextlib
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,8 @@ from sandbox.judge.compare import compare
 from sandbox.judge.execution import PROGRAM_PLACE
 from sandbox.judge.problem import Problem, ProblemLimits, Test
 from sandbox.judge.runner import Order, Runner
-from sandbox.spec.errors import SandboxError
+from sandbox.judge.scores import read_score
+from sandbox.spec.errors import SandboxError, SpecError
 from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.result import Completed, Result
 
@@ -30,6 +30,9 @@ __all__ = ["Feedback", "Validation", "by_comparing", "judged_by", "validate", "v
 _ACCEPTED, _REJECTED = 42, 43  # exit codes of validators, in every format
 _FEEDBACK = b"/work/feedback"
 _STATE = b"/work/state.tar"
+_WRITTEN = (
+    "judgemessage.txt", "teammessage.txt", "score.txt", "score_multiplier.txt", "nextpass.in",
+)  # fmt: skip
 _MOST_MESSAGE_BYTES = 4096
 _MOST_STDERR_BYTES = 1024
 _LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody is served
@@ -37,12 +40,12 @@ _LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody
 # A tar of it comes out and goes in: which names there will be, nobody knows before.
 _WITH_STATE = b"""\
 [ ! -e /work/state ] || tar -xf /work/state/state.tar -C /work/feedback || exit 99
-rm -f nextpass.in judgemessage.txt teammessage.txt score.txt
+rm -f %s
 "$@"
 code=$?
 tar -cf /work/state.tar -C /work/feedback . || exit 98
 exit $code
-"""
+""" % " ".join(_WRITTEN).encode()
 
 
 class Validation(NamedTuple):
@@ -66,9 +69,9 @@ class Feedback:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, *, keeps_state: bool) -> Iterator[Feedback]:
-        """Gone afterwards."""
-        directory = Path(tempfile.mkdtemp(prefix="sandbox-judge-"))
+    def open(cls, scratch: Path, *, keeps_state: bool) -> Iterator[Feedback]:
+        """Below `scratch`, and gone afterwards."""
+        directory = Path(tempfile.mkdtemp(dir=scratch))
         try:
             yield cls(directory, keeps_state=keeps_state)
         finally:
@@ -77,8 +80,8 @@ class Feedback:
     def job(
         self,
         built: Built,
-        test: Test,
         input_path: Path,
+        answer_path: Path,
         flags: Sequence[str],
         limits: ProblemLimits,
     ) -> Job:
@@ -94,11 +97,17 @@ class Feedback:
         inputs = [
             Input(built.directory, PROGRAM_PLACE, copied=False),
             Input(input_path, b"/data/input", copied=False),
-            Input(test.answer, b"/data/answer", copied=False),
+            Input(answer_path, b"/data/answer", copied=False),
         ]
         artifacts = [
             Artifact(_FEEDBACK + b"/" + name.encode(), self._path(name))
-            for name in ("judgemessage.txt", "teammessage.txt", "score.txt", "nextpass.in")
+            for name in (
+                "judgemessage.txt",
+                "teammessage.txt",
+                "score.txt",
+                "score_multiplier.txt",
+                "nextpass.in",
+            )
         ]
         policy = built.policy
         if self._keeps_state:
@@ -112,10 +121,14 @@ class Feedback:
 
     def text(self, name: str) -> str:
         """What it has written there, in the last pass; bounded and printable."""
+        return (self.read(name) or b"").decode("utf-8", "replace").strip()
+
+    def read(self, name: str) -> bytes | None:
+        """The same as bytes; None: it has not written that."""
         if not self.has(name):
-            return ""
+            return None
         with self._path(name).open("rb") as file:
-            return file.read(_MOST_MESSAGE_BYTES).decode("utf-8", "replace").strip()
+            return file.read(_MOST_MESSAGE_BYTES)
 
     def has(self, name: str) -> bool:
         """Whether it has written that, in the last pass."""
@@ -175,19 +188,20 @@ async def validate(
     problem: Problem,
     test: Test,
     input_path: Path,
+    answer_path: Path,
     flags: Sequence[str],
     output: bytes,
 ) -> Validation:
     """By the package's validator."""
-    job = feedback.job(built, test, input_path, flags, problem.limits)
+    job = feedback.job(built, input_path, answer_path, flags, problem.limits)
     try:
         done = await runner.run(Order(job, output))
     except SandboxError as error:
         return Validation("JE", f"the output validator was not run: {error}")
-    return judged_by(done, feedback, problem)
+    return judged_by(done, feedback, problem, test)
 
 
-def judged_by(done: Completed, feedback: Feedback, problem: Problem) -> Validation:
+def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test) -> Validation:
     """What its exit code and files say."""
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (_ACCEPTED, _REJECTED):
@@ -195,17 +209,16 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem) -> Validati
         return Validation("JE", f"the output validator {_end(done.result)}", judge_message=said)
     judge, team = feedback.text("judgemessage.txt"), feedback.text("teammessage.txt")
     verdict = "AC" if code == _ACCEPTED else "WA"
-    score = None
-    if problem.is_scoring and problem.validator_sees_score:
-        text = feedback.text("score.txt")
-        try:
-            score = float(text) if text else None
-        except ValueError:
-            score = math.nan
-        if score is not None and not math.isfinite(score):
-            return Validation(
-                "JE", f"score.txt of the output validator is no number: {text[:40]!r}"
-            )
+    try:
+        score = read_score(
+            problem,
+            test,
+            is_accepted=code == _ACCEPTED,
+            score=feedback.read("score.txt"),
+            multiplier=feedback.read("score_multiplier.txt"),
+        )
+    except SpecError as error:
+        return Validation("JE", f"the output validator's {error}", None, judge, team)
     is_more = problem.limits.passes > 1 and verdict == "AC" and feedback.has("nextpass.in")
     why = judge.splitlines()[0][:200] if judge else ""
     return Validation(verdict, why, score, judge, team, is_more)

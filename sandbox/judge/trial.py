@@ -1,0 +1,208 @@
+"""A submission on one test: run, checked, and run again where that was no fair trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sandbox.judge.building import Built
+from sandbox.judge.cores import Cores
+from sandbox.judge.execution import Failure, TimeLimit, failure_of, measured, submission_job
+from sandbox.judge.interaction import interact
+from sandbox.judge.problem import Problem, Test
+from sandbox.judge.runner import Order, Runner
+from sandbox.judge.validation import Feedback, Validation, by_comparing, validate
+from sandbox.judge.verdict import Outcome, TestRun
+from sandbox.spec.errors import SandboxError
+from sandbox.spec.result import Completed
+
+__all__ = ["Settings", "Trials"]
+
+_NEAR = 0.1  # of the limit: a run this close to it is measured again where it was disturbed
+
+
+class Settings(NamedTuple):
+    """How to judge, where the package leaves it open."""
+
+    is_lazy: bool | None = None  # None: as the package has it; False: every test is run
+    transcribes: bool = False
+    measures_to: float = 0.0  # seconds of CPU time up to which runs are to be seen to end
+    repeats_near: bool = True  # a disturbed run near the limit is done again, on a quiet machine
+    kept_bytes: int = 0  # of stdout and of stderr, in each Outcome
+
+
+class _Run(NamedTuple):
+    """One run of the submission, and what its output came to."""
+
+    done: Completed
+    measured: TestRun
+    failure: Failure | None = None
+    validation: Validation | None = None  # None: there is a failure
+    transcript: tuple[tuple[float, str, bytes], ...] | None = None
+
+
+class Trials:
+    """What is the same for all tests of a problem, and all its submissions."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        validator: Built | None,
+        answers: Mapping[str, Path],
+        runner: Runner,
+        cores: Cores,
+        settings: Settings,
+        scratch: Path,
+    ) -> None:
+        """`validator` None: the default one. `answers`: of the tests that come without."""
+        self._problem = problem
+        self._validator = validator
+        self._answers = answers
+        self._runner = runner
+        self._cores = cores
+        self._settings = settings
+        self._scratch = scratch
+
+    async def run(self, built: Built, test: Test, limit: TimeLimit) -> Outcome:
+        """One test. It is run again on a quiet machine where a disturbed run came near the limit;
+        the last run counts."""
+        async with self._cores.one() as core:
+            run = await self._run(built, test, limit, core)
+        runs = [run]
+        if self._settings.repeats_near and isinstance(run, _Run) and _is_doubtful(run, limit):
+            async with self._cores.alone() as core:
+                runs.append(await self._run(built, test, limit, core))
+        return self._outcome(test, runs)
+
+    async def check(self, test: Test, output: bytes) -> Outcome:
+        """One test of a problem whose submissions are outputs."""
+        with Feedback.open(self._scratch, keeps_state=False) as feedback:
+            # Such a validator is given the input too, and there need not be any.
+            input_path = test.input or self._empty()
+            validation = await self._validate(test, feedback, input_path, output)
+        return _told(Outcome(test.name, validation.verdict, validation.why), validation)
+
+    async def _run(self, built: Built, test: Test, limit: TimeLimit, core: int) -> _Run | Failure:
+        """All passes of it: what the last one came to, or the first that failed."""
+        most = self._problem.limits.passes
+        input_path = test.input or self._empty()
+        with Feedback.open(self._scratch, keeps_state=most > 1) as feedback:
+            for number in range(1, most + 1):
+                if self._problem.is_interactive:
+                    run = await self._talk(built, test, limit, core, feedback, input_path)
+                else:
+                    run = await self._run_once(built, test, limit, core, feedback, input_path)
+                if isinstance(run, Failure) or run.validation is None:
+                    return run
+                if not run.validation.wants_another_pass:
+                    return run
+                input_path = feedback.next_input_path(number)
+        return Failure("JE", f"the output validator wants more than {most} passes")
+
+    async def _run_once(
+        self,
+        built: Built,
+        test: Test,
+        limit: TimeLimit,
+        core: int,
+        feedback: Feedback,
+        input_path: Path,
+    ) -> _Run | Failure:
+        neighbours = self._cores.in_use - 1
+        job = submission_job(built, test, self._problem.limits, limit, core)
+        try:
+            done = await self._runner.run(Order(job, input_path))
+        except SandboxError as error:
+            return Failure("JE", f"the submission was not run: {error}")
+        run = measured(done.result, core, neighbours=max(neighbours, self._cores.in_use - 1))
+        if failure := failure_of(done.result, limit):
+            return _Run(done, run, failure)
+        validation = await self._validate(test, feedback, input_path, done.stdout)
+        return _Run(done, run, validation=validation)
+
+    async def _talk(
+        self,
+        built: Built,
+        test: Test,
+        limit: TimeLimit,
+        core: int,
+        feedback: Feedback,
+        input_path: Path,
+    ) -> _Run | Failure:
+        assert self._validator is not None  # a package without one was refused
+        neighbours = self._cores.in_use - 1
+        found = await interact(
+            self._runner, built, self._validator, feedback, self._problem, test, input_path,
+            self._answer(test), self._flags(test), limit, core,
+            transcribes=self._settings.transcribes,
+        )  # fmt: skip
+        if isinstance(found, Failure):
+            return found
+        neighbours = max(neighbours, self._cores.in_use - 1)
+        run = measured(found.done.result, core, neighbours=neighbours)
+        transcript = found.transcript if self._settings.transcribes else None
+        if found.failure is not None:
+            return _Run(found.done, run, found.failure, transcript=transcript)
+        return _Run(found.done, run, validation=found.validation, transcript=transcript)
+
+    async def _validate(
+        self, test: Test, feedback: Feedback, input_path: Path, output: bytes
+    ) -> Validation:
+        flags, answer = self._flags(test), self._answer(test)
+        if self._validator is None:
+            return await by_comparing(answer.read_bytes(), output, flags)
+        return await validate(
+            self._runner, self._validator, feedback, self._problem, test, input_path, answer, flags,
+            output,
+        )  # fmt: skip
+
+    def _flags(self, test: Test) -> Sequence[str]:
+        return (*self._problem.output_validator_flags, *test.output_validator_flags)
+
+    def _answer(self, test: Test) -> Path:
+        return test.answer or self._answers.get(test.name) or self._empty()
+
+    def _empty(self) -> Path:
+        path = self._scratch / "empty"
+        path.touch()
+        return path
+
+    def _outcome(self, test: Test, runs: Sequence[_Run | Failure]) -> Outcome:
+        last, most = runs[-1], self._settings.kept_bytes
+        measurements = tuple(run.measured for run in runs if isinstance(run, _Run))
+        if isinstance(last, Failure):
+            return Outcome(test.name, last.verdict, last.why, runs=measurements)
+        result = last.done.result
+        found = last.failure or last.validation
+        assert found is not None
+        outcome = Outcome(
+            test=test.name,
+            verdict=found.verdict,
+            why=found.why,
+            evidence=result.evidence,
+            runs=measurements,
+            exit_code=result.exit_code,
+            signal=result.signal,
+            transcript=last.transcript,
+            stdout=last.done.stdout[:most],
+            stderr=last.done.stderr[:most],
+        )
+        return outcome if last.validation is None else _told(outcome, last.validation)
+
+
+def _told(outcome: Outcome, validation: Validation) -> Outcome:
+    return outcome._replace(
+        score=validation.score,
+        judge_message=validation.judge_message,
+        team_message=validation.team_message,
+    )
+
+
+def _is_doubtful(run: _Run, limit: TimeLimit) -> bool:
+    """Whether it might have come out otherwise on a quiet machine."""
+    if not run.measured.noise:
+        return False
+    if run.done.result.verdict == "wall_time":  # somebody else may have had the core
+        return run.measured.cpu_seconds > limit.seconds / 2
+    return abs(run.measured.cpu_seconds - limit.seconds) <= _NEAR * limit.seconds

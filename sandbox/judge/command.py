@@ -68,10 +68,16 @@ async def _judge(request: Request, problem: Problem, given: list[Submission]) ->
         judgements, unmet = [], []
         for submission in submissions:
             progress.begin()
-            judgement = await judge.judge(submission, seconds, progress)
+            is_lazy = False if request.judges_all else None
+            judgement = await judge.judge(submission, seconds, progress, is_lazy=is_lazy)
+            missed = check(submission, judgement) if verifies else []
+            if missed and is_lazy is None:  # what is expected may be of tests that were not run
+                progress.begin()
+                judgement = await judge.judge(submission, seconds, progress, is_lazy=False)
+                missed = check(submission, judgement)
             progress.end()
             judgements.append(judgement)
-            unmet.append(check(submission, judgement) if verifies else [])
+            unmet.append(missed)
             if request.json != Path("-"):
                 _print(submission, judgement, unmet[-1], problem, verifies=verifies)
         if request.json is not None:
@@ -90,7 +96,6 @@ async def _opened(
     # What is expected to take too long must take so much longer, and is to be seen to.
     measures_to = (limit or 0.0) * problem.limits.safety_margin if verifies else 0.0
     settings = Settings(
-        is_lazy=False if request.judges_all else None,
         transcribes=request.transcribes,
         measures_to=measures_to,
     )

@@ -82,16 +82,21 @@ class Judge:
         )  # fmt: skip
 
     async def judge(
-        self, submission: Submission, time_limit_seconds: float, progress: Progress | None = None
+        self,
+        submission: Submission,
+        time_limit_seconds: float,
+        progress: Progress | None = None,
+        *,
+        is_lazy: bool | None = None,
     ) -> Judgement:
         """Build it, run it on the tests that matter, and sum up. After `prepare`.
 
         `time_limit_seconds`: before the language's multiplier. `progress` is told of each test as
-        it is judged, in no order. What the submission, or a program of the package's, does wrong is
+        it is judged, in no order. `is_lazy` False (None: as the package has it): every test is run. What the submission, or a program of the package's, does wrong is
         a verdict. Raises SpecError: its language is not known.
         """
         if self.problem.is_submit_answer:
-            return await self._check_answers(submission, progress)
+            return await self._check_answers(submission, progress, is_lazy)
         try:
             async with self._cores.one():
                 built = await self.build(submission)
@@ -104,10 +109,10 @@ class Judge:
         try:
             seconds = time_limit_seconds * built.language.time_multiplier
             limit = TimeLimit.of(seconds, most_of_interest=self._settings.measures_to)
-            outcomes, graded = await self._run_tests(submission, built, limit, progress)
+            outcomes, graded = await self._run_tests(submission, built, limit, progress, is_lazy)
         finally:
             self._cache.release(built.directory)
-        return self._judgement(submission, outcomes, graded)._replace(
+        return self._judgement(submission, outcomes, graded, is_lazy)._replace(
             language=built.language.code,
             compiler_output=built.output,
             compile_seconds=built.seconds,
@@ -124,15 +129,21 @@ class Judge:
         submission: Submission,
         outcomes: Mapping[str, Outcome],
         graded: Mapping[str, GroupOutcome],
+        is_lazy: bool | None,
     ) -> Judgement:
         found = summed(self.problem, outcomes, graded)
-        tests = settled(self.problem, outcomes, graded, is_lazy=self._settings.is_lazy)
+        tests = settled(self.problem, outcomes, graded, is_lazy=is_lazy)
         return Judgement(
             submission.name, "", found.verdict, found.score, found.why, tests, found.groups
         )
 
     async def _run_tests(
-        self, submission: Submission, built: Built, limit: TimeLimit, progress: Progress | None
+        self,
+        submission: Submission,
+        built: Built,
+        limit: TimeLimit,
+        progress: Progress | None,
+        is_lazy: bool | None,
     ) -> tuple[dict[str, Outcome], dict[str, GroupOutcome]]:
         """Several at once, those first that come first; none that cannot matter any more."""
         outcomes: dict[str, Outcome] = {}
@@ -153,7 +164,7 @@ class Judge:
             while True:
                 for asked in next_graders(self.problem, outcomes, graded):
                     graded[asked.group] = await self._grade(asked)
-                wanted = next_tests(self.problem, outcomes, graded, is_lazy=self._settings.is_lazy)
+                wanted = next_tests(self.problem, outcomes, graded, is_lazy=is_lazy)
                 for name in running.keys() - {test.name for test in wanted}:
                     running[name].cancel()
                 for test in wanted:
@@ -166,7 +177,9 @@ class Judge:
                 ended = trio.Event()
         return outcomes, graded
 
-    async def _check_answers(self, submission: Submission, progress: Progress | None) -> Judgement:
+    async def _check_answers(
+        self, submission: Submission, progress: Progress | None, is_lazy: bool | None
+    ) -> Judgement:
         """Of a problem whose submissions are outputs: a file for each test, or one for the only
         one that is secret."""
         tests = list(self.problem.data.tests())
@@ -184,7 +197,7 @@ class Judge:
             outcomes[test.name] = outcome
             if progress is not None:
                 progress(submission, outcome)
-        return self._judgement(submission, outcomes, {})
+        return self._judgement(submission, outcomes, {}, is_lazy)
 
     async def _grade(self, asked: GraderRun) -> GroupOutcome:
         built = self._grader

@@ -40,8 +40,8 @@ async def measure(judge: Judge) -> Measured:
         if judgement.verdict != "AC":
             raise SpecError(
                 judgement.submission,
-                f"is to be accepted, and comes to {judgement.verdict} ({judgement.why}), so that no "
-                "time limit can be taken from it; fix: the submission, or --time-limit",
+                f"is to be accepted, and comes to {judgement.verdict} ({judgement.why}): no time "
+                "limit can be taken from it; fix: the submission, or --time-limit",
             )
     seconds, name = slowest(judgements)
     return Measured(limit_from(seconds, judge.problem.limits), name, tuple(judgements))

@@ -25,7 +25,6 @@ _NEAR = 0.1  # of the limit: a run this close to it is measured again where it w
 class Settings(NamedTuple):
     """How to judge, where the package leaves it open."""
 
-    is_lazy: bool | None = None  # None: as the package has it; False: every test is run
     transcribes: bool = False
     measures_to: float = 0.0  # seconds of CPU time up to which runs are to be seen to end
     repeats_near: bool = True  # a disturbed run near the limit is done again, on a quiet machine

@@ -177,8 +177,7 @@ async def by_comparing(answer: bytes, output: bytes, flags: Sequence[str]) -> Va
         found = compare(answer, output, flags)
     else:
         found = await trio.to_thread.run_sync(compare, answer, output, flags)
-    verdict = "AC" if found.accepted else "PE" if found.is_presentation else "WA"
-    return Validation(verdict, found.message, judge_message=found.message)
+    return Validation("AC" if found.accepted else "WA", found.message, judge_message=found.message)
 
 
 async def validate(

@@ -92,8 +92,9 @@ class Judge:
         """Build it, run it on the tests that matter, and sum up. After `prepare`.
 
         `time_limit_seconds`: before the language's multiplier. `progress` is told of each test as
-        it is judged, in no order. `is_lazy` False (None: as the package has it): every test is run. What the submission, or a program of the package's, does wrong is
-        a verdict. Raises SpecError: its language is not known.
+        it is judged, in no order. `is_lazy` False (None: as the package has it): every test is
+        run. What the submission, or a program of the package's, does wrong is a verdict. Raises
+        SpecError: its language is not known.
         """
         if self.problem.is_submit_answer:
             return await self._check_answers(submission, progress, is_lazy)

@@ -10,7 +10,7 @@ from sandbox.spec.quantities import parse_count, parse_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["run"]
 
@@ -28,6 +28,7 @@ _USAGE = """\
 Usage: sandbox judge [OPTIONS] PROBLEM SUBMISSION…
        sandbox judge --verify [OPTIONS] PROBLEM
        sandbox judge languages [--json]
+       sandbox judge worker --config FILE
 
 PROBLEM is the directory of a problem package (Kattis/ICPC legacy, with DOMjudge's additions, or
 2023-07-draft and later); a SUBMISSION is a source file, or a directory of them. The exit code is 0
@@ -39,6 +40,8 @@ def run(words: Sequence[str]) -> int:
     """Run the command; the exit code. Raises SandboxError."""
     if words[:1] == ["languages"]:
         return _languages(words[1:])
+    if words[:1] == ["worker"]:
+        return _worker(words[1:])
     given, rest = parse_options(words, _OPTIONS)
     values = dict(given)
     if "--help" in values:
@@ -51,7 +54,7 @@ def run(words: Sequence[str]) -> int:
         raise SpecError("--verify", "judges the package's own submissions; name none")
     if not verifies and len(rest) == 1:
         raise SpecError("SUBMISSION", "is missing; or write --verify to judge the package's own")
-    jobs, limit = values.get("--jobs"), values.get("--time-limit")
+    limit = values.get("--time-limit")
     from sandbox.judge.command import Request, judge
 
     return judge(
@@ -59,7 +62,7 @@ def run(words: Sequence[str]) -> int:
             problem=Path(rest[0]),
             submissions=tuple(map(Path, rest[1:])),
             language=values.get("--language"),
-            jobs=None if jobs is None else parse_count(jobs, "--jobs", least=1, most=4096),
+            jobs=_jobs(values),
             time_limit_seconds=None
             if limit is None
             else parse_seconds(limit, "--time-limit", least=0.001, most=86400.0),
@@ -68,6 +71,31 @@ def run(words: Sequence[str]) -> int:
             transcribes="--transcript" in values,
         )
     )
+
+
+def _worker(words: Sequence[str]) -> int:
+    options = {
+        "--config": Option("which DOMjudge server, and where to keep what it needs", "FILE"),
+        **{name: _OPTIONS[name] for name in ("--jobs", "--help")},
+    }
+    given, rest = parse_options(words, options)
+    values = dict(given)
+    if "--help" in values:
+        print(f"{_USAGE}\n\n{help_lines(options)}")
+        return 0
+    config = values.get("--config")
+    if config is None:
+        raise SpecError("--config", "is missing; see docs/domjudge.md")
+    if rest:
+        raise SpecError(rest[0], "worker takes options only")
+    from sandbox.judge.domjudge.command import run_worker
+
+    return run_worker(Path(config), _jobs(values))
+
+
+def _jobs(values: Mapping[str, str | None]) -> int | None:
+    jobs = values.get("--jobs")
+    return None if jobs is None else parse_count(jobs, "--jobs", least=1, most=4096)
 
 
 def _languages(words: Sequence[str]) -> int:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import trio
 
-from sandbox import Supervisor
 from sandbox.judge import report, time_limit
-from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
 from sandbox.judge.engine import Judge
 from sandbox.judge.expectations import check
-from sandbox.judge.language import load_languages
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem, Submission
-from sandbox.judge.runner import LocalRunner
+from sandbox.judge.here import opened
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import SpecError
@@ -59,7 +54,8 @@ async def _judge(request: Request, problem: Problem, given: list[Submission]) ->
     if not submissions:
         raise SpecError(problem.name, "has no submissions to verify")
     cores = Cores(request.jobs)
-    async with _opened(request, problem, cores, verifies=verifies) as judge:
+    async with opened(cores) as judge_of:
+        judge = judge_of(problem, _settings(request, problem, verifies=verifies))
         await judge.prepare()
         seconds, notes = await _time_limit(request, judge)
         for note in (*problem.notes, *notes):
@@ -88,26 +84,11 @@ async def _judge(request: Request, problem: Problem, given: list[Submission]) ->
     return _exit_code(judgements, unmet, verifies=verifies)
 
 
-@contextlib.asynccontextmanager
-async def _opened(
-    request: Request, problem: Problem, cores: Cores, *, verifies: bool
-) -> AsyncIterator[Judge]:
+def _settings(request: Request, problem: Problem, *, verifies: bool) -> Settings:
     limit = request.time_limit_seconds or problem.limits.time_seconds
     # What is expected to take too long must take so much longer, and is to be seen to.
     measures_to = (limit or 0.0) * problem.limits.safety_margin if verifies else 0.0
-    settings = Settings(
-        transcribes=request.transcribes,
-        measures_to=measures_to,
-    )
-    async with Supervisor(drops_root=True) as supervisor:
-        with (
-            BuildCache.open() as cache,
-            tempfile.TemporaryDirectory(prefix="sandbox-judge-") as scratch,
-        ):
-            yield Judge(
-                problem, LocalRunner(supervisor), load_languages(), cache, cores, settings,
-                Path(scratch),
-            )  # fmt: skip
+    return Settings(transcribes=request.transcribes, measures_to=measures_to)
 
 
 async def _time_limit(request: Request, judge: Judge) -> tuple[float, list[str]]:

@@ -1,0 +1,73 @@
+"""The worker's engine: the judge's own, on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sandbox.judge.building import Built
+from sandbox.judge.compilation import NotBuilt
+from sandbox.judge.domjudge import engine
+from sandbox.judge.engine import Judge
+from sandbox.judge.execution import TimeLimit
+from sandbox.judge.problem import Problem, Submission, Test
+from sandbox.judge.trial import Settings
+from sandbox.judge.verdict import Outcome
+from sandbox.spec.errors import SpecError
+
+__all__ = ["LocalEngine", "Ready"]
+
+
+class Ready(NamedTuple):
+    """A program, ready to run."""
+
+    built: Built
+
+    @property
+    def compiler_output(self) -> str:
+        """See `engine.Built`."""
+        return self.built.output
+
+    @property
+    def compile_seconds(self) -> float | None:
+        """See `engine.Built`."""
+        return self.built.seconds
+
+    @property
+    def entry_point(self) -> str | None:
+        """None: whoever gave a submission has named it, or its language found it alone."""
+        return None
+
+
+class LocalEngine:
+    """See `engine.Engine`."""
+
+    def __init__(self, judge_of: Callable[[Problem, Settings], Judge]) -> None:
+        """`judge_of`: a new judge of a problem, not yet prepared; what it builds is cached."""
+        self._judge_of = judge_of
+
+    async def prepare(self, problem: Problem, submission: Submission) -> Ready | engine.NotBuilt:
+        """See `engine.Engine`."""
+        built = await self._judge_of(problem, Settings()).build(submission)
+        if isinstance(built, NotBuilt):
+            return engine.NotBuilt(built.why, built.output)
+        return Ready(built)
+
+    async def run_test(
+        self, problem: Problem, built: Ready, test: Test, limits: engine.RunLimits
+    ) -> Outcome:
+        """See `engine.Engine`."""
+        changed = problem.limits._replace(
+            memory_bytes=limits.memory_bytes, output_bytes=limits.output_bytes
+        )
+        judge = self._judge_of(
+            problem._replace(limits=changed), Settings(kept_bytes=limits.kept_bytes)
+        )
+        try:
+            await judge.prepare()
+        except SpecError as error:  # the jury's program, not ours, and not the submission's
+            return Outcome(test.name, "JE", str(error))
+        limit = TimeLimit.of(
+            limits.time_seconds, most_of_interest=limits.time_seconds + limits.grace_seconds
+        )
+        return await judge.run_test(built.built, test, limit)

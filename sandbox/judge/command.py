@@ -13,9 +13,9 @@ from sandbox.judge import report, time_limit
 from sandbox.judge.cores import Cores
 from sandbox.judge.engine import Judge
 from sandbox.judge.expectations import check
+from sandbox.judge.here import opened
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem, Submission
-from sandbox.judge.here import opened
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import SpecError

@@ -20,6 +20,13 @@ def main() -> int:
     parser.add_argument("--kills", action="store_true", help="deaths instead of errnos")
     parser.add_argument("--part", default="1/1", help="the so many-th of so many parts, as 1/2")
     parser.add_argument("--user", help="as root: run it as this user, with all its ids")
+    parser.add_argument(
+        "--had",
+        action="append",
+        default=[],
+        choices=SCENARIOS,
+        help="leave out what is in that one",
+    )
     parser.add_argument("--most", type=int, default=1 << 30)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -27,6 +34,9 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     known: set[tuple[Any, ...]] = set()
     counts: Counter[str] = Counter()
+    for scenario in options.had:
+        with stand(scenario, user=options.user) as here:
+            known.update(here.calls(scenario))
     for scenario in options.scenario or SCENARIOS:
         with stand(scenario, user=options.user) as here:
             calls = [call for call in here.calls(scenario) if call not in known]

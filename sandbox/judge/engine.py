@@ -93,17 +93,14 @@ class Judge:
 
         `time_limit_seconds`: before the language's multiplier. `progress` is told of each test as
         it is judged, in no order. `is_lazy` False (None: as the package has it): every test is
-        run. What the submission, or a program of the package's, does wrong is a verdict. Raises
-        SpecError: its language is not known.
+        run. Whatever goes wrong is a verdict.
         """
         if self.problem.is_submit_answer:
             return await self._check_answers(submission, progress, is_lazy)
         try:
             async with self._cores.one():
                 built = await self.build(submission)
-        except SpecError:
-            raise
-        except SandboxError as error:
+        except SandboxError as error:  # also: its language is not known
             return _unjudged(submission, "JE", f"it was not compiled: {error}")
         if isinstance(built, NotBuilt):
             return _unjudged(submission, "CE", built.why, built.output)

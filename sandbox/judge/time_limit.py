@@ -36,15 +36,17 @@ async def measure(judge: Judge) -> Measured:
             judge.problem.name, "has no time limit, and no accepted submission to take one from"
         )
     judgements = [await judge.judge(model, _MOST_SECONDS) for model in models]
-    for judgement in judgements:
+    # A language that is not known, or not here, leaves the limit to the others.
+    judged = [judgement for judgement in judgements if judgement.verdict != "JE"] or judgements
+    for judgement in judged:
         if judgement.verdict != "AC":
             raise SpecError(
                 judgement.submission,
                 f"is to be accepted, and comes to {judgement.verdict} ({judgement.why}): no time "
                 "limit can be taken from it; fix: the submission, or --time-limit",
             )
-    seconds, name = slowest(judgements)
-    return Measured(limit_from(seconds, judge.problem.limits), name, tuple(judgements))
+    seconds, name = slowest(judged)
+    return Measured(limit_from(seconds, judge.problem.limits), name, tuple(judged))
 
 
 def slowest(judgements: Sequence[Judgement]) -> tuple[float, str]:

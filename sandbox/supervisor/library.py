@@ -81,7 +81,12 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *failure: Any) -> bool | None:
-        return await self._held.__aexit__(*failure)
+        try:
+            return await self._held.__aexit__(*failure)
+        except BaseExceptionGroup as group:
+            if group.exceptions == (failure[1],):  # the block's own, in a group of our nursery's
+                return False
+            raise
 
     async def run(
         self,

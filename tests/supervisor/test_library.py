@@ -111,6 +111,15 @@ def test_jobs_talk_to_each_other_and_who_hung_up_is_told() -> None:
     trio.run(main)
 
 
+def test_an_error_in_the_block_comes_out_as_it_is() -> None:
+    async def main() -> None:
+        async with sandbox.Supervisor():
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        trio.run(main)
+
+
 @pytest.mark.root
 def test_root_must_not_become_somebody_else_in_a_program_of_its_own() -> None:
     async def main() -> None:

@@ -54,9 +54,8 @@ def _verify(name: str, path: Path) -> dict[str, Any]:
         if not document.exists():
             count = sum(1 for one in (path / "submissions").glob("*/*"))
             why = next((line for line in reversed(errors) if line.startswith("sandbox:")), "?")
-            return {
-                "package": name, "submissions": count, "as_expected": 0, "refused": why, "unmet": {},
-            }  # fmt: skip
+            row = {"package": name, "submissions": count, "as_expected": 0}
+            return row | {"refused": why, "unmet": {}}
         told = json.loads(document.read_text())
     unmet = {
         judgement["submission"]: {"verdict": judgement["verdict"], "unmet": found}

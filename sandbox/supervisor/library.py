@@ -11,6 +11,7 @@ from sandbox.spec.job import Job, job_from_mapping
 from sandbox.spec.policy import limits_for, load_policy
 from sandbox.spec.result import Completed, Result
 from sandbox.supervisor import supervisor as resident
+from sandbox.supervisor.failures import first_failure
 from sandbox.supervisor.files import Files
 from sandbox.supervisor.lifecycle import Caller, Cancellation
 from sandbox.supervisor.pipeline import Member, Pipe
@@ -84,7 +85,8 @@ class Supervisor:
         try:
             return await self._held.__aexit__(*failure)
         except BaseExceptionGroup as group:
-            if group.exceptions == (failure[1],):  # the block's own, in a group of our nursery's
+            # The block's own error comes out of our nurseries in a group for each.
+            if first_failure(group) is failure[1] and group.split(type(failure[1]))[1] is None:
                 return False
             raise
 

@@ -100,6 +100,9 @@ async def interact(
     told, done = outcomes
     validation = judged_by(told._replace(stderr=bytes(stderr)), feedback, problem, test)
     was_first = closed[:1] == [_VALIDATOR]
+    if told.result.signal == _SIGPIPE and not was_first:
+        # Nobody was there to be asked any more: that is the fault of who has gone.
+        validation = Validation("WA", "it ended before the dialogue was over")
     failure = _failure(done, told, validation, limit, validator_first=was_first)
     return Dialogue(done, failure, validation, tuple(transcript.lines))
 

@@ -1,0 +1,98 @@
+"""Which language a submission is in: what it says, its files' names, their first lines."""
+
+import os
+from pathlib import Path
+
+import pytest
+from judge.building import LANGUAGES
+from judge.building import written as write
+
+from sandbox.judge.language import detect, find_language
+from sandbox.judge.language_file import language_from_mapping
+from sandbox.judge.problem import Submission
+from sandbox.spec.errors import SpecError
+
+# Codes of the problem package formats, and what other judges call the same.
+CODES = {
+    "c": "c", "cpp": "cpp", "c++": "cpp", "cc": "cpp", "CPP": "cpp", "C++": "cpp", "java": "java",
+    "kotlin": "kotlin", "kt": "kotlin", "python3": "python3", "py3": "python3", "py": "python3",
+    "python": "python3", "pypy": "pypy3", "python2": "python2", "py2": "python2", "go": "go",
+    "rust": "rust", "rs": "rust", "javascript": "javascript", "js": "javascript",
+    "typescript": "typescript", "ts": "typescript", "pascal": "pascal", "pas": "pascal",
+    "haskell": "haskell", "hs": "haskell", "csharp": "csharp", "C#": "csharp", "cs": "csharp",
+    "ruby": "ruby", "rb": "ruby", "bash": "bash", "sh": "bash", "perl": "perl", "pl": "perl",
+    "ocaml": "ocaml", "ml": "ocaml", "lua": "lua", "Python 3": "python3",
+}  # fmt: skip
+FILES = [
+    ({"a.c": ""}, "c"),
+    ({"a.C": ""}, "cpp"),
+    ({"a.c++": "", "a.h": ""}, "cpp"),
+    ({"a.py": ""}, "python3"),
+    ({"a.py": "#!/usr/bin/env pypy3\n"}, "pypy3"),
+    ({"a.py": "#!/usr/bin/env -S PYTHONUTF8=1 python3.11 -u\n"}, "python3"),
+    ({"a.py": "#! /usr/bin/python2.7\n"}, "python2"),
+    ({"a.py": "#!\n"}, "python3"),
+    ({"a.py": "#!/opt/odd/interpreter\n"}, "python3"),
+    ({"solve": "#!/bin/sh\n"}, "bash"),
+    ({"a.cc": "", "b.cc": "", "helper.c": ""}, "cpp"),
+    ({"Main.java": "", "README": "", "notes.txt": ""}, "java"),
+]
+
+
+@pytest.mark.parametrize(("word", "code"), CODES.items())
+def test_a_language_is_known_by_its_codes(word: str, code: str) -> None:
+    assert find_language(word, LANGUAGES).code == code
+
+
+@pytest.mark.parametrize(("files", "code"), FILES)
+def test_files_tell_their_language(files: dict[str, str], code: str, tmp_path: Path) -> None:
+    assert detect(Submission("it", write(tmp_path, files)), LANGUAGES).code == code
+
+
+def test_what_the_submission_says_wins(tmp_path: Path) -> None:
+    files = write(tmp_path, {"a.py": "#!/usr/bin/python3\n"})
+    assert detect(Submission("it", files, "pypy3"), LANGUAGES).code == "pypy3"
+
+
+@pytest.mark.parametrize(
+    ("files", "language", "message"),
+    [
+        (
+            {"a.xyz": ""},
+            None,
+            r"it: in no language that is known here: a\.xyz; there are ada, bash, c, ",
+        ),
+        ({"a": ""}, None, "it: in no language"),
+        ({}, None, "it: in no language that is known here: no file"),
+        (
+            {"a.c": "", "b.py": ""},
+            None,
+            "it: could be c or python3, 1 file each; name its language",
+        ),
+        ({"a.c": ""}, "pyton3", 'language: "pyton3" is none .*; did you mean python3'),
+        ({"a.c": ""}, "\x1b[2J", r'language: "\\x1b\[2J" is none'),
+    ],
+)
+def test_what_is_in_no_known_language_is_an_error_that_names_what_is_known(
+    files: dict[str, str], language: str | None, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        detect(Submission("it", write(tmp_path, files), language), LANGUAGES)
+
+
+def test_a_fifo_among_the_files_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.c")
+    assert detect(Submission("it", (("a.c", tmp_path / "a.c"),)), LANGUAGES).code == "c"
+
+
+def test_content_tells_languages_of_one_extension_apart(tmp_path: Path) -> None:
+    run = {"policy": "native", "command": ["x"]}
+    perl = language_from_mapping("perl", {"name": "Perl", "extensions": [".pl"], "run": run})
+    logic = {"name": "Prolog", "extensions": [".pl"], "content": r"^\s*:-", "run": run}
+    languages = {"perl": perl, "prolog": language_from_mapping("prolog", logic)}
+    files = write(tmp_path, {"a.pl": "% go\n:- initialization(main).\n", "b.pl": "print 1;\n"})
+    assert detect(Submission("it", files[:1]), languages).code == "prolog"
+    assert detect(Submission("it", files[1:]), languages).code == "perl"
+    both = {**languages, "perl": perl._replace(content=languages["prolog"].content)}
+    with pytest.raises(SpecError, match=r"b\.pl: \.pl is of perl, prolog, and the content tells"):
+        detect(Submission("it", files[1:]), both)

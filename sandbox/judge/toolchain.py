@@ -56,7 +56,7 @@ def find_toolchain(language: Language) -> Toolchain:
     paths: dict[str, str] = {}
     identity = []
     for name, programs in language.tools.items():
-        found = next((path for one in programs if (path := shutil.which(one, path=_PATH))), None)
+        found = next((path for one in programs if (path := _find(one))), None)
         if found is None:
             raise HostError(
                 f"{language.name} needs {' or '.join(programs)}, which is not in {_PATH};"
@@ -72,6 +72,13 @@ def find_toolchain(language: Language) -> Toolchain:
         paths[name] = found
         identity.append((str(resolved), status.st_size, status.st_mtime_ns))
     return Toolchain(paths, tuple(identity))
+
+
+def _find(program: str) -> str | None:
+    """`program`: a name to be looked for, or a pattern of absolute paths."""
+    if not program.startswith("/"):
+        return shutil.which(program, path=_PATH)
+    return next((str(path) for path in sorted(Path("/").glob(program[1:]))), None)
 
 
 def identity_of_all(languages: Mapping[str, Language]) -> tuple[tuple[str, int, int], ...]:

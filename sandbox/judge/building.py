@@ -1,0 +1,277 @@
+"""Building: from source files to a directory that runs can be shown, and the command to run."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import trio
+
+from sandbox.judge.archive import unpack
+from sandbox.judge.build_cache import BuildCache
+from sandbox.judge.compilation import Compiled, NotBuilt, compile_sources
+from sandbox.judge.language import Language, detect, preferred_entry
+from sandbox.judge.language_file import Running, fill_in
+from sandbox.judge.problem import ProblemLimits, Program, Submission
+from sandbox.judge.runner import Runner
+from sandbox.judge.sources import Files, digest_of, included, name_problem, stage
+from sandbox.judge.toolchain import Toolchain, find_toolchain, identity_of_all
+from sandbox.spec.errors import HostError
+from sandbox.spec.fields import shown
+
+__all__ = ["PROGRAM_PLACE", "BuildCache", "Built", "NotBuilt", "build", "build_program"]
+
+PROGRAM_PLACE = "/program"  # where a run sees the directory that was built
+_OUTPUT_PLACE = "/tmp"
+_ARCHIVE_PLACE = b"/tmp/program.tar"
+_MOST_STACK_BYTES = 64 << 20
+_CLASS = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)*")
+_FORMAT = b"1"  # of an entry in the cache: a new one when what is built from the same input changes
+# A script says by its first line what runs it, and may start others: as ordinary programs may.
+_SCRIPT = Language("script", "script", Running((f"{PROGRAM_PLACE}/{{entry}}",), "default"))
+_BUILD = """
+"./$1" && { [ -f "./$2" ] || { echo "$1 made no file $2" >&2; exit 1; }; } && chmod +x "./$2" &&
+    exec tar -c -h --hard-dereference --format=ustar -f /tmp/program.tar .
+"""
+
+
+class Built(NamedTuple):
+    """A program to be run: a job of this policy with this directory read-only at /program."""
+
+    directory: Path  # in the cache, which keeps it until it is released
+    command: tuple[bytes, ...]
+    language: Language
+    policy: str
+    limits: Mapping[str, Any]  # fields of Limits that the language sets
+    environment: Mapping[bytes, bytes]
+    memory_overhead_bytes: int  # of the runtime's own: to be allowed over the problem's limit
+    seconds: float  # that compiling took, when it was done
+    output: str  # what the compiler said
+
+
+class _Plan(NamedTuple):
+    """What is built how: all that decides what comes of it."""
+
+    language: Language
+    toolchain: Toolchain
+    files: tuple[tuple[str, Path], ...]
+    sources: tuple[str, ...]
+    entry: str
+    memory_bytes: int  # of a run
+
+
+async def build(
+    submission: Submission,
+    language: Language,
+    runner: Runner,
+    cache: BuildCache,
+    *,
+    includes: Mapping[str, Files] | None = None,
+    limits: ProblemLimits,
+) -> Built | NotBuilt:
+    """Compile a submission, or take what the same sources came to before.
+
+    One job of at most `limits.compilation_*`; what it does wrong is a NotBuilt. Raises HostError:
+    this host lacks the compiler; SpecError: a source that cannot be read; SandboxError as `runner`.
+    """
+    files = included(submission.files, language, includes or {})
+    plan = _plan(files, submission.entry_point, language, limits.memory_bytes)
+    return plan if isinstance(plan, NotBuilt) else await _build(plan, runner, cache, limits)
+
+
+async def build_program(
+    program: Program,
+    languages: Mapping[str, Language],
+    runner: Runner,
+    cache: BuildCache,
+    *,
+    limits: ProblemLimits,
+) -> Built | NotBuilt:
+    """The same for a program of a package's: in a language that is known, by its build script, or
+    not at all. Raises SpecError as `detect` too."""
+    if not (program.is_static or program.build or program.run):
+        language = detect(Submission(program.name, program.files), languages)
+        plan = _plan(program.files, None, language, limits.validation_memory_bytes)
+        return plan if isinstance(plan, NotBuilt) else await _build(plan, runner, cache, limits)
+    names = tuple(name for name, _ in program.files)
+    entry = program.run or ("run" if program.build else preferred_entry(names or ("",)))
+    needed = program.build or entry
+    if why := name_problem(program.files):
+        return NotBuilt(why, "")
+    if needed not in names:
+        return NotBuilt(f"there is no file {shown(needed)}", "")
+    toolchain = Toolchain({}, identity_of_all(languages) if program.build else ())
+    plan = _Plan(_SCRIPT, toolchain, program.files, names, entry, limits.validation_memory_bytes)
+    return await _build(plan, runner, cache, limits, program.build)
+
+
+def _plan(
+    files: Files, entry_point: str | None, language: Language, memory_bytes: int
+) -> _Plan | NotBuilt:
+    if why := name_problem(files):
+        return NotBuilt(why, "")
+    names = sorted(name for name, _ in files)
+    sources = [name for name in names if PurePosixPath(name).suffix in language.sources]
+    if not sources and len(names) == 1:
+        sources = names  # a script without an extension, or what the caller says it is
+    if not sources:
+        return NotBuilt(f"no file is {language.name} source ({' '.join(language.sources)})", "")
+    entry = entry_point or ""
+    if language.entry == "file":
+        entry = entry or preferred_entry(sources)
+        if entry not in sources:
+            return NotBuilt(f"the entry point {shown(entry)} is no {language.name} source", "")
+    elif language.entry == "class" and entry and not _CLASS.fullmatch(entry):
+        return NotBuilt(f"the entry point {shown(entry)} is no name of a class", "")
+    toolchain = find_toolchain(language)
+    return _Plan(language, toolchain, tuple(files), tuple(sources), entry, memory_bytes)
+
+
+async def _build(
+    plan: _Plan,
+    runner: Runner,
+    cache: BuildCache,
+    limits: ProblemLimits,
+    build_script: str | None = None,
+) -> Built | NotBuilt:
+    try:
+        return await _build_in(plan, runner, cache, limits, build_script)
+    except OSError as error:
+        raise HostError(f"{cache.directory} cannot keep a built program: {error}") from error
+
+
+async def _build_in(
+    plan: _Plan,
+    runner: Runner,
+    cache: BuildCache,
+    limits: ProblemLimits,
+    build_script: str | None,
+) -> Built | NotBuilt:
+    with cache.draft() as draft:
+        staged = draft / "sources"
+        staged.mkdir()
+        content = stage(plan.files, staged)
+        key = _key(plan, content, build_script)
+        if (found := cache.find(key)) is not None:
+            files, note = found
+            return _built(plan, files, note["seconds"], note["output"])
+        made = draft / "made"
+        made.mkdir()
+        if build_script is not None:
+            outcome = await _run_script(plan, runner, staged, made, limits, build_script)
+        elif plan.language.compile is None:
+            outcome = Compiled("", 0.0)
+            (staged / plan.entry).chmod(0o755)  # archives lose it
+        else:
+            outcome = await _compile(plan, runner, staged, made, limits)
+        if isinstance(outcome, NotBuilt):
+            return outcome
+        files = made if any(made.iterdir()) else staged
+        note = {"seconds": outcome.seconds, "output": outcome.output}
+        # In a thread: it waits for the disk.
+        kept = await trio.to_thread.run_sync(cache.keep, draft, key, files, note)
+        return _built(plan, kept, outcome.seconds, outcome.output)
+
+
+async def _compile(
+    plan: _Plan, runner: Runner, staged: Path, made: Path, limits: ProblemLimits
+) -> Compiled | NotBuilt:
+    compiling = plan.language.compile
+    assert compiling is not None
+    place = f"{_OUTPUT_PLACE}/{compiling.output}"
+    values = {**plan.toolchain.paths, "output": place, "entry": _argument(plan)}
+    command: list[str] = []
+    for word in compiling.command:
+        if word == "{sources}":
+            command += (f"./{name}" for name in plan.sources)
+        else:
+            command.append(fill_in(word, values.__getitem__))
+    result = None
+    if compiling.output is not None:
+        result = (made.parent if compiling.is_archive else made) / compiling.output
+    outcome = await compile_sources(
+        runner,
+        tuple(map(os.fsencode, command)),
+        _staged(plan, staged),
+        {} if result is None else {os.fsencode(place): result},
+        policy=compiling.policy,
+        environment=compiling.environment,
+        own_limits=compiling.limits,
+        host_files=compiling.host_files,
+        limits=limits,
+    )
+    if isinstance(outcome, Compiled) and result is not None:
+        if compiling.is_archive:
+            return _unpacked(outcome, result, made)
+        result.chmod(0o755)  # whatever our umask is: jobs read it as somebody else
+    return outcome
+
+
+async def _run_script(
+    plan: _Plan, runner: Runner, staged: Path, made: Path, limits: ProblemLimits, build_script: str
+) -> Compiled | NotBuilt:
+    for name in {build_script, plan.entry} & set(plan.sources):
+        (staged / name).chmod(0o755)
+    archive = made.parent / "program.tar"
+    outcome = await compile_sources(
+        runner,
+        tuple(map(os.fsencode, ("/bin/sh", "-c", _BUILD, "sh", build_script, plan.entry))),
+        _staged(plan, staged),
+        {_ARCHIVE_PLACE: archive},
+        policy="compile",
+        environment={},
+        own_limits={},
+        limits=limits,
+    )
+    return _unpacked(outcome, archive, made) if isinstance(outcome, Compiled) else outcome
+
+
+def _unpacked(outcome: Compiled, archive: Path, made: Path) -> Compiled | NotBuilt:
+    try:
+        unpack(archive, made)
+    except ValueError as error:
+        return NotBuilt(f"of what was made: {error}", outcome.output, outcome.seconds)
+    return outcome
+
+
+def _staged(plan: _Plan, staged: Path) -> list[tuple[str, Path]]:
+    return [(name, staged / name) for name, _ in plan.files]
+
+
+def _argument(plan: _Plan) -> str:
+    return f"./{plan.entry}" if plan.language.entry == "file" else plan.entry
+
+
+def _key(plan: _Plan, content: bytes, build_script: str | None) -> str:
+    identity = repr(plan.toolchain.identity).encode()
+    words = (plan.language.code, plan.entry, build_script or "", *plan.sources)
+    parts = (_FORMAT, plan.language.digest, content, identity, *map(os.fsencode, words))
+    return digest_of(*parts).hex()
+
+
+def _built(plan: _Plan, directory: Path, seconds: float, output: str) -> Built:
+    language = plan.language
+    stack_bytes = min(_MOST_STACK_BYTES, plan.memory_bytes // 4)
+    values = {
+        **plan.toolchain.paths,
+        "directory": PROGRAM_PLACE,
+        "entry": plan.entry,
+        "stem": plan.entry.removesuffix(PurePosixPath(plan.entry).suffix),
+        "memory_mib": str(max(plan.memory_bytes >> 20, 2)),  # java takes no smaller heap
+        "stack_kib": str(max(stack_bytes >> 10, 64)),
+    }
+    words = (fill_in(word, values.__getitem__) for word in language.run.command)
+    return Built(
+        directory,
+        tuple(map(os.fsencode, words)),
+        language,
+        language.run.policy,
+        language.run.limits,
+        language.run.environment,
+        language.memory_overhead_bytes,
+        seconds,
+        output,
+    )

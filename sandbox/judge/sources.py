@@ -1,0 +1,112 @@
+"""Source files: read once, to where they are compiled from; what is hashed is what is used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from sandbox.judge.language_file import Language
+from sandbox.spec.errors import SpecError
+from sandbox.spec.fields import shown
+
+__all__ = ["Files", "digest_of", "included", "name_problem", "stage"]
+
+_MOST_FILES = 2000
+_MOST_BYTES = 64 << 20
+_MOST_NAME_BYTES = 255  # NAME_MAX, of each part
+_MOST_PARTS = 16
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+Files = Sequence[tuple[str, Path]]
+
+
+def included(
+    files: Files, language: Language, includes: Mapping[str, Files]
+) -> tuple[tuple[str, Path], ...]:
+    """The submission's files, and over them what the package has for this language, or for any."""
+    codes = (language.code, *sorted(language.codes), *language.kin, "default")
+    ours = next((includes[code] for code in codes if code in includes), ())
+    return tuple({**dict(files), **dict(ours)}.items())
+
+
+def name_problem(files: Files) -> str | None:
+    """Why these names are not handed to a compiler; None if they are.
+
+    Nothing is refused that a compiler takes for a name: what it takes for an option, for a list of
+    options, or for two lines is.
+    """
+    if not files:
+        return "there is no file"
+    if len(files) > _MOST_FILES:
+        return f"{len(files)} files, over {_MOST_FILES}"
+    names = {name for name, _ in files}
+    if len(names) < len(files):
+        return "two files have one name"
+    for name in sorted(names):
+        parts = name.split("/")
+        if why := next((why for part in parts if (why := _part_problem(part))), None):
+            return f"{shown(name)}: {why}"
+        if len(parts) > _MOST_PARTS:
+            return f"{shown(name)}: over {_MOST_PARTS} directories deep"
+        for above in PurePosixPath(name).parents:
+            if str(above) in names:
+                return f"{shown(str(above))} is a file and a directory"
+    return None
+
+
+def stage(files: Files, directory: Path) -> bytes:
+    """Copy the files below `directory` and give their digest: names, contents, who may execute.
+
+    Raises SpecError: no regular file, or too much of them. A link is not followed, for whoever
+    made it may have had it lead anywhere on the host.
+    """
+    state = hashlib.sha256()
+    left = _MOST_BYTES
+    for name, source in sorted(files):
+        content, is_executable = _read(source, left)
+        left -= len(content)
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o755 if is_executable else 0o644)
+        state.update(digest_of(os.fsencode(name), content, b"x" if is_executable else b""))
+    return state.digest()
+
+
+def digest_of(*parts: bytes) -> bytes:
+    """A hash of the parts and of where each ends."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(len(part).to_bytes(8, "little"))
+        state.update(part)
+    return state.digest()
+
+
+def _part_problem(part: str) -> str | None:
+    if part in ("", ".", ".."):
+        return "is no path below a directory"
+    if part[0] in "-@":
+        return f"begins with {part[0]}, which compilers take for an option"
+    if not part.isprintable() or "\\" in part:
+        return "holds what no name of a source does"
+    if len(os.fsencode(part)) > _MOST_NAME_BYTES:
+        return f"is over {_MOST_NAME_BYTES} bytes"
+    return None
+
+
+def _read(path: Path, most_bytes: int) -> tuple[bytes, bool]:
+    try:
+        fd = os.open(path, _READ)
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise SpecError(str(path), "is no regular file")
+            content = file.read(most_bytes + 1)
+    except OSError as error:  # ELOOP: a link
+        raise SpecError(str(path), f"cannot be read: {error.strerror}") from error
+    if len(content) > most_bytes:
+        raise SpecError(str(path), f"more than {_MOST_BYTES} bytes of source in all")
+    return content, bool(status.st_mode & stat.S_IXUSR)

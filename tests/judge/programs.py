@@ -1,0 +1,191 @@
+"""The same small program in each language: it adds two numbers of its input."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import NamedTuple
+
+__all__ = ["PROGRAMS", "Sample"]
+
+
+class Sample(NamedTuple):
+    """Sources by name, and the code of their language."""
+
+    code: str
+    files: dict[str, str]
+    entry_point: str | None = None
+
+
+def _one(code: str, name: str, text: str) -> Sample:
+    return Sample(code, {name: textwrap.dedent(text).lstrip()})
+
+
+PROGRAMS = [
+    _one("c", "sum.c", """
+        #include <stdio.h>
+        #include <math.h>
+        int main(void) { long a, b; if (scanf("%ld %ld", &a, &b) != 2) return 1;
+            printf("%ld\\n", a + b + (long)floor(sqrt(a - a))); }
+    """),
+    _one("cpp", "sum.cpp", """
+        #include <bits/stdc++.h>
+        int main() { long a, b, sum = 0; std::cin >> a >> b;
+            std::thread adder([&] { sum = a + b; }); adder.join(); std::cout << sum << '\\n'; }
+    """),
+    _one("java", "Sum.java", """
+        import java.util.Scanner;
+        class Helper { static long add(long a, long b) { return a + b; } }
+        public class Sum { public static void main(String[] words) {
+            Scanner in = new Scanner(System.in);
+            System.out.println(Helper.add(in.nextLong(), in.nextLong())); } }
+    """),
+    _one("kotlin", "sum.kt", """
+        fun main() { println(readLine()!!.split(" ").map { it.toLong() }.sum()) }
+    """),
+    _one("python3", "sum.py", """
+        print(sum(map(int, input().split())))
+    """),
+    _one("pypy3", "sum.py", """
+        #!/usr/bin/env pypy3
+        print(sum(map(int, input().split())))
+    """),
+    _one("go", "sum.go", """
+        package main
+        import "fmt"
+        func main() { var a, b int64; fmt.Scan(&a, &b); fmt.Println(a + b) }
+    """),
+    _one("rust", "sum.rs", """
+        fn main() { let mut text = String::new(); std::io::stdin().read_line(&mut text).unwrap();
+            let numbers = text.split_whitespace().map(|word| word.parse::<i64>().unwrap());
+            println!("{}", numbers.sum::<i64>()) }
+    """),
+    _one("javascript", "sum.js", """
+        const words = require('fs').readFileSync(0, 'utf8').trim().split(/ /)
+        console.log(Number(words[0]) + Number(words[1]))
+    """),
+    _one("typescript", "sum.ts", """
+        declare function require(name: string): any
+        const words: string[] = require('fs').readFileSync(0, 'utf8').trim().split(/ /)
+        console.log(Number(words[0]) + Number(words[1]))
+    """),
+    _one("pascal", "sum.pas", """
+        var a, b: int64;
+        begin readln(a, b); writeln(a + b) end.
+    """),
+    _one("haskell", "sum.hs", """
+        main :: IO ()
+        main = interact $ \\text -> show (sum (map read (words text) :: [Integer])) ++ "\\n"
+    """),
+    _one("csharp", "sum.cs", """
+        using System; using System.Linq; using System.Numerics;
+        class Sum { static void Main() {
+            var numbers = Console.ReadLine().Split(' ').Select(BigInteger.Parse).ToArray();
+            Console.WriteLine(numbers[0] + numbers[1]); } }
+    """),
+    _one("ruby", "sum.rb", """
+        puts gets.split.sum(&:to_i)
+    """),
+    _one("bash", "sum.sh", """
+        read a b
+        echo "$(cat <<< $((a + b)))"
+    """),
+    _one("perl", "sum.pl", """
+        use strict; use warnings; use List::Util qw(sum);
+        print sum(split ' ', <STDIN>), "\\n";
+    """),
+    _one("ocaml", "sum.ml", """
+        let () = Scanf.scanf " %d %d" (fun a b -> Printf.printf "%d\\n" (a + b))
+    """),
+    _one("lua", "sum.lua", """
+        local a, b = io.read("n", "n")
+        print(a + b)
+    """),
+    _one("php", "sum.php", """
+        <?php
+        fscanf(STDIN, "%d %d", $a, $b);
+        echo $a + $b, "\\n";
+    """),
+    _one("fortran", "sum.f90", """
+        program total
+          integer(8) :: a, b
+          read (*, *) a, b
+          print *, a + b
+        end program
+    """),
+    _one("ada", "sum.adb", """
+        with Ada.Integer_Text_IO; use Ada.Integer_Text_IO;
+        procedure Sum is
+           A, B : Integer;
+        begin
+           Get (A); Get (B); Put (A + B);
+        end Sum;
+    """),
+    _one("d", "sum.d", """
+        import core.stdc.stdio;
+        void main() { long a, b; scanf("%ld %ld", &a, &b); printf("%ld\\n", a + b); }
+    """),
+    _one("prolog", "sum.pl", """
+        main :-
+            read_line_to_string(user_input, Line), split_string(Line, " ", "", [X, Y]),
+            number_string(A, X), number_string(B, Y), C is A + B, writeln(C).
+    """),
+    _one("lisp", "sum.lisp", """
+        (format t "~d~%" (+ (read) (read)))
+    """),
+    _one("objectivec", "sum.m", """
+        #include <stdio.h>
+        #include <objc/Object.h>
+        @interface Adder : Object
+        + (long)add:(long)a to:(long)b;
+        @end
+        @implementation Adder
+        + (long)add:(long)a to:(long)b { return a + b; }
+        @end
+        int main(void) { long a, b; if (scanf("%ld %ld", &a, &b) != 2) return 1;
+            printf("%ld\\n", [Adder add:a to:b]); }
+    """),
+    Sample("c", {"main.c": '#include "add/add.h"\n#include <stdio.h>\nint main(void)'
+                 ' { long a, b; scanf("%ld%ld", &a, &b); printf("%ld\\n", add(a, b)); }\n',
+                 "add/add.h": "long add(long, long);\n",
+                 "add/add.c": '#include "add.h"\nlong add(long a, long b) { return a + b; }\n'}),
+    Sample("java", {"Add.java": "package sums;\npublic class Add { static int two(int a, int b)"
+                    " { return a + b; } public static void main(String[] w)"
+                    ' { System.out.println("not me"); } }\n',
+                    "Main.java": "package sums;\npublic class Main {"
+                    " public static void main(String... w) {"
+                    " var in = new java.util.Scanner(System.in);"
+                    " System.out.println(Add.two(in.nextInt(), in.nextInt())); } }\n"}),
+    Sample("java", {"A.java": "class A { public static void main(String[] w) {} }\n",
+                    "B.java": "class B { public static void main(String[] w) {"
+                    " System.out.println(42); } }\n"}, "B"),
+    Sample("python3", {"main.py": "from add import two\nprint(two(*map(int, input().split())))\n",
+                       "add.py": "def two(a, b):\n    return a + b\n"}),
+    Sample("python3", {"a.py": "print(1)\n", "z.py": "print(42)\n"}, "z.py"),
+    Sample("typescript", {"main.ts": "import { two } from './add'\nimport { words } from './add'\n"
+                          "console.log(two(Number(words[0]), Number(words[1])))\n",
+                          "add.ts": "declare function require(name: string): any\n"
+                          "export const words = require('fs').readFileSync(0, 'utf8').split(' ')\n"
+                          "export const two = (a: number, b: number): number => a + b\n"}),
+    Sample("go", {"main.go": 'package main\nimport "fmt"\nfunc main() { var a, b int;'
+                  " fmt.Scan(&a, &b); fmt.Println(two(a, b)) }\n",
+                  "add.go": "package main\nfunc two(a, b int) int { return a + b }\n"}),
+    Sample("ocaml", {"z.ml": "let two a b = a + b\n",
+                     "main.ml": "let () = Scanf.scanf \" %d %d\" (fun a b ->"
+                     " print_int (Z.two a b); print_newline ())\n"}),
+    Sample("haskell", {"Main.hs": "module Main where\nimport Add\nmain = interact (show . total)\n",
+                       "Add.hs": "module Add where\ntotal :: String -> Integer\n"
+                       "total = sum . map read . words\n"}),
+    Sample("rust", {"main.rs": "mod add;\nfn main() { let mut text = String::new();"
+                    " std::io::stdin().read_line(&mut text).unwrap();"
+                    " println!(\"{}\", add::total(&text)) }\n",
+                    "add.rs": "pub fn total(text: &str) -> i64 {"
+                    " text.split_whitespace().map(|w| w.parse::<i64>().unwrap()).sum() }\n"}),
+    Sample("pascal", {"main.pas": "uses add;\nvar a, b: longint;\nbegin readln(a, b);"
+                      " writeln(two(a, b)) end.\n",
+                      "add.pas": "unit add;\ninterface\nfunction two(a, b: longint): longint;\n"
+                      "implementation\nfunction two(a, b: longint): longint;"
+                      " begin two := a + b end;\nend.\n"}),
+    Sample("kotlin", {"Main.kt": "package sums\nfun main(args: Array<String>) {"
+                      " println(readLine()!!.split(' ').map { it.toInt() }.total()) }\n",
+                      "Add.kt": "package sums\nfun List<Int>.total() = sum()\n"}),
+]  # fmt: skip

@@ -179,7 +179,7 @@ class _Server:
         self.ended.publish()
         self._records = {record.id: record for record in (self.running, self.ended)}
         self.jobs = self.blobs = self.policies = self.tenants = self.log = self
-        self.metrics = Metrics()
+        self.metrics, self.methods = Metrics(), METHODS
         self.budget = _NOTHING
         self.admission = SimpleNamespace(used=_NOTHING, queued=0)
         self.is_draining = False

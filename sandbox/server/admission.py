@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 import trio
 
-from sandbox.server.demand import JOBS, NOTHING, Amount, Demand, Share, compared, shortage
+from sandbox.server.demand import (
+    JOBS,
+    NOTHING,
+    OWN_CORES,
+    Amount,
+    Demand,
+    Share,
+    compared,
+    shortage,
+)
 from sandbox.server.pace import Pace
 from sandbox.server.room import Room
 from sandbox.server.shares import Account, Ledger
@@ -70,6 +79,11 @@ class Admission:
     def queued(self) -> int:
         """How many jobs wait."""
         return self._queued
+
+    @property
+    def own_cores(self) -> int:
+        """How many cores there are that a job can have to itself."""
+        return self._room.budget[OWN_CORES]
 
     @property
     def free_cores(self) -> tuple[int, ...]:

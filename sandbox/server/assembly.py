@@ -1,6 +1,7 @@
 """How the parts of the service are joined."""
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -12,7 +13,10 @@ from sandbox.server.jobs import Jobs
 from sandbox.server.journal import Journal
 from sandbox.server.live_jobs import LiveJobs
 from sandbox.server.log import Log
+from sandbox.server.method import Method
+from sandbox.server.methods import METHODS
 from sandbox.server.metrics import Metrics
+from sandbox.server.orders import Orders
 from sandbox.server.policies import Policies
 from sandbox.server.recovery import Recovery
 from sandbox.server.runner import Runner
@@ -26,6 +30,7 @@ __all__ = ["assemble"]
 
 def assemble(
     runner: Runner,
+    orders: Orders,
     admission: Admission,
     journal: Journal,
     blobs: BlobStore,
@@ -40,15 +45,21 @@ def assemble(
     nursery: trio.Nursery,
     drain: Callable[[float], None],
     reload: Callable[[], None],
+    more_methods: Mapping[str, Method] = {},
 ) -> tuple[Service, Recovery]:
-    """The service, and what is to be run before it serves. `nursery`: for all that runs."""
+    """The service, and what is to be run before it serves. `nursery`: for all that runs.
+
+    `more_methods`: of the layers above.
+    """
     live, shelf, ending = LiveJobs(), Shelf(journal, files, retention), Drain()
     execution = Execution(
         runner, admission, journal, blobs, policies, live, shelf, ending, log, metrics, nursery
     )
     jobs = Jobs(execution, admission, journal, blobs, live, shelf, files, ending, log, nursery)
     recovery = Recovery(execution, journal, live, shelf, ending, log, nursery)
+    methods = ChainMap({}, METHODS, dict(more_methods))
     service = Service(
-        jobs, blobs, admission, policies, tenants, log, metrics, budget, drain, reload
-    )
+        methods, jobs, orders, blobs, admission, policies, tenants, log, metrics, budget, drain,
+        reload,
+    )  # fmt: skip
     return service, recovery

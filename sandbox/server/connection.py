@@ -7,12 +7,11 @@ from typing import Any
 import trio
 
 from sandbox.server.intake import Intake, TenantIntake
-from sandbox.server.methods import METHODS
 from sandbox.server.receiver import Receiver
 from sandbox.server.record import Record
 from sandbox.server.sender import Sender
 from sandbox.server.service import Service
-from sandbox.server.subscription import Subscription
+from sandbox.server.subscription import Source, Subscription
 from sandbox.server.tenants import Tenant, Tenants
 from sandbox.spec.errors import ProtocolError, RefusedError, SandboxError
 from sandbox.spec.fields import shown, suggestion
@@ -127,12 +126,12 @@ class Connection:
         """Have errors as text, or as maps."""
         self._has_text_errors = as_text
 
-    def open_stream(self, record: Record, stream: str, offset: int, credit_bytes: int) -> int:
+    def open_stream(self, source: Source, offset: int, credit_bytes: int) -> int:
         """Begin to push; the subscription's number."""
         if len(self._subscriptions) >= _MOST_SUBSCRIPTIONS:
             raise RefusedError(f"{_MOST_SUBSCRIPTIONS} streams are open on this connection")
         number, self._next_subscription = self._next_subscription, self._next_subscription + 1
-        subscription = Subscription(number, record.outputs[stream], offset, credit_bytes)
+        subscription = Subscription(number, source, offset, credit_bytes)
         self._subscriptions[number] = subscription
         self._nursery.start_soon(self._push, subscription)
         return number
@@ -198,10 +197,11 @@ class Connection:
             await self._answer(message, lambda: outcome)
 
     def _call(self, message: Request | Notification) -> Any:
-        method = METHODS.get(message.method)
+        methods = self._service.methods
+        method = methods.get(message.method)
         if method is None:
             name = shown(message.method)
-            raise UnknownMethodError(f"no method {name}{suggestion(message.method, METHODS)}")
+            raise UnknownMethodError(f"no method {name}{suggestion(message.method, methods)}")
         if method.name != "server.hello" and not self.tenant.is_local and method.is_local:
             raise RefusedError(f"{method.name} is for the server's own user")
         self._service.metrics.calls.add(method.name)

@@ -7,7 +7,7 @@ from sandbox.server.shapes import Shape
 from sandbox.wire.params import read_params
 from sandbox.wire.values import REQUIRED, Fields
 
-__all__ = ["METHODS", "Method", "Param", "method"]
+__all__ = ["METHODS", "Method", "Param", "declaring", "method"]
 
 
 class Param(NamedTuple):
@@ -43,20 +43,29 @@ class Method(NamedTuple):
             return {name: param.read(fields, name) for name, param in self.params.items()}
 
 
-METHODS: dict[str, Method] = {}
+Declare = Callable[..., Callable[[Callable[..., Any]], Callable[..., Any]]]
 
 
-def method(
-    name: str, reply: Shape, *errors: str, is_local: bool = False, **params: Param
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare the function below as the method `name`; its docstring is what the docs say.
+def declaring(methods: dict[str, Method]) -> Declare:
+    """What declares methods into `methods`."""
 
-    It returns what it answers; or, where it must wait, a coroutine of a function that makes the
-    answer, to be called when the client has taken every answer before it.
-    """
+    def method(
+        name: str, reply: Shape, *errors: str, is_local: bool = False, **params: Param
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare the function below as the method `name`; its docstring is what the docs say.
 
-    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        METHODS[name] = Method(name, function, params, reply, errors, is_local)
-        return function
+        It returns what it answers; or, where it must wait, a coroutine of a function that makes
+        the answer, to be called when the client has taken every answer before it.
+        """
 
-    return declare
+        def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+            methods[name] = Method(name, function, params, reply, errors, is_local)
+            return function
+
+        return declare
+
+    return method
+
+
+METHODS: dict[str, Method] = {}  # of the service itself
+method = declaring(METHODS)

@@ -16,12 +16,14 @@ from sandbox.server.assembly import assemble
 from sandbox.server.blobs import BlobStore
 from sandbox.server.budget import host_budget
 from sandbox.server.config import Config
+from sandbox.server.extension import Extension
 from sandbox.server.http import MetricsPort, open_port
 from sandbox.server.journal import open_journal
 from sandbox.server.listen import Doors, open_tcp
 from sandbox.server.log import Log
 from sandbox.server.metrics import Metrics
 from sandbox.server.notify import Notifier
+from sandbox.server.orders import Orders
 from sandbox.server.places import bound, claimed, socket_path, state_directory
 from sandbox.server.policies import Policies
 from sandbox.server.runner import Runner
@@ -46,11 +48,15 @@ _MOST_RESULTS = 100_000
 _LAST_SECONDS = 5.0  # for clients to take their answers, when all jobs are over
 
 
-def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
+def serve(
+    config: Config,
+    reload: Callable[[], Config] | None = None,
+    extensions: Sequence[Extension] = (),
+) -> None:
     """Serve until SIGTERM or SIGINT, or server.drain; then every job is over, or left to the next.
 
-    `reload`: reads the configuration again, for SIGHUP and server.reload. Raises SandboxError: it
-    could not begin.
+    `reload`: reads the configuration again, for SIGHUP and server.reload. `extensions`: layers
+    above the service, whose methods it is to have. Raises SandboxError: it could not begin.
     """
     # A loop that is busy lets go of the interpreter for moments only; with the usual 5 ms the
     # journal's and the blobs' threads would starve for seconds.
@@ -73,7 +79,9 @@ def serve(config: Config, reload: Callable[[], Config] | None = None) -> None:
         collect = [str(path) for path in config.collect_below if path.is_dir()]
         places = Places((str(state), *ground.changed, *collect), (str(socket_path(config).parent),))
         walls = confine(places)
-        daemon = _Daemon(config, reload, ground, state, listener, ports, walls, notifier, log)
+        daemon = _Daemon(
+            config, reload, extensions, ground, state, listener, ports, walls, notifier, log
+        )
         try:
             trio.run(daemon.run)
         except BaseExceptionGroup as group:
@@ -122,6 +130,7 @@ class _Daemon:
         self,
         config: Config,
         reload: Callable[[], Config] | None,
+        extensions: Sequence[Extension],
         ground: Ground,
         state: Path,
         listener: socket.socket,
@@ -131,6 +140,7 @@ class _Daemon:
         log: Log,
     ) -> None:
         self._config, self._read_config, self._ground = config, reload, ground
+        self._extensions = extensions
         self._state, self._listener, self._ports = state, listener, ports
         self._walls = walls  # of this process
         self._notifier, self._log = notifier, log
@@ -174,13 +184,15 @@ class _Daemon:
                 config.state.results_bytes,
                 _MOST_RESULTS,
             )
+            policies = Policies(config.policies)
             service, recovery = assemble(
                 Runner(supervisor, self._log, config.collect_below),
+                Orders(supervisor, admission, policies, self._log),
                 admission,
                 journal,
                 blobs,
                 SpoolFiles(state / "spool"),
-                Policies(config.policies),
+                policies,
                 tenants,
                 budget=self._budget,
                 retention=retention,
@@ -189,12 +201,15 @@ class _Daemon:
                 nursery=runs,
                 drain=self._drain,
                 reload=self._reload,
+                more_methods={k: v for one in self._extensions for k, v in one.methods.items()},
             )
             self._service, jobs = service, service.jobs
             runs.start_soon(self._heed_signals)
             runs.start_soon(self._watch_keeper)
             runs.start_soon(self._notifier.keep_alive)
             await recovery.run()
+            for extension in self._extensions:
+                await extension.start(service, state, runs)
             runs.start_soon(jobs.keep_tidy)
             async with trio.open_nursery() as clients:
                 doors = self._doors = Doors(service, clients)

@@ -1,16 +1,19 @@
 """What the methods work on: the service's parts, and the peer that calls."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from sandbox.server.admission import Admission, Demand
 from sandbox.server.blobs import BlobStore
 from sandbox.server.jobs import Jobs
 from sandbox.server.log import Log
+from sandbox.server.method import Method
 from sandbox.server.metrics import Metrics
+from sandbox.server.orders import Orders
 from sandbox.server.policies import Policies
 from sandbox.server.record import Record
+from sandbox.server.subscription import Source
 from sandbox.server.tenants import Tenant, Tenants
 
 __all__ = ["Peer", "Service"]
@@ -20,7 +23,9 @@ __all__ = ["Peer", "Service"]
 class Service:
     """The parts of a running service."""
 
+    methods: Mapping[str, Method]  # those of the layers above too
     jobs: Jobs
+    orders: Orders
     blobs: BlobStore
     admission: Admission
     policies: Policies
@@ -30,6 +35,7 @@ class Service:
     budget: Demand  # of all jobs
     drain: Callable[[float], None]  # begin to, with a deadline in seconds
     reload: Callable[[], None]  # SpecError: a file is wrong, and nothing has changed
+    parts: dict[type, Any] = field(default_factory=dict)  # of the layers above, by their type
 
 
 class Peer(Protocol):
@@ -49,7 +55,7 @@ class Peer(Protocol):
         """Have errors as text, or as maps."""
         ...
 
-    def open_stream(self, record: Record, stream: str, offset: int, credit_bytes: int) -> int:
+    def open_stream(self, source: Source, offset: int, credit_bytes: int) -> int:
         """Begin to push; the subscription's number. Raises RefusedError: there are too many."""
         ...
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.job import Job, job_from_mapping
-from sandbox.spec.policy import limits_for, load_policy
+from sandbox.spec.policy import Policy, limits_for, load_policy
 from sandbox.spec.result import Completed, Result
 from sandbox.supervisor import supervisor as resident
 from sandbox.supervisor.failures import first_failure
@@ -19,7 +19,7 @@ from sandbox.supervisor.pool import Budget
 from sandbox.supervisor.startup import start_keeper, take_ground
 from sandbox.supervisor.streams import PIECE_BYTES, Sink
 
-__all__ = ["Order", "Pipe", "Supervisor"]
+__all__ = ["HeldOrder", "Order", "Pipe", "Supervisor"]
 
 
 class Order(NamedTuple):
@@ -109,7 +109,7 @@ class Supervisor:
             job = job_from_mapping({"command": list(job), **settings}, Path.cwd())
         elif settings:
             raise TypeError("settings are in the Job already")
-        with _Held(Order(job, stdin, sink, cancellation)) as held:
+        with HeldOrder(Order(job, stdin, sink, cancellation)) as held:
             return held.completed(await self._supervisor.run(*held.member))
 
     async def run_pipeline(
@@ -126,7 +126,7 @@ class Supervisor:
         be meant, or they cannot be connected so.
         """
         with contextlib.ExitStack() as stack:
-            held = [stack.enter_context(_Held(order)) for order in orders]
+            held = [stack.enter_context(HeldOrder(order)) for order in orders]
             members = [one.member for one in held]
             outcomes = await self._supervisor.run_pipeline(members, pipes, closed=closed)
             return [
@@ -135,13 +135,16 @@ class Supervisor:
             ]
 
 
-class _Held:
+class HeldOrder:
     """An order, while it is run: its files open, its outputs kept."""
 
-    def __init__(self, order: Order) -> None:
-        """Raises SpecError: the job cannot be meant."""
+    def __init__(self, order: Order, policy: Policy | None = None) -> None:
+        """`policy`: what the job's name of one means; None: a policy of the package, or a file.
+
+        Raises SpecError: the job cannot be meant.
+        """
         self._outputs = {"stdout": bytearray(), "stderr": bytearray()}
-        policy = load_policy(order.job.policy)
+        policy = policy or load_policy(order.job.policy)
         limits = limits_for(order.job, policy)
         source = order.stdin
         if isinstance(source, bytes):
@@ -151,7 +154,7 @@ class _Held:
         caller = Caller(order.sink or self._keep, source, order.cancellation or Cancellation())
         self.member = Member(order.job, policy, limits, Files.open(order.job), caller)
 
-    def __enter__(self) -> "_Held":
+    def __enter__(self) -> "HeldOrder":
         return self
 
     def __exit__(self, *failure: Any) -> None:

@@ -34,6 +34,7 @@ from sandbox.server.journal import open_journal
 from sandbox.server.listen import Doors, open_tcp
 from sandbox.server.log import Log
 from sandbox.server.metrics import Metrics
+from sandbox.server.orders import Orders
 from sandbox.server.policies import Policies
 from sandbox.server.runner import Runner
 from sandbox.server.service import Service
@@ -136,13 +137,15 @@ async def serving(directory: Path) -> AsyncIterator[Server]:
         log = Log(fd=log_file.fileno(), environ={})
     try:
         async with open_journal(directory / "journal.sqlite") as kept, trio.open_nursery() as runs:
+            programs, policies = _Programs(), Policies(None)
             service, _ = assemble(
-                Runner(_Programs(), log),
+                Runner(programs, log),
+                Orders(programs, admission, policies, log),
                 admission,
                 kept,
                 blobs,
                 SpoolFiles(directory / "spool"),
-                Policies(None),
+                policies,
                 tenants,
                 budget=budget,
                 retention=Retention(3600, GIB, GIB, 1000),

@@ -27,6 +27,7 @@ def call(method, params, *, errors="map"):
 
     bugs = []
     service = SimpleNamespace(
+        methods=METHODS,
         metrics=SimpleNamespace(bytes=SimpleNamespace(add=count), calls=SimpleNamespace(add=count)),
         log=SimpleNamespace(bug=lambda error, **_where: bugs.append(error)),
     )

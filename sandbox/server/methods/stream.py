@@ -27,7 +27,7 @@ def open_stream(
     """Have an output pushed: notifications stream.data [{subscription, offset, data}], at last
     stream.end [{subscription, offset}], which has an `error` too where the rest of the output is
     lost. No more is sent than there is credit for."""
-    return {"subscription": peer.open_stream(record, stream, offset, credit_bytes)}
+    return {"subscription": peer.open_stream(record.outputs[stream], offset, credit_bytes)}
 
 
 @method("stream.grant", EMPTY, "not_found", subscription=_SUBSCRIPTION, credit_bytes=_CREDIT)

@@ -42,9 +42,10 @@ def run(words: Sequence[str]) -> int:
     if "--help" in values:
         print(_HELP)
         return 0
+    from sandbox.judge.service.extension import JudgeExtension
     from sandbox.server.serve import serve
 
-    serve(_config(values), lambda: _config(values))
+    serve(_config(values), lambda: _config(values), [JudgeExtension()])
     return 0
 
 

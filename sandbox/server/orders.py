@@ -23,7 +23,7 @@ from sandbox.wire.errors import InternalError
 
 __all__ = ["Orders"]
 
-Ended = Callable[[int, Result | SandboxError], None]
+Closed = Callable[[int], None]
 
 
 class Orders:
@@ -40,14 +40,14 @@ class Orders:
         tenant: str,
         orders: Sequence[Order],
         pipes: Sequence[Pipe] = (),
-        ended: Ended | None = None,
+        closed: Closed = lambda _: None,
         *,
         own_cores: int = 0,
         priority: int = 0,
     ) -> list[Completed | SandboxError]:
         """Run one job, or several that `pipes` connect: what came of each, in their order.
 
-        `own_cores`: so many are leased; whichever job has a `core` among its limits, whatever
+        `closed`: as of Supervisor.run_pipeline. `own_cores`: so many are leased; whichever job has a `core` among its limits, whatever
         that says, runs on the last of them. Waits while the queue is full, and for ever once the
         server drains. Raises SpecError: a job cannot be meant; RefusedError: it never can run here.
         """
@@ -66,7 +66,7 @@ class Orders:
             ]
             core = ticket.cores[-1] if ticket.cores else None
             members = [_placed(one.member, core) for one in ours]
-            outcomes = await self._outcomes(tenant, members, pipes, ended)
+            outcomes = await self._outcomes(tenant, members, pipes, closed)
             return [
                 outcome
                 if isinstance(outcome, SandboxError)
@@ -77,11 +77,11 @@ class Orders:
             ]
 
     async def _outcomes(
-        self, tenant: str, members: Sequence[Member], pipes: Sequence[Pipe], ended: Ended | None
+        self, tenant: str, members: Sequence[Member], pipes: Sequence[Pipe], closed: Closed
     ) -> Sequence[Result | SandboxError]:
         try:
             if len(members) > 1 or pipes:
-                return await self._supervisor.run_pipeline(members, pipes, ended)
+                return await self._supervisor.run_pipeline(members, pipes, closed=closed)
             return [await self._supervisor.run(*members[0])]
         except SandboxError as error:
             return [error] * len(members)

@@ -1,0 +1,1 @@
+"""The judge over RPC: methods that `sandbox serve` is given, and what they work on."""

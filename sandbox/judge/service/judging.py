@@ -1,0 +1,229 @@
+"""One judging: what was submitted, how far it is, and what came of it, all in one directory.
+
+`record` is replaced as a whole, by a rename; `files/N` are the submission's, and `events` are as
+events.py has them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+import trio
+
+from sandbox.judge.problem import Submission
+from sandbox.judge.service.events import Events
+from sandbox.spec.errors import HostError, SandboxError
+from sandbox.wire.errors import error_to_map
+
+__all__ = ["ENDED", "STATES", "Judging", "Request"]
+
+STATES = ("queued", "running", "ended", "failed", "cancelled")
+ENDED = STATES[2:]
+MOST_RUNS = 3  # of one whose supervisor dies each time while it runs
+_BRIEF = ("state", "created_at", "started_at", "ended_at", "runs", "verdict", "score")
+
+
+class Request(NamedTuple):
+    """What was asked for, and all that another run of it needs beside its files."""
+
+    problem: str  # the SHA-256 of its package's archive
+    names: tuple[str, ...]  # of the files
+    fingerprint: str  # of all that decides what comes of it
+    language: str | None = None
+    entry_point: str | None = None
+    time_limit_seconds: float | None = None
+    judges_all: bool = False
+    key: str | None = None
+    label: str | None = None
+    priority: int = 0
+    rejudge_of: str | None = None
+
+
+class Judging:
+    """Its state in memory, and on the disk."""
+
+    def __init__(self, directory: Path, request: Request) -> None:
+        """`directory`: its name is the judging's id."""
+        self.directory, self.id, self.request = directory, directory.name, request
+        self.state = "queued"
+        self.created_at = time.time()
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
+        self.runs = 0
+        self.verdict: str | None = None
+        self.score: float | None = None
+        self.size_bytes = 0  # of the files
+        self.events = Events(directory / "events")
+        self.scope = trio.CancelScope()  # of the run that there is
+        self.is_cancelled = False  # by its client
+        self._ended = trio.Event()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to its end."""
+        return self.state in ENDED
+
+    def submission(self) -> Submission:
+        """As the judge takes it."""
+        request = self.request
+        files = tuple(
+            (name, self.directory / "files" / str(number))
+            for number, name in enumerate(request.names)
+        )
+        return Submission("submission", files, request.language, request.entry_point)
+
+    def brief(self) -> dict[str, Any]:
+        """It in a list."""
+        request = self.request
+        return {
+            "judging": self.id,
+            "problem": request.problem,
+            "label": request.label,
+            "key": request.key,
+            "priority": request.priority,
+            "rejudge_of": request.rejudge_of,
+            **{name: getattr(self, name) for name in _BRIEF},
+        }
+
+    def status(self) -> dict[str, Any]:
+        """All that is known of it. Raises HostError: its record cannot be read."""
+        kept = self._read() if self.is_over else {}
+        return {
+            **self.brief(),
+            "events": self.events.size_bytes,
+            "result": kept.get("result"),
+            "error": kept.get("error"),
+        }
+
+    def begin(self) -> None:
+        """A run of it begins. Raises HostError."""
+        self.state, self.started_at = "running", time.time()
+        self.runs += 1
+        self.save()
+
+    def leave(self) -> None:
+        """Leave it to the supervisor that comes after this one, which ends by plan."""
+        self.state, self.started_at = "queued", None
+        self.runs -= 1
+        self.save()
+
+    def finish(self, state: str, outcome: Mapping[str, Any] | SandboxError | None = None) -> None:
+        """It is over: first on the disk, then told. `outcome`: the result, or why there is none."""
+        self.state, self.ended_at = state, time.time()
+        more: dict[str, Any] = {"result": None, "error": None}
+        if isinstance(outcome, SandboxError):
+            more["error"] = error_to_map(outcome)
+        elif outcome is not None:
+            more["result"] = outcome
+            self.verdict, self.score = outcome["verdict"], outcome["score"]
+        self.save(**more)
+        self.tell_end(more)
+
+    def tell_end(self, kept: Mapping[str, Any] | None = None) -> None:
+        """The last event. What ended it was on the disk before."""
+        kept = self._read() if kept is None else kept
+        with contextlib.suppress(HostError):  # the record says it too
+            self.events.add(
+                self.state, result=kept.get("result"), error=kept.get("error")
+            )  # fmt: skip
+        self.events.finish()
+        self._ended.set()
+
+    async def ended(self) -> None:
+        """Wait until it is over."""
+        await self._ended.wait()
+
+    def save(self, **more: Any) -> None:
+        """Replace the record. Raises HostError."""
+        document = {
+            "request": self.request._asdict(),
+            "size_bytes": self.size_bytes,
+            **{name: getattr(self, name) for name in _BRIEF},
+            **more,
+        }
+        data = msgpack.packb(document, unicode_errors="backslashreplace")
+        try:
+            draft = self.directory / "record.new"
+            draft.write_bytes(data)
+            draft.replace(self.directory / "record")
+        except OSError as error:
+            raise HostError(
+                f"{self.directory} cannot be written: {error.strerror}; fix: free some of that disk"
+            ) from error
+
+    @classmethod
+    def create(cls, directory: Path, request: Request, files: Sequence[bytes]) -> Judging:
+        """A new one, whole on the disk when this returns. Blocks. Raises HostError."""
+        draft = directory.with_name(f"draft-{directory.name}")
+        try:
+            (draft / "files").mkdir(mode=0o700, parents=True)
+            for number, data in enumerate(files):
+                (draft / "files" / str(number)).write_bytes(data)
+            judging = cls(draft, request)
+            judging.id = directory.name
+            judging.size_bytes = sum(map(len, files))
+            judging.save()
+            draft.rename(directory)
+        except (OSError, HostError) as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise HostError(f"no room for a judging: {error}; fix: free some") from error
+        created = cls(directory, request)
+        created.size_bytes = judging.size_bytes
+        created.created_at = judging.created_at
+        return created
+
+    @classmethod
+    def load(cls, directory: Path) -> Judging:
+        """One that an earlier process has left. Raises HostError: it is none."""
+        try:
+            kept = _read(directory)
+            fields = dict(kept["request"])
+            request = Request(**{**fields, "names": tuple(fields["names"])})
+            judging = cls(directory, request)
+            for name in (*_BRIEF, "size_bytes"):
+                setattr(judging, name, kept[name])
+        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+            raise HostError(f"{directory} is no judging: {error!r}") from error
+        if judging.is_over:
+            if not judging._has_told_end():
+                judging.tell_end(kept)
+            judging.events.finish()
+            judging._ended.set()
+        return judging
+
+    def remove(self) -> None:
+        """Forget it. Blocks."""
+        gone = self.directory.with_name(f"draft-gone-{self.id}")
+        with contextlib.suppress(OSError):
+            self.directory.rename(gone)  # half of it must not be found under its name
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _has_told_end(self) -> bool:
+        number = 0
+        last: Mapping[str, Any] = {}
+        while number < self.events.size_bytes:
+            found, number = self.events.after(number, 64 << 10)
+            last = found[-1]
+        return last.get("event") in ENDED
+
+    def _read(self) -> Mapping[str, Any]:
+        try:
+            return _read(self.directory)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise HostError(f"{self.directory} is no judging: {error!r}") from error
+
+
+def _read(directory: Path) -> Mapping[str, Any]:
+    try:
+        kept = msgpack.unpackb((directory / "record").read_bytes())
+    except OSError as error:
+        raise HostError(f"{directory}: {error.strerror}; the judging is lost") from error
+    if not isinstance(kept, Mapping):
+        raise ValueError("no map")
+    return kept

@@ -1,0 +1,84 @@
+"""How judgings run their jobs in a service: each is a job of the tenant, and waits for its turn."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from sandbox.judge.runner import Closed
+from sandbox.server.admission import Admission
+from sandbox.server.orders import Orders
+from sandbox.spec.errors import RefusedError, SandboxError
+from sandbox.spec.result import Completed
+from sandbox.supervisor.library import Order, Pipe
+
+__all__ = ["TenantRunner", "Turns"]
+
+_ONE, _ALL = 0, 1  # in place of a core's number: which it is, the admission says
+
+
+class Turns:
+    """In place of Cores: there is no core to be had ahead of a job.
+
+    Whoever held one while he waited for memory could hold up whoever waits with the memory for a
+    core. So a run is marked, and its core is leased with all else that it takes.
+    """
+
+    def __init__(self, admission: Admission, cores: int) -> None:
+        """`cores`: how many there are to be leased."""
+        self._admission = admission
+        self.count = max(1, cores)
+
+    @property
+    def in_use(self) -> int:
+        """How many runs there would be, with another one."""
+        return self._admission.used.jobs + 1
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[int]:
+        """A core, while others may have others."""
+        yield _ONE
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[int]:
+        """Every core that is leased to jobs."""
+        yield _ALL
+
+
+class TenantRunner:
+    """See `Runner`."""
+
+    def __init__(self, orders: Orders, tenant: str, cores: int, priority: int) -> None:
+        """`cores`: how many there are to be leased; `priority`: of the jobs, within the tenant."""
+        self._orders, self._tenant = orders, tenant
+        self._cores, self._priority = cores, priority
+
+    async def run(self, order: Order) -> Completed:
+        """One job, to its end."""
+        (outcome,) = await self._pinned([order], (), lambda _: None)
+        if isinstance(outcome, SandboxError):
+            raise outcome
+        return outcome
+
+    async def run_pipeline(
+        self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed
+    ) -> list[Completed | SandboxError]:
+        """Jobs that are started together; `closed` is told who closed his end of a pipe."""
+        return await self._pinned(orders, pipes, closed)
+
+    async def _pinned(
+        self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed
+    ) -> list[Completed | SandboxError]:
+        marks = [order.job.limits.get("core") for order in orders]
+        if self._cores > 1 and _ALL in marks:
+            with contextlib.suppress(RefusedError):  # the tenant may not have them all
+                return await self._run(orders, pipes, closed, self._cores)
+        is_pinned = self._cores and any(mark is not None for mark in marks)
+        return await self._run(orders, pipes, closed, 1 if is_pinned else 0)
+
+    async def _run(
+        self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed, own_cores: int
+    ) -> list[Completed | SandboxError]:
+        return await self._orders.run(
+            self._tenant, orders, pipes, closed, own_cores=own_cores, priority=self._priority
+        )

@@ -1,0 +1,183 @@
+"""One judging at work: its package, the judge, and what is told while it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from sandbox.judge import time_limit
+from sandbox.judge.building import BuildCache
+from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.language import Language, find_language, load_languages
+from sandbox.judge.package import read_problem
+from sandbox.judge.problem import Problem, Submission
+from sandbox.judge.service.judging import Judging
+from sandbox.judge.service.plain import judgement_map, outcome_map
+from sandbox.judge.service.runner import TenantRunner, Turns
+from sandbox.judge.service.space import Space
+from sandbox.judge.toolchain import find_toolchain, report_languages
+from sandbox.judge.verdict import Outcome
+from sandbox.server.service import Service
+from sandbox.spec.errors import HostError, SandboxError, SpecError
+from sandbox.spec.quantities import format_size
+from sandbox.wire.errors import InvalidParamsError, NotFoundError
+
+__all__ = ["Work"]
+
+_MOST_OUTPUT_BYTES = 64 << 20  # of a run: it is compared in our memory
+_MOST_THREADS = 2  # that read packages: others are for blobs, and for the journal
+
+
+class Work:
+    """What judgings have in common."""
+
+    def __init__(self, service: Service, directory: Path, nursery: trio.Nursery) -> None:
+        """`directory`: has a place for what only lasts as long as a run. `nursery`: for what goes
+        on when a call was answered.
+        """
+        self._service, self._nursery = service, nursery
+        self.cores = service.admission.own_cores
+        self._languages = load_languages()
+        self._versions: dict[str, str] = {}  # of compilers, by the language's code
+        self._versions_known, self._is_asking = trio.Event(), False
+        self._threads = trio.CapacityLimiter(_MOST_THREADS)
+        self._scratch = directory / "scratch"
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(mode=0o700)
+
+    async def judge(self, space: Space, judging: Judging) -> Mapping[str, Any]:
+        """From its package to its result. Raises SandboxError: it cannot be judged."""
+        request = judging.request
+
+        async def blob() -> Any:
+            try:
+                return await self._service.blobs.hold(space.tenant, request.problem)
+            except NotFoundError as error:
+                problem = f"{request.problem} is no blob that is held any more; upload it again"
+                raise SpecError("problem", problem) from error
+
+        async with space.packages.open(request.problem, blob) as directory:
+            with _named("problem"):
+                problem = await trio.to_thread.run_sync(
+                    read_problem, directory, limiter=self._threads
+                )
+                _check(problem)
+            async with self._opened(space, judging, problem) as judge:
+                with _named("problem"):
+                    await judge.prepare()
+                    seconds = await self._time_limit(space, judging, judge)
+                judging.events.add(
+                    "begun",
+                    run=judging.runs,
+                    problem=problem.name,
+                    tests=sum(1 for _ in problem.data.tests()),
+                    time_limit_seconds=seconds,
+                )
+
+                def progress(_submission: Submission, outcome: Outcome) -> None:
+                    judging.events.add("test", **outcome_map(outcome))
+
+                with _named("files"):
+                    judgement = await judge.judge(judging.submission(), seconds, progress)
+                return judgement_map(judgement)
+
+    def language_code(self, word: str) -> str:
+        """The code of the language that is called so. Raises InvalidParamsError."""
+        try:
+            return find_language(word, self._languages).code
+        except SpecError as error:
+            raise InvalidParamsError("language", error.problem) from error
+
+    async def languages_here(self, tenant: str, wait_seconds: float) -> dict[str, Any]:
+        """Each language, and what this host has for it. Compilers are asked for their versions
+        once, in jobs of the tenant that asks first, and some of them take seconds for that."""
+        if not self._is_asking:
+            self._is_asking = True
+            self._nursery.start_soon(self._ask_for_versions, tenant)
+        with trio.move_on_after(wait_seconds):
+            await self._versions_known.wait()
+        return {
+            "languages": [self._language_here(one) for one in self._languages.values()],
+            "is_complete": self._versions_known.is_set(),
+        }
+
+    async def _ask_for_versions(self, tenant: str) -> None:
+        try:
+            runner = TenantRunner(self._service.orders, tenant, 0, 0)
+            for report in await report_languages(self._languages, runner):
+                self._versions[report.code] = report.version
+            self._versions_known.set()
+        except SandboxError as error:
+            self._is_asking = False  # the next who asks may have more luck
+            self._service.log.event("versions_unknown", tenant=tenant, error=str(error))
+
+    def _language_here(self, language: Language) -> dict[str, Any]:
+        missing = ""
+        try:
+            find_toolchain(language)
+        except HostError as error:
+            missing = str(error)
+        return {
+            "code": language.code,
+            "name": language.name,
+            "extensions": list(language.extensions),
+            "is_here": not missing,
+            "version": self._versions.get(language.code, ""),
+            "missing": missing,
+            "time_multiplier": language.time_multiplier,
+        }
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self, space: Space, judging: Judging, problem: Problem
+    ) -> AsyncIterator[Judge]:
+        service, request = self._service, judging.request
+        runner = TenantRunner(service.orders, space.tenant, self.cores, request.priority)
+        settings = Settings(is_lazy=False if request.judges_all else None)
+        with (
+            BuildCache.open(space.builds) as cache,
+            tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
+        ):
+            turns = Turns(service.admission, self.cores)
+            yield Judge(problem, runner, self._languages, cache, turns, settings, Path(scratch))
+
+    async def _time_limit(self, space: Space, judging: Judging, judge: Judge) -> float:
+        """What is asked for, or the package's own, or what its accepted submissions come to:
+        that is measured once, for the verdict of tomorrow is to be that of today."""
+        if judging.request.time_limit_seconds is not None:
+            return judging.request.time_limit_seconds
+        if judge.problem.limits.time_seconds is not None:
+            return judge.problem.limits.time_seconds
+        note = space.packages.place_of_note(judging.request.problem)
+        try:
+            return float(note.read_text())
+        except (OSError, ValueError):
+            seconds = (await time_limit.measure(judge)).seconds
+        with contextlib.suppress(OSError):
+            note.write_text(repr(seconds))
+        return seconds
+
+
+@contextlib.contextmanager
+def _named(field: str) -> Iterator[None]:
+    """What is wrong in a package or a submission is wrong in that parameter."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(field, str(error)) from error
+
+
+def _check(problem: Problem) -> None:
+    most = problem.limits.output_bytes
+    if most > _MOST_OUTPUT_BYTES:
+        raise SpecError(
+            "limits.output",
+            f"{format_size(most)}; this service judges outputs of up to"
+            f" {format_size(_MOST_OUTPUT_BYTES)}",
+        )

@@ -5,6 +5,9 @@ bytes, then a last header that counts them. A rule that is broken is told on std
 exit code. Whatever the archive makes of us, all that it gets is to write there.
 """
 
+import bz2
+import gzip
+import lzma
 import stat
 import struct
 import sys
@@ -14,6 +17,7 @@ from pathlib import Path
 
 _HEADER = struct.Struct(">BHQ")  # 1: executable, 255: the end; bytes of the name; of the content
 _PIECE_BYTES = 1 << 16
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _TAIL_BYTES = 22 + 0xFFFF  # the end record of a zip, and the longest comment behind it
 
 
@@ -70,6 +74,8 @@ def _unzip(path, out, most_files):
     ):
         raise _Broken(f"over {most_files} entries")
     with zipfile.ZipFile(path) as archive:
+        if len(archive.infolist()) > most_files:  # the end record may lie
+            raise _Broken(f"over {most_files} entries")
         for entry in archive.infolist():
             out.count()
             if entry.is_dir():
@@ -86,8 +92,23 @@ def _unzip(path, out, most_files):
                 content.read(1)  # at the end its sum is checked
 
 
+class _Header(tarfile.TarInfo):
+    """Notes the block of zeros that ends an archive: without it, half of one would look whole."""
+
+    has_ended = False
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        if len(buf) == tarfile.BLOCKSIZE and not any(buf):
+            _Header.has_ended = True
+        return super().frombuf(buf, encoding, errors)
+
+
 def _untar(path, out):
-    with tarfile.open(path, "r|*") as archive:
+    with (
+        _opened(path) as stream,
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive,
+    ):
         for entry in archive:
             out.count()
             if entry.isdir():
@@ -99,6 +120,18 @@ def _untar(path, out):
             name = entry.name.removeprefix("./")
             out.file(name, entry.size, entry.mode & 0o100, archive.extractfile(entry))
             archive.members = []  # it would keep them all
+        if not _Header.has_ended:
+            raise _Broken("is neither a zip nor a tar that can be read: it ends too early")
+
+
+def _opened(path):
+    """What is in it, decompressed: by those that complain where it is cut off."""
+    with Path(path).open("rb") as file:
+        head = file.read(6)
+    for magic, opener in _OPENERS.items():
+        if head.startswith(magic):
+            return opener(path)
+    return Path(path).open("rb")
 
 
 def _main(path, most_files, most_bytes):

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -9,13 +10,11 @@ from typing import Any
 
 from server.daemon import PATIENCE_SECONDS, Client
 
-__all__ = ["ECHO", "RIGHT", "SLEEPS", "WRONG", "judged", "package", "tarred", "upload", "zipped"]
+__all__ = ["RIGHT", "WRONG", "judged", "package", "tarred", "upload", "with_quota", "zipped"]
 
 _YAML = "name: Double\nlimits:\n  time_limit: 2.0\nproblem_format_version: 2023-07-draft\n"
 RIGHT = b"print(2 * int(input()))\n"
 WRONG = b"n = int(input())\nprint(2 * n if n < 2 else 0)\n"
-ECHO = b"print(input())\n"
-SLEEPS = b"import sys\nsys.stdin.close()\nwhile True: pass\n"
 
 
 def package(tests: int = 3, **files: bytes) -> dict[str, bytes]:
@@ -53,7 +52,7 @@ def tarred(files: Mapping[str, bytes | tarfile.TarInfo], compression: str = "gz"
 def upload(client: Client, data: bytes) -> str:
     """Its name as a blob."""
     sha256 = hashlib.sha256(data).hexdigest()
-    for offset in range(0, len(data), 256 << 10):
+    for offset in range(0, max(1, len(data)), 256 << 10):
         client.call(
             "blob.put", sha256=sha256, bytes=len(data), offset=offset,
             data=data[offset : offset + (256 << 10)],
@@ -67,3 +66,8 @@ def judged(client: Client, problem: str, source: bytes, **params: Any) -> dict[s
     told = client.call("judge.wait", judging=told["judging"], wait_seconds=PATIENCE_SECONDS)
     assert told["ended_at"] is not None, told
     return told
+
+
+def with_quota(size: str) -> str:
+    """A configuration by which we may have so much of blobs, and of packages."""
+    return f'[tenants.judge]\nusers = [{os.getuid()}]\nblob_bytes = "{size}"\n'

@@ -1,0 +1,93 @@
+"""Archives of packages: unpacked once, in a sandbox, and whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+from judge.service.contest import RIGHT, judged, package, tarred, upload, with_quota, zipped
+from server.daemon import PATIENCE_SECONDS, Client, Daemon
+
+HELD_WHEN_UNPACKED = """
+import sys, trio
+from sandbox.judge.service.packages import Packages
+run = Packages._run
+async def held(*arguments):
+    await run(*arguments)
+    print('{"event": "held"}', file=sys.stderr, flush=True)
+    await trio.sleep_forever()
+Packages._run = held
+"""
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        zipped(package()),
+        zipped(package(), "double/"),
+        zipped(package() | {"__MACOSX/._problem.yaml": b"\0"}),
+        tarred(package(), "gz"),
+        tarred(package(), "xz"),
+        tarred({f"./double/{name}": data for name, data in package().items()}, ""),
+    ],
+    ids=["zip", "zip-below", "zip-of-a-mac", "tar.gz", "tar.xz", "tar-with-dots"],
+)
+def test_an_archive_of_any_usual_kind_is_judged_by(client: Client, archive: bytes) -> None:
+    assert judged(client, upload(client, archive), RIGHT)["verdict"] == "AC"
+
+
+def test_a_package_is_unpacked_once_for_all_judgings(daemon: Daemon, client: Client) -> None:
+    problem = upload(client, zipped(package()))
+    judged(client, problem, RIGHT)
+    (place,) = daemon.state.glob(f"judge/*/packages/{problem}")
+    made = place.stat().st_ino
+    client.call("blob.delete", sha256=problem)  # what is unpacked is enough
+    assert judged(client, problem, RIGHT)["verdict"] == "AC"
+    assert place.stat().st_ino == made
+
+
+def test_a_package_that_was_damaged_meanwhile_is_unpacked_again(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        problem = upload(client, zipped(package()))
+        judged(client, problem, RIGHT)
+    daemon.kill()
+    (answer,) = daemon.state.glob(f"judge/*/packages/{problem}/files/data/secret/0001.ans")
+    answer.write_bytes(b"7\n")
+    daemon.start()
+    with daemon.client() as client:
+        assert judged(client, problem, RIGHT)["verdict"] == "AC"
+    assert answer.read_bytes() == b"2\n"
+
+
+def test_half_a_package_is_never_taken_for_whole(daemon: Daemon) -> None:
+    daemon.drain()
+    daemon.start(change=HELD_WHEN_UNPACKED)
+    with daemon.client() as client:
+        problem = upload(client, zipped(package()))
+        told = client.call("judge.submit", problem=problem, files={"a.py": RIGHT})
+        daemon.wait_for("held")
+    assert list(daemon.state.glob("judge/*/packages/draft-*"))
+    assert not list(daemon.state.glob(f"judge/*/packages/{problem}"))
+    daemon.kill()
+    daemon.start()
+    with daemon.client() as client:
+        told = client.call("judge.wait", judging=told["judging"], wait_seconds=PATIENCE_SECONDS)
+        assert (told["verdict"], told["runs"]) == ("AC", 2)
+    assert not list(daemon.state.glob("judge/*/packages/draft-*"))
+
+
+def test_the_oldest_packages_go_where_there_are_too_many(tmp_path: Path, leftovers: None) -> None:
+    daemon = Daemon(tmp_path, with_quota("4MiB"))
+    try:
+        daemon.start()
+        with daemon.client() as client:
+            problems = []
+            for number in range(3):
+                filler = bytes([number]) * (1536 << 10)
+                problem = upload(client, zipped(package(**{"statement/filler": filler})))
+                problems.append(problem)
+                assert judged(client, problem, RIGHT)["verdict"] == "AC"
+            kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}
+            assert kept == set(problems[1:])
+            assert judged(client, problems[0], RIGHT)["verdict"] == "AC"
+        assert not daemon.bugs()
+    finally:
+        daemon.close()

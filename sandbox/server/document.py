@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.server import methods
 from sandbox.server.example import shown_call, shown_value
@@ -22,18 +22,32 @@ from sandbox.wire.framing import FRAME_BYTES, STRANGER_FRAME_BYTES
 from sandbox.wire.scan import MOST_DEPTH, MOST_OBJECTS
 from sandbox.wire.values import MOST_INTEGER, REQUIRED
 
-__all__ = ["document"]
+__all__ = ["Page", "document"]
 
 assert methods  # importing it declares them
 
 _PLACE = re.compile(r"<!-- ([a-z: ._]+) -->")
-_GROUPS = {
-    "server": "The server",
-    "blob": "Blobs",
-    "job": "Jobs",
-    "pipeline": "Pipelines",
-    "stream": "Pushed outputs",
-}
+
+
+class Page(NamedTuple):
+    """What a page is about."""
+
+    groups: Mapping[str, str]  # first part of their methods' names -> title
+    methods: Mapping[str, Method]
+    shapes: Mapping[str, Shape]
+
+
+_SERVICE = Page(
+    {
+        "server": "The server",
+        "blob": "Blobs",
+        "job": "Jobs",
+        "pipeline": "Pipelines",
+        "stream": "Pushed outputs",
+    },
+    METHODS,
+    SHAPES,
+)
 # code -> when it is told, and what to do then
 _MEANINGS = {
     "spec": ("the job asks for what cannot be meant; `field` names it", "change the job"),
@@ -62,16 +76,18 @@ _CAPS = {
 }
 
 
-def document(template: str, examples: Mapping[str, Mapping[str, Any]]) -> str:
+def document(
+    template: str, examples: Mapping[str, Mapping[str, Any]], page: Page = _SERVICE
+) -> str:
     """The page. Raises KeyError: the template names what there is not."""
     parts: dict[str, Callable[[], Iterable[str]]] = {
         "caps": lambda: _table(("most", "of what"), ((f"{n:,}", why) for why, n in _CAPS.items())),
         "errors": _errors,
-        "job": lambda: _shape(JOB),
-        "limits": lambda: _shape(LIMITS),
-        "contents": _contents,
-        "methods": lambda: _methods(examples),
-        "shapes": _shapes,
+        "job": lambda: _shape(JOB, page),
+        "limits": lambda: _shape(LIMITS, page),
+        "contents": lambda: _contents(page),
+        "methods": lambda: _methods(examples, page),
+        "shapes": lambda: _shapes(page),
     }
 
     def part(match: re.Match[str]) -> str:
@@ -88,22 +104,22 @@ def _errors() -> Iterator[str]:
     return _table(("code", "when", "what to do"), rows)
 
 
-def _contents() -> Iterator[str]:
-    for group, title in _GROUPS.items():
-        names = (name for name in METHODS if name.startswith(f"{group}."))
+def _contents(page: Page) -> Iterator[str]:
+    for group, title in page.groups.items():
+        names = (name for name in page.methods if name.startswith(f"{group}."))
         links = ", ".join(f"[{name}](#{name.replace('.', '')})" for name in names)
         yield f"- {title}: {links}"
 
 
-def _methods(examples: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for group, title in _GROUPS.items():
+def _methods(examples: Mapping[str, Mapping[str, Any]], page: Page) -> Iterator[str]:
+    for group, title in page.groups.items():
         yield from (f"## {title}", "")
-        for name, one in METHODS.items():
+        for name, one in page.methods.items():
             if name.startswith(f"{group}."):
-                yield from _method(one, examples[name])
+                yield from _method(one, examples[name], page)
 
 
-def _method(one: Method, example: Mapping[str, Any]) -> Iterator[str]:
+def _method(one: Method, example: Mapping[str, Any], page: Page) -> Iterator[str]:
     yield from (f"### {one.name}", "", " ".join((one.run.__doc__ or "").split()), "")
     if one.is_local:
         yield from ("For [local peers](#who-you-are) only.", "")
@@ -116,7 +132,7 @@ def _method(one: Method, example: Mapping[str, Any]) -> Iterator[str]:
     if one.reply.name:
         yield f"Answers a [{one.reply.name}](#{one.reply.name})."
     elif one.reply.fields:
-        yield from ("Answers:", "", *_shape(one.reply))
+        yield from ("Answers:", "", *_shape(one.reply, page))
     else:
         yield "Answers an empty map."
     if one.errors:
@@ -154,17 +170,17 @@ def _error(text: str) -> str:
     return f"{name} ({when})" if colon else name
 
 
-def _shapes() -> Iterator[str]:
-    for name, shape in SHAPES.items():
+def _shapes(page: Page) -> Iterator[str]:
+    for name, shape in page.shapes.items():
         if shape not in (JOB, LIMITS):
-            yield from (f"### {name}", "", shape.why, "", *_shape(shape), "")
+            yield from (f"### {name}", "", shape.why, "", *_shape(shape, page), "")
 
 
-def _shape(shape: Shape) -> Iterator[str]:
+def _shape(shape: Shape, page: Page) -> Iterator[str]:
     rows = (
         (
             f"`{name}`",
-            _linked(field.kind) + (", or missing" if field.is_optional else ""),
+            _linked(field.kind, page) + (", or missing" if field.is_optional else ""),
             field.why,
         )
         for name, field in shape.fields.items()
@@ -172,10 +188,10 @@ def _shape(shape: Shape) -> Iterator[str]:
     return _table(("field", "type", "meaning"), rows)
 
 
-def _linked(kind: str) -> str:
+def _linked(kind: str, page: Page) -> str:
     kind = re.sub(r"\bdata\b", "bin", kind)
     return re.sub(
-        r"(?<!\{)\b(" + "|".join(SHAPES) + r")\b(?![,}])", lambda m: f"[{m[1]}](#{m[1]})", kind
+        r"(?<!\{)\b(" + "|".join(page.shapes) + r")\b(?![,}])", lambda m: f"[{m[1]}](#{m[1]})", kind
     )
 
 

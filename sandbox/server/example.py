@@ -59,7 +59,7 @@ def _brief(key: Any, value: Any) -> Any:
     names = _IN_BRIEF.get(key)
     if names is None or not isinstance(value, Mapping):
         return value
-    return {name: value[name] for name in names} | {...: ...}
+    return {name: value[name] for name in names if name in value} | {...: ...}
 
 
 def _lines(head: str, value: Any, tail: str = "", indent: str = "") -> Iterator[str]:

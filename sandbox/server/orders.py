@@ -47,9 +47,10 @@ class Orders:
     ) -> list[Completed | SandboxError]:
         """Run one job, or several that `pipes` connect: what came of each, in their order.
 
-        `closed`: as of Supervisor.run_pipeline. `own_cores`: so many are leased; whichever job has a `core` among its limits, whatever
-        that says, runs on the last of them. Waits while the queue is full, and for ever once the
-        server drains. Raises SpecError: a job cannot be meant; RefusedError: it never can run here.
+        `closed`: as of Supervisor.run_pipeline. `own_cores`: so many are leased; whichever job has
+        a `core` among its limits, whatever that says, runs on the last of them, and its result's
+        `host` has it. Waits while the queue is full, and for ever once the server drains.
+        Raises SpecError: a job cannot be meant; RefusedError: it never can run here.
         """
         policies = [self._policies.get(order.job.policy) for order in orders]
         demands = [

@@ -10,12 +10,13 @@ import pprint
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from server.daemon import Client, Daemon
 
-__all__ = ["record"]
+__all__ = ["Example", "Peer", "everywhere", "record"]
 
 Example = dict[str, Any]
 
@@ -113,23 +114,26 @@ def _speak_with_a_terminal(peer: Peer) -> None:
     peer.call("job.wait", **shown, **_WAIT)
 
 
-def _everywhere(value: Any) -> Any:
+def everywhere(value: Any) -> Any:
     """`value` without what tells where it was recorded."""
     if isinstance(value, dict):
         kernel = {"kernel": value["kernel"].split("-")[0]} if "kernel" in value else {}
-        return {key: _everywhere(item) for key, item in (value | kernel).items()}
+        return {key: everywhere(item) for key, item in (value | kernel).items()}
     if isinstance(value, list | tuple):
-        return [_everywhere(item) for item in value]
+        return [everywhere(item) for item in value]
     return "uid-1000" if value == f"uid-{os.getuid()}" else value
 
 
-def record(directory: Path) -> dict[str, Example]:
-    """What a new daemon answers, that keeps its files in `directory`."""
+def record(directory: Path, converse: Callable[[Peer], None] = _converse) -> dict[str, Example]:
+    """What a new daemon answers, that keeps its files in `directory`.
+
+    `converse`: calls it, and has it drain at last.
+    """
     daemon = Daemon(directory)
     try:
         daemon.start()
         with Peer(daemon.socket) as peer:
-            _converse(peer)
+            converse(peer)
         assert daemon.ended() == 0  # it was told to drain
         assert not daemon.bugs()
     finally:
@@ -139,5 +143,5 @@ def record(directory: Path) -> dict[str, Example]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:
-        examples = _everywhere(record(Path(directory)))
+        examples = everywhere(record(Path(directory)))
     Path(sys.argv[1]).write_text(pprint.pformat(examples, width=100, sort_dicts=False) + "\n")

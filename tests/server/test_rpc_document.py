@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from server.forms import complaints, complaints_of_a_map, form
 from server.rpc_examples import record
 
 from sandbox.server.document import document
@@ -15,40 +16,6 @@ from sandbox.spec.result import VERDICTS, Result
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 EXAMPLES = ast.literal_eval((DOCS / "rpc" / "examples.txt").read_text())
-KINDS = {
-    "text": str,
-    "data": bytes,
-    "integer": int,
-    "number": int | float,
-    "flag": bool,
-    "map": dict,
-}
-
-
-def complaints(value, kind, place="answer"):
-    """Where `value` is not of this kind, in words."""
-    if kind.endswith(" or nil"):
-        return [] if value is None else complaints(value, kind.removesuffix(" or nil"), place)
-    if kind in SHAPES:
-        return complaints_of_a_map(value, SHAPES[kind], place)
-    if kind.startswith("array of "):
-        items = enumerate(value)
-        inner = kind.removeprefix("array of ")
-        return [c for n, item in items for c in complaints(item, inner, f"{place}[{n}]")]
-    if kind.startswith("map of "):
-        inner = kind.removeprefix("map of ")
-        return [c for key, item in value.items() for c in complaints(item, inner, f"{place}.{key}")]
-    is_it = isinstance(value, KINDS[kind]) and (type(value) is bool) == (kind == "flag")
-    return [] if is_it else [f"{place}: {value!r} is no {kind}"]
-
-
-def complaints_of_a_map(value, shape: Shape, place="answer"):
-    required = {name for name, field in shape.fields.items() if not field.is_optional}
-    found = [f"{place} has no {name}" for name in required - value.keys()]
-    found += [f"{place}.{name} is not declared" for name in value.keys() - shape.fields.keys()]
-    for name in value.keys() & shape.fields.keys():
-        found += complaints(value[name], shape.fields[name].kind, f"{place}.{name}")
-    return found
 
 
 def complaints_of(examples):
@@ -58,13 +25,6 @@ def complaints_of(examples):
         told = example["answer"] if "answer" in example else example["error"]
         found += complaints_of_a_map(told, shape, example["method"])
     return found
-
-
-def form(value):
-    """`value` without what differs from one server or moment to another."""
-    if isinstance(value, dict):
-        return {key: form(item) for key, item in value.items()}
-    return [form(item) for item in value] if isinstance(value, list | tuple) else type(value)
 
 
 def test_the_page_is_made_from_the_code():

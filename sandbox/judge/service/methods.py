@@ -10,7 +10,7 @@ import trio
 
 from sandbox.judge.service.judging import STATES, Judging, Request
 from sandbox.judge.service.judgings import Judgings
-from sandbox.judge.service.shapes import BRIEF_JUDGING, JUDGING
+from sandbox.judge.service.shapes import BRIEF_JUDGING, JUDGEMENT, JUDGING
 from sandbox.judge.service.unpacking import name_problem
 from sandbox.server.blobs import Hold
 from sandbox.server.method import Method, Param, declaring
@@ -149,7 +149,7 @@ def wait(_judgings: Judgings, _peer: Peer, judging: Judging, wait_seconds: float
 
 
 @method(
-    "judge.result", Shape({"result": Field("judgement", "what it came to")}), "not_found",
+    "judge.result", JUDGEMENT, "not_found",
     "refused: it has not ended, or was cancelled", "what a status has as `error`: any code",
     judging=_JUDGING, wait_seconds=_WAIT,
 )  # fmt: skip
@@ -165,7 +165,7 @@ def result(_judgings: Judgings, _peer: Peer, judging: Judging, wait_seconds: flo
             raise error_from_map(told["error"])
         if told["result"] is None:
             raise RefusedError(f"judging {judging.id} was cancelled")
-        return {"result": told["result"]}
+        return told["result"]
 
     async def waited() -> Answer:
         await _waited(judging, wait_seconds)

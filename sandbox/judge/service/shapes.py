@@ -2,7 +2,7 @@
 
 from sandbox.server.shapes import Field, Shape
 
-__all__ = ["BRIEF_JUDGING", "JUDGE_SHAPES", "JUDGING"]
+__all__ = ["BRIEF_JUDGING", "JUDGEMENT", "JUDGE_SHAPES", "JUDGING"]
 
 GROUP = Shape(
     {"group": Field("text", "its name; empty: all of it"),
@@ -104,7 +104,8 @@ LANGUAGE = Shape(
      "name": Field("text", "for people"),
      "extensions": Field("array of text", "of its files"),
      "is_here": Field("flag", "this host has what it needs"),
-     "version": Field("text", "what its compiler says of itself; empty: it is not here, or was not asked yet"),
+     "version": Field("text", "what its compiler says of itself; empty: it is not here, or was"
+                      " not asked yet"),
      "missing": Field("text", "what is to be installed; empty: nothing"),
      "time_multiplier": Field("number", "of the time limit")},
     "language", "What this host has for one.",

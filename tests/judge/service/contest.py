@@ -31,7 +31,8 @@ def zipped(files: Mapping[str, bytes], top: str = "") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            archive.writestr(top + name, data)
+            entry = zipfile.ZipInfo(top + name)  # of 1980, so that it is the same tomorrow
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

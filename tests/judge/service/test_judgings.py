@@ -53,21 +53,22 @@ def wait_for_a_test(client: Client, judging: str) -> None:
 @pytest.mark.parametrize(
     ("source", "verdict", "counts"),
     [
-        (RIGHT, "AC", {"AC": 3}),
-        (WRONG, "WA", {"AC": 1, "WA": 1}),
-        (b"print(", "CE", {}),
-        (b"raise SystemExit(3)\n", "RTE", {"RTE": 1}),
-        (b"print('x' * (9 << 20))\n", "OLE", {"OLE": 1}),
+        (RIGHT, "AC", {"AC"}),
+        (WRONG, "WA", {"WA"}),
+        (b"print(", "CE", set()),
+        (b"raise SystemExit(3)\n", "RTE", {"RTE"}),
+        (b"print('x' * (9 << 20))\n", "OLE", {"OLE"}),
     ],
 )
 def test_a_submission_gets_its_verdict(
-    client: Client, problem: str, source: bytes, verdict: str, counts: dict[str, int]
+    client: Client, problem: str, source: bytes, verdict: str, counts: set[str]
 ) -> None:
     told = judged(client, problem, source)
     assert (told["state"], told["verdict"]) == ("ended", verdict)
     assert told["result"]["verdict"] == verdict
-    assert counts.items() <= told["result"]["tests"].items()
-    assert client.call("judge.result", judging=told["judging"])["result"] == told["result"]
+    # Tests run at the same time, and where one has failed the others need not end.
+    assert counts <= {name for name, count in told["result"]["tests"].items() if count}
+    assert client.call("judge.result", judging=told["judging"]) == told["result"]
 
 
 def test_each_test_is_an_event_and_the_end_is_the_last(client: Client, problem: str) -> None:
@@ -203,8 +204,10 @@ def test_a_list_goes_on_where_it_ended(client: Client, problem: str) -> None:
 
 
 def test_languages_are_those_of_this_host(client: Client) -> None:
-    found = {one["code"]: one for one in client.call("judge.languages")["languages"]}
-    assert found["python3"]["is_here"] and "Python 3" in found["python3"]["version"]
+    told = client.call("judge.languages")
+    found = {one["code"]: one for one in told["languages"]}
+    assert found["python3"]["is_here"] and ".py" in found["python3"]["extensions"]
+    assert not told["is_complete"], "it does not wait for every compiler"
 
 
 def test_a_tenant_sees_only_what_is_its_own(tmp_path: Path, leftovers: None) -> None:

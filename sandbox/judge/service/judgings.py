@@ -131,7 +131,10 @@ class Judgings:
     async def rejudge(self, tenant: str, judging: Judging, **changes: Any) -> Judging:
         """The same once more, as another judging. Raises as `submit`."""
         old = judging.request
-        files = {name: path.read_bytes() for name, path in judging.submission().files}
+        files = {
+            name: await trio.to_thread.run_sync(path.read_bytes)
+            for name, path in judging.submission().files
+        }
         changes["problem"] = changes.get("problem") or old.problem
         return await self.submit(tenant, old._replace(**changes, rejudge_of=judging.id), files)
 

@@ -1,9 +1,9 @@
 """Problem packages of one tenant, unpacked: each once, by the SHA-256 of its archive.
 
-The archive is read in a sandbox; what comes out of it is parsed and written here (unpacking.py). A
-package is a directory SHA256 with `manifest` and `files/`, and appears whole, by a rename. A power
-cut may leave one whose bytes did not get to the disk, so those found at start are read and hashed
-before their first use. They are a copy: the archive is a blob, and can be uploaded again.
+The archive is read in a sandbox; what comes out of it is parsed and written here (unpacking.py).
+A package is a directory SHA256 with `manifest` and `problem/`, and appears whole, by a rename. A
+power cut may leave one whose bytes did not get to the disk, so those found at start are read and
+hashed before their first use. They are a copy: the archive is a blob, and can be uploaded again.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Packages:
                 self._locks.pop(sha256, None)
         try:
             kept.used_at = time.time()
-            yield _top(self._directory / sha256 / "files")
+            yield _top(self._directory / sha256 / "problem")
         finally:
             kept.holds -= 1
             await self._make_room()
@@ -110,7 +110,7 @@ class Packages:
         path = self._directory / sha256
         manifest = _read_manifest(path)
         if manifest is not None:
-            found = await trio.to_thread.run_sync(digest_of, path / "files", manifest[0])
+            found = await trio.to_thread.run_sync(digest_of, path / "problem", manifest[0])
             kept.is_checked = found == manifest[1]
         if not kept.is_checked:
             del self._kept[sha256]
@@ -122,15 +122,15 @@ class Packages:
             draft = Path(tempfile.mkdtemp(prefix="draft-", dir=self._directory))
             try:
                 draft.chmod(0o755)
-                (draft / "files").mkdir(mode=0o755)
-                (draft / "files").chmod(0o755)
-                unpacking = Unpacking(draft / "files", self._most_bytes())
+                (draft / "problem").mkdir(mode=0o755)
+                (draft / "problem").chmod(0o755)
+                unpacking = Unpacking(draft / "problem", self._most_bytes())
                 try:
                     await self._run(hold.path, unpacking)
                     digest = unpacking.finish()
                 finally:
                     unpacking.close()
-                _top(draft / "files")
+                _top(draft / "problem")
                 manifest = {"files": unpacking.entries, "digest": digest}
                 (draft / "manifest").write_bytes(msgpack.packb(manifest))
                 draft.rename(self._directory / sha256)

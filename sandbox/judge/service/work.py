@@ -30,7 +30,7 @@ from sandbox.wire.errors import InvalidParamsError, NotFoundError
 
 __all__ = ["Work"]
 
-_MOST_OUTPUT_BYTES = 64 << 20  # of a run: it is compared in our memory
+_MOST_OUTPUT_BYTES = 64 << 20  # of a run: it is kept in our memory
 _MOST_THREADS = 2  # that read packages: others are for blobs, and for the journal
 
 
@@ -174,10 +174,13 @@ def _named(field: str) -> Iterator[None]:
 
 
 def _check(problem: Problem) -> None:
-    most = problem.limits.output_bytes
-    if most > _MOST_OUTPUT_BYTES:
-        raise SpecError(
-            "limits.output",
-            f"{format_size(most)}; this service judges outputs of up to"
-            f" {format_size(_MOST_OUTPUT_BYTES)}",
-        )
+    limits = problem.limits
+    for name, size in (
+        ("limits.output", limits.output_bytes),
+        ("limits.validation_output", limits.validation_output_bytes),
+    ):
+        if size > _MOST_OUTPUT_BYTES:
+            most = format_size(_MOST_OUTPUT_BYTES)
+            raise SpecError(
+                name, f"{format_size(size)}; this service keeps outputs of up to {most}"
+            )

@@ -37,7 +37,8 @@ def converse(peer: Peer) -> None:
     peer.call("judge.cancel", **judging)
     peer.call("judge.delete", **judging)
     peer.call("judge.languages")
-    bad = upload(peer, zipped(package(**{"problem.yaml": b"nam: Double\n"})))
+    wrong = {"problem.yaml": b"name: Double\nproblem_format_version: 2023-07-draft\nlimit: 1\n"}
+    bad = upload(peer, zipped(package(**wrong)))
     peer.call("judge.submit", name="bad package", problem=bad, files={"a.py": RIGHT}, **_WAIT)
     peer.call("server.drain", deadline_seconds=0.0)
 

@@ -49,7 +49,7 @@ def test_a_package_that_was_damaged_meanwhile_is_unpacked_again(daemon: Daemon) 
         problem = upload(client, zipped(package()))
         judged(client, problem, RIGHT)
     daemon.kill()
-    (answer,) = daemon.state.glob(f"judge/*/packages/{problem}/files/data/secret/0001.ans")
+    (answer,) = daemon.state.glob(f"judge/*/packages/{problem}/problem/data/secret/0001.ans")
     answer.write_bytes(b"7\n")
     daemon.start()
     with daemon.client() as client:

@@ -84,7 +84,12 @@ class Work:
                     judging.events.add("test", **outcome_map(outcome))
 
                 with _named("files"):
-                    judgement = await judge.judge(judging.submission(), seconds, progress)
+                    judgement = await judge.judge(
+                        judging.submission(),
+                        seconds,
+                        progress,
+                        is_lazy=False if judging.request.judges_all else None,
+                    )
                 return judgement_map(judgement)
 
     def language_code(self, word: str) -> str:
@@ -139,13 +144,12 @@ class Work:
     ) -> AsyncIterator[Judge]:
         service, request = self._service, judging.request
         runner = TenantRunner(service.orders, space.tenant, self.cores, request.priority)
-        settings = Settings(is_lazy=False if request.judges_all else None)
         with (
             BuildCache.open(space.builds) as cache,
             tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
         ):
             turns = Turns(service.admission, self.cores)
-            yield Judge(problem, runner, self._languages, cache, turns, settings, Path(scratch))
+            yield Judge(problem, runner, self._languages, cache, turns, Settings(), Path(scratch))
 
     async def _time_limit(self, space: Space, judging: Judging, judge: Judge) -> float:
         """What is asked for, or the package's own, or what its accepted submissions come to:

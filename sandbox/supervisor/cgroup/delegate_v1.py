@@ -10,7 +10,13 @@ import os
 
 from sandbox.spec.errors import HostError
 from sandbox.supervisor.cgroup import runs
-from sandbox.supervisor.cgroup.files import cgroup_mounts, exists, read, write
+from sandbox.supervisor.cgroup.files import (
+    cgroup_mounts,
+    exists,
+    make_directory,
+    read,
+    write,
+)
 from sandbox.supervisor.cgroup.parse import Mount
 from sandbox.supervisor.cgroup.v1 import CONTROLLERS, REQUIRED
 
@@ -79,7 +85,7 @@ def undelegate_v1(uid: int) -> list[str]:
 
 def _make(directory: str, is_cpuset: bool) -> bool:
     if is_new := not exists(directory):
-        os.mkdir(directory, 0o755)
+        make_directory(directory)
     # A new cpuset is empty, and a child can have no more than its parent; cpuset(7).
     for name in ("cpuset.cpus", "cpuset.mems") if is_cpuset else ():
         if not read(f"{directory}/{name}").strip():

@@ -9,7 +9,14 @@ import os
 
 from sandbox.spec.errors import HostError
 from sandbox.supervisor.cgroup.delegate_v1 import PREPARED
-from sandbox.supervisor.cgroup.files import cgroup_mounts, exists, remove_tree, tree_pids, write
+from sandbox.supervisor.cgroup.files import (
+    cgroup_mounts,
+    exists,
+    make_directory,
+    remove_tree,
+    tree_pids,
+    write,
+)
 from sandbox.supervisor.cgroup.v2 import enable
 
 __all__ = ["delegate_v2", "enter_v2", "undelegate_v2"]
@@ -30,10 +37,10 @@ def delegate_v2(uid: int, gid: int) -> str:
         enable(parent.rpartition("/")[0])
         for path in (parent, directory):
             with contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o755)
+                make_directory(path)
             enable(path)
         with contextlib.suppress(FileExistsError):
-            os.mkdir(f"{directory}/{_ENTRY}", 0o755)
+            make_directory(f"{directory}/{_ENTRY}")
         for path in (directory, f"{directory}/{_ENTRY}"):
             os.chown(path, uid, gid)
             for name in _DELEGATED:

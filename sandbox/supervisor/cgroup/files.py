@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import select
 import signal
@@ -12,8 +13,8 @@ from sandbox.spec.errors import HostError, SetupError
 from sandbox.supervisor.cgroup.parse import Mount, memberships, mounts
 
 __all__ = [
-    "Counters", "cgroup_mounts", "exists", "own_processes", "process_cgroups", "read",
-    "read_optional", "remove_tree", "set_limit", "taken_away", "tree_pids", "write",
+    "Counters", "cgroup_mounts", "exists", "make_directory", "own_processes", "process_cgroups",
+    "read", "read_optional", "remove_tree", "set_limit", "taken_away", "tree_pids", "write",
 ]  # fmt: skip
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -128,6 +129,23 @@ def write(path: str, value: bytes, dir_fd: int | None = None) -> None:
 def exists(path: str, dir_fd: int | None = None) -> bool:
     """Whether `path` exists."""
     return os.access(path, os.F_OK, dir_fd=dir_fd)
+
+
+def make_directory(path: str, dir_fd: int | None = None) -> None:
+    """Make a cgroup that others may enter, as a job does that is shown its own: mkdir(2).
+
+    Whatever our umask is, which is for the files that we make for our caller.
+    """
+    os.mkdir(path, 0o755, dir_fd=dir_fd)
+    if _umask() & 0o055:
+        os.chmod(path, 0o755, dir_fd=dir_fd)
+
+
+@functools.cache
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def set_limit(path: str, value: bytes, dir_fd: int, *, in_pages: bool = False) -> None:

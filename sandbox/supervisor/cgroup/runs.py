@@ -11,7 +11,11 @@ import fcntl
 import os
 from collections.abc import Sequence
 
-from sandbox.supervisor.cgroup.files import exists, remove_tree
+from sandbox.supervisor.cgroup.files import (
+    exists,
+    make_directory,
+    remove_tree,
+)
 
 __all__ = ["PREFIX", "Run", "claim", "sweep"]
 
@@ -31,7 +35,7 @@ class Run:
         for directory in self.directories[1:]:
             # It may be there: left by another, or by a sweep that is not done yet.
             with contextlib.suppress(FileExistsError):
-                os.mkdir(directory, 0o755)
+                make_directory(directory)
             if (lock_fd := _lock_made(directory, wait=False)) is None:
                 return False
             self._lock_fds.append(lock_fd)
@@ -98,7 +102,7 @@ def _lock_all(directories: Sequence[str], locks: contextlib.ExitStack) -> bool:
 
 def _claim_first(directory: str) -> int | None:
     try:
-        os.mkdir(directory, 0o755)
+        make_directory(directory)
     except FileExistsError:
         return None
     return _lock_made(directory, wait=True)

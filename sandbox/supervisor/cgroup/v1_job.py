@@ -11,6 +11,7 @@ from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
 from sandbox.supervisor.cgroup.files import (
     Counters,
+    make_directory,
     read,
     read_optional,
     set_limit,
@@ -73,7 +74,7 @@ class V1Job:
         self._has_memsw = memsw
         try:
             for place in self._places:
-                os.mkdir(self._name, 0o755, dir_fd=place.fd)
+                make_directory(self._name, place.fd)
                 if cpuset is not None and "cpuset" in place.controllers:
                     write(f"{self._name}/cpuset.cpus", cpuset[0], place.fd)
                     write(f"{self._name}/cpuset.mems", cpuset[1], place.fd)

@@ -9,7 +9,14 @@ from sandbox.spec.errors import HostError
 from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup import runs
 from sandbox.supervisor.cgroup.features import check_required, stand_ins
-from sandbox.supervisor.cgroup.files import exists, own_processes, read, read_optional, write
+from sandbox.supervisor.cgroup.files import (
+    exists,
+    make_directory,
+    own_processes,
+    read,
+    read_optional,
+    write,
+)
 from sandbox.supervisor.cgroup.fixes import setup_command
 from sandbox.supervisor.cgroup.left import Left
 from sandbox.supervisor.cgroup.v2_job import V2Job
@@ -72,7 +79,7 @@ class V2Backend:
         (self._directory,) = self._run.directories
         self._membership = f"{membership.rstrip('/')}/{self._run.name}"
         try:
-            os.mkdir(self._leaf, 0o755)
+            make_directory(self._leaf)
             _move(origin, self._leaf)
             enable(base)
             self._controllers = enable(self._directory)

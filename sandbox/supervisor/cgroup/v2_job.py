@@ -8,6 +8,7 @@ from sandbox.spec.limits import Limits
 from sandbox.supervisor.cgroup.bandwidth import bandwidth
 from sandbox.supervisor.cgroup.files import (
     Counters,
+    make_directory,
     read,
     read_optional,
     set_limit,
@@ -53,7 +54,7 @@ class V2Job:
         """Make the directory, write the limits, open the fds. After a failure, `destroy`."""
         self._controllers = controllers
         try:
-            os.mkdir(self._name, 0o755, dir_fd=self._run_fd)
+            make_directory(self._name, self._run_fd)
         except OSError as error:
             raise refused(error, f"cgroup {self._name}") from error
         if has_swap:

@@ -107,6 +107,6 @@ def _languages(words: Sequence[str]) -> int:
         return 0
     if rest:
         raise SpecError(rest[0], "languages takes options only")
-    from sandbox.judge.language_report import report_languages
+    from sandbox.judge.language_command import show_languages
 
-    return report_languages(json="--json" in values)
+    return show_languages(json="--json" in values)

@@ -54,8 +54,8 @@ async def _judge(request: Request, problem: Problem, given: list[Submission]) ->
     if not submissions:
         raise SpecError(problem.name, "has no submissions to verify")
     cores = Cores(request.jobs)
-    async with opened(cores) as judge_of:
-        judge = judge_of(problem, _settings(request, problem, verifies=verifies))
+    async with opened(cores) as here:
+        judge = here.judge_of(problem, _settings(request, problem, verifies=verifies))
         await judge.prepare()
         seconds, notes = await _time_limit(request, judge)
         for note in (*problem.notes, *notes):

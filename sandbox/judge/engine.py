@@ -70,7 +70,7 @@ class Judge:
     async def build(self, submission: Submission) -> Built | NotBuilt:
         """The submission, compiled. Raises SpecError: in no language that is known here."""
         problem, language = self.problem, detect(submission, self._languages)
-        if problem.languages is not None and language.code not in problem.languages:
+        if problem.languages is not None and not _is_allowed(language, problem.languages):
             return NotBuilt(f"{language.name} is not allowed for this problem", "")
         size = sum(path.stat().st_size for _, path in submission.files)
         if size > problem.limits.code_bytes:
@@ -248,6 +248,11 @@ class Judge:
             path.write_bytes(made.stdout)
             answers[test.name] = path
         return answers
+
+
+def _is_allowed(language: Language, named: frozenset[str]) -> bool:
+    """`named`: as a package does, by any of its names, or of those of its kin."""
+    return not named.isdisjoint({language.code, *language.codes, *language.kin})
 
 
 def _unjudged(submission: Submission, verdict: str, why: str, output: str = "") -> Judgement:

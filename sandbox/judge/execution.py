@@ -9,7 +9,7 @@ from sandbox.judge.building import Built
 from sandbox.judge.problem import ProblemLimits, Test
 from sandbox.judge.verdict import TestRun
 from sandbox.spec.job import Input, Job
-from sandbox.spec.result import Result
+from sandbox.spec.result import Completed, Result
 
 __all__ = ["Failure", "TimeLimit", "failure_of", "measured", "submission_job"]
 
@@ -69,11 +69,14 @@ def submission_job(
     )
 
 
-def failure_of(result: Result, time: TimeLimit) -> Failure | None:
+def failure_of(done: Completed, built: Built, time: TimeLimit) -> Failure | None:
     """None: it ended as a program should, and what it wrote decides."""
+    result = done.result
     match result.verdict:
         case "exited" if result.exit_code == 0:
             return None
+        case "exited" | "signaled" if found := _out_of_memory(done, built):
+            return Failure("MLE", f"{found} (exit code {result.exit_code})")
         case "exited":
             return Failure("RTE", f"exit code {result.exit_code}")
         case "signaled":
@@ -91,6 +94,15 @@ def failure_of(result: Result, time: TimeLimit) -> Failure | None:
         case "disk" | "processes" | "violation":
             return Failure("RTE", f"{result.verdict}: {'; '.join(result.evidence)}")
     return Failure("JE", f"the run ended as {result.verdict}: {'; '.join(result.evidence)}")
+
+
+def _out_of_memory(done: Completed, built: Built) -> str:
+    """What a runtime says that has a heap as large as the limit, and ends before the kernel acts.
+
+    Whoever writes that himself has failed too.
+    """
+    texts = built.language.out_of_memory
+    return next((text for text in texts if text.encode() in done.stderr), "")
 
 
 def measured(result: Result, core: int | None, *, neighbours: int) -> TestRun:

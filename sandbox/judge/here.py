@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 from sandbox import Supervisor
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
 from sandbox.judge.engine import Judge
 from sandbox.judge.language import load_languages
+from sandbox.judge.language_file import Language
 from sandbox.judge.problem import Problem
 from sandbox.judge.runner import LocalRunner
 from sandbox.judge.trial import Settings
 
-__all__ = ["JudgeOf", "opened"]
+__all__ = ["Here", "opened"]
 
-JudgeOf = Callable[[Problem, Settings], Judge]
+
+class Here(NamedTuple):
+    """What judging on this host takes."""
+
+    runner: LocalRunner
+    languages: dict[str, Language]
+    cache: BuildCache
+    cores: Cores
+    scratch: Path
+
+    def judge_of(self, problem: Problem, settings: Settings) -> Judge:
+        """A judge of that problem, not yet prepared."""
+        return Judge(
+            problem, self.runner, self.languages, self.cache, self.cores, settings, self.scratch
+        )
 
 
 @contextlib.asynccontextmanager
-async def opened(cores: Cores) -> AsyncIterator[JudgeOf]:
-    """What makes a judge of a problem, for as long as the block lasts; under trio.
+async def opened(cores: Cores) -> AsyncIterator[Here]:
+    """All of it, for as long as the block lasts; under trio.
 
     Where this process is root's, it becomes an ordinary user for good. Raises HostError.
     """
@@ -33,6 +49,4 @@ async def opened(cores: Cores) -> AsyncIterator[JudgeOf]:
             BuildCache.open() as cache,
             tempfile.TemporaryDirectory(prefix="sandbox-judge-") as scratch,
         ):
-            yield lambda problem, settings: Judge(
-                problem, runner, languages, cache, cores, settings, Path(scratch)
-            )
+            yield Here(runner, languages, cache, cores, Path(scratch))

@@ -103,12 +103,13 @@ async def interact(
     if told.result.signal == _SIGPIPE and not was_first:
         # Nobody was there to be asked any more: that is the fault of who has gone.
         validation = Validation("WA", "it ended before the dialogue was over")
-    failure = _failure(done, told, validation, limit, validator_first=was_first)
+    failure = _failure(done, submission, told, validation, limit, validator_first=was_first)
     return Dialogue(done, failure, validation, tuple(transcript.lines))
 
 
 def _failure(
     done: Completed,
+    built: Built,
     told: Completed,
     validation: Validation,
     limit: TimeLimit,
@@ -116,7 +117,7 @@ def _failure(
     validator_first: bool,
 ) -> Failure | None:
     """What the submission has failed by itself; None: what the validator says counts."""
-    found = failure_of(done.result, limit)
+    found = failure_of(done, built, limit)
     if done.result.verdict == "idle":
         # Both were seen to wait for each other, so no time of either was of use.
         return Failure("TLE", next(e for e in done.result.evidence if e.startswith("deadlock")))

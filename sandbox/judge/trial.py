@@ -115,7 +115,7 @@ class Trials:
         except SandboxError as error:
             return Failure("JE", f"the submission was not run: {error}")
         run = measured(done.result, core, neighbours=max(neighbours, self._cores.in_use - 1))
-        if failure := failure_of(done.result, limit):
+        if failure := failure_of(done, built, limit):
             return _Run(done, run, failure)
         validation = await self._validate(test, feedback, input_path, done.stdout)
         return _Run(done, run, validation=validation)

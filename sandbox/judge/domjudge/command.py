@@ -26,8 +26,8 @@ def run_worker(path: Path, jobs: int | None) -> int:
         ) from error
 
     async def main() -> None:
-        async with opened(Cores(jobs)) as judge_of:
-            await work(config, LocalEngine(judge_of))
+        async with opened(Cores(jobs)) as here:
+            await work(config, LocalEngine(here.judge_of, here.cache.release))
 
     trio.run(main)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.judge.building import Built
@@ -16,6 +17,8 @@ from sandbox.judge.verdict import Outcome
 from sandbox.spec.errors import SpecError
 
 __all__ = ["LocalEngine", "Ready"]
+
+_MOST_HELD = 8
 
 
 class Ready(NamedTuple):
@@ -42,15 +45,30 @@ class Ready(NamedTuple):
 class LocalEngine:
     """See `engine.Engine`."""
 
-    def __init__(self, judge_of: Callable[[Problem, Settings], Judge]) -> None:
-        """`judge_of`: a new judge of a problem, not yet prepared; what it builds is cached."""
+    def __init__(
+        self,
+        judge_of: Callable[[Problem, Settings], Judge],
+        release: Callable[[Path], None],
+    ) -> None:
+        """`judge_of`: a new judge of a problem, not yet prepared; what it builds is cached.
+
+        `release`: is told of the built programs that are not needed any more.
+        """
         self._judge_of = judge_of
+        self._release = release
+        self._held: list[Path] = []
 
     async def prepare(self, problem: Problem, submission: Submission) -> Ready | engine.NotBuilt:
         """See `engine.Engine`."""
         built = await self._judge_of(problem, Settings()).build(submission)
         if isinstance(built, NotBuilt):
             return engine.NotBuilt(built.why, built.output)
+        # The worker has one submission at a time, and may come back to one of the last few.
+        self._held.append(built.directory)
+        for directory in self._held[:-_MOST_HELD]:
+            if directory not in self._held[-_MOST_HELD:]:
+                self._release(directory)
+        self._held = self._held[-_MOST_HELD:]
         return Ready(built)
 
     async def run_test(

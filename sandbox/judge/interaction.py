@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from sandbox.spec.result import Completed
 __all__ = ["Dialogue", "interact"]
 
 _VALIDATOR, _SUBMISSION = 0, 1
+_WHO = ("the validator", "the submission")
+_JOB = re.compile(r"job ([01]) \(.*?\)")  # as the evidence of a deadlock names them
 _SIGPIPE = 13
 _MOST_TRANSCRIPT_BYTES = 1 << 20
 
@@ -120,7 +123,8 @@ def _failure(
     found = failure_of(done, built, limit)
     if done.result.verdict == "idle":
         # Both were seen to wait for each other, so no time of either was of use.
-        return Failure("TLE", next(e for e in done.result.evidence if e.startswith("deadlock")))
+        told_so = next((e for e in done.result.evidence if e.startswith("deadlock")), "it waits")
+        return Failure("TLE", _JOB.sub(lambda found: _WHO[int(found[1])], told_so))
     if validator_first and validation.verdict == "WA":
         return None  # what it does in a dialogue that is over is no fault of its own
     if found is None or (validator_first and done.result.signal == _SIGPIPE):

@@ -98,7 +98,12 @@ async def _time_limit(request: Request, judge: Judge) -> tuple[float, list[str]]
         return judge.problem.limits.time_seconds, []
     measured = await time_limit.measure(judge)
     return measured.seconds, [
-        f"the package has no time limit: {measured.seconds:g} s, from {measured.slowest}"
+        f"the package has no time limit: {measured.seconds:g} s, from {measured.slowest}",
+        *(
+            f"{one.submission} is to be accepted, and comes to {one.verdict} ({one.why})"
+            for one in measured.judgements
+            if one.verdict != "AC"
+        ),
     ]
 
 

@@ -28,7 +28,8 @@ class Measured(NamedTuple):
 async def measure(judge: Judge) -> Measured:
     """Run the package's accepted submissions, and take the limit from the slowest of them.
 
-    Raises SpecError: there are none, or one is not accepted.
+    Those that are not accepted, or in a language that is not here, leave it to the others. Raises
+    SpecError: there are none.
     """
     models = [one for one in judge.problem.submissions if one.is_model]
     if not models:
@@ -36,17 +37,16 @@ async def measure(judge: Judge) -> Measured:
             judge.problem.name, "has no time limit, and no accepted submission to take one from"
         )
     judgements = [await judge.judge(model, _MOST_SECONDS) for model in models]
-    # A language that is not known, or not here, leaves the limit to the others.
-    judged = [judgement for judgement in judgements if judgement.verdict != "JE"] or judgements
-    for judgement in judged:
-        if judgement.verdict != "AC":
-            raise SpecError(
-                judgement.submission,
-                f"is to be accepted, and comes to {judgement.verdict} ({judgement.why}): no time "
-                "limit can be taken from it; fix: the submission, or --time-limit",
-            )
-    seconds, name = slowest(judged)
-    return Measured(limit_from(seconds, judge.problem.limits), name, tuple(judged))
+    accepted = [judgement for judgement in judgements if judgement.verdict == "AC"]
+    if not accepted:
+        first = judgements[0]
+        raise SpecError(
+            first.submission,
+            f"is to be accepted, and comes to {first.verdict} ({first.why}), as all others: no time "
+            "limit can be taken from them; fix: the package, or --time-limit",
+        )
+    seconds, name = slowest(accepted)
+    return Measured(limit_from(seconds, judge.problem.limits), name, tuple(judgements))
 
 
 def slowest(judgements: Sequence[Judgement]) -> tuple[float, str]:

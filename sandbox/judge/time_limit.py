@@ -42,8 +42,8 @@ async def measure(judge: Judge) -> Measured:
         first = judgements[0]
         raise SpecError(
             first.submission,
-            f"is to be accepted, and comes to {first.verdict} ({first.why}), as all others: no time "
-            "limit can be taken from them; fix: the package, or --time-limit",
+            f"is to be accepted, and comes to {first.verdict} ({first.why}), as all do: no "
+            "time limit can be taken from them; fix: the package, or --time-limit",
         )
     seconds, name = slowest(accepted)
     return Measured(limit_from(seconds, judge.problem.limits), name, tuple(judgements))

@@ -212,7 +212,8 @@ def test_languages_are_those_of_this_host(client: Client) -> None:
 
 def test_a_tenant_sees_only_what_is_its_own(tmp_path: Path, leftovers: None) -> None:
     tables = "".join(f'[tenants.{n}]\ntokens = ["{t[1]}"]\n' for n, t in TOKENS.items())
-    daemon = Daemon(tmp_path, '[listen]\ntcp = "127.0.0.1:0"\nclear = true\n' + tables)
+    listen = '[listen]\ntcp = "127.0.0.1:0"\nclear = true\n'
+    daemon = Daemon(tmp_path, "drain_seconds = 0\n" + listen + tables)
 
     async def main(port: int) -> None:
         peers = []
@@ -242,6 +243,7 @@ def test_a_tenant_sees_only_what_is_its_own(tmp_path: Path, leftovers: None) -> 
         where = daemon.wait_for("listening")["where"]
         trio.run(main, int(where.rpartition("tcp:127.0.0.1:")[2]))
         assert not daemon.bugs()
+        assert daemon.drain() == 0
     finally:
         daemon.close()
 

@@ -89,5 +89,6 @@ def test_the_oldest_packages_go_where_there_are_too_many(tmp_path: Path, leftove
             assert kept == set(problems[1:])
             assert judged(client, problems[0], RIGHT)["verdict"] == "AC"
         assert not daemon.bugs()
+        assert daemon.drain() == 0
     finally:
         daemon.close()

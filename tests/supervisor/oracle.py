@@ -48,6 +48,7 @@ _ARGUMENTS = {
     ("prlimit64", "new_limit"): (2, _LONG),  # pointers
     ("prlimit64", "old_limit"): (3, _LONG),
     ("sched_setaffinity", "pid"): (0, _INT),  # kernel/sched/syscalls.c: pid_t
+    ("sched_setscheduler", "policy"): (1, _INT),  # kernel/sched/syscalls.c: int policy
     ("recvfrom", "3"): (3, _INT),  # net/socket.c: unsigned int
     ("recvmmsg", "3"): (3, _INT),
     ("recvmsg", "2"): (2, _INT),
@@ -66,6 +67,7 @@ _ARGUMENTS = {
 # <bits/socket.h>, <linux/fcntl.h>, <linux/mman.h>, <linux/memfd.h>, <asm-generic/ioctls.h>,
 # <asm/prctl.h>, <linux/prctl.h>, <asm-generic/resource.h>
 _VALUES = {
+    "SCHED_OTHER": 0,
     "AF_UNIX": 1,
     "ARCH_GET_FS": 0x1003, "ARCH_GET_GS": 0x1004, "ARCH_SET_FS": 0x1002, "ARCH_SET_GS": 0x1001,
     "F_NOTIFY": 0x402, "F_OFD_SETLK": 37, "F_OFD_SETLKW": 38, "F_SETLEASE": 0x400, "F_SETLK": 6,

@@ -526,7 +526,7 @@ def _only_at_refill(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, None]:
 
 
 def _too_little_memory(patch: pytest.MonkeyPatch) -> tuple[Job, Policy, type[Exception]]:
-    return TRUE._replace(limits={"memory_bytes": 1 << 14}), NATIVE._replace(name="bad"), SetupError
+    return TRUE._replace(limits={"memory_bytes": 1 << 12}), NATIVE._replace(name="bad"), SetupError
 
 
 @pytest.mark.parametrize(

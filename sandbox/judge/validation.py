@@ -7,10 +7,12 @@ is a judge error, never the submission's.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import trio
@@ -25,15 +27,20 @@ from sandbox.spec.errors import SandboxError, SpecError
 from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.result import Completed, Result
 
-__all__ = ["Feedback", "Validation", "by_comparing", "judged_by", "validate", "validator_job"]
+__all__ = [
+    "ACCEPTED", "REJECTED", "Feedback", "Validation", "by_comparing", "judged_by", "validate",
+    "validator_job",
+]  # fmt: skip
 
-_ACCEPTED, _REJECTED = 42, 43  # exit codes of validators, in every format
+ACCEPTED, REJECTED = 42, 43  # exit codes of validators, in every format
 _FEEDBACK = b"/work/feedback"
 _STATE = b"/work/state.tar"
 _WRITTEN = (
     "judgemessage.txt", "teammessage.txt", "score.txt", "score_multiplier.txt", "nextpass.in",
 )  # fmt: skip
+_DECIDING = ("score.txt", "score_multiplier.txt", "nextpass.in", "state.tar")
 _MOST_MESSAGE_BYTES = 4096
+_ABSENT = f"not collected: {os.strerror(errno.ENOENT)}"
 _MOST_STDERR_BYTES = 1024
 _LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody is served
 # What a validator leaves in its directory is there again in the next pass, and nextpass.in is not.
@@ -203,16 +210,18 @@ async def validate(
 def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test) -> Validation:
     """What its exit code and files say."""
     code = done.result.exit_code if done.result.verdict == "exited" else None
-    if code not in (_ACCEPTED, _REJECTED):
+    if code not in (ACCEPTED, REJECTED):
         said = done.stderr[-_MOST_STDERR_BYTES:].decode("utf-8", "replace").strip()
         return Validation("JE", f"the output validator {_end(done.result)}", judge_message=said)
+    if unread := _unread(done.result):
+        return Validation("JE", f"the output validator's {unread}")
     judge, team = feedback.text("judgemessage.txt"), feedback.text("teammessage.txt")
-    verdict = "AC" if code == _ACCEPTED else "WA"
+    verdict = "AC" if code == ACCEPTED else "WA"
     try:
         score = read_score(
             problem,
             test,
-            is_accepted=code == _ACCEPTED,
+            is_accepted=code == ACCEPTED,
             score=feedback.read("score.txt"),
             multiplier=feedback.read("score_multiplier.txt"),
         )
@@ -221,6 +230,18 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
     is_more = problem.limits.passes > 1 and verdict == "AC" and feedback.has("nextpass.in")
     why = judge.splitlines()[0][:200] if judge else ""
     return Validation(verdict, why, score, judge, team, is_more)
+
+
+def _unread(result: Result) -> str:
+    """Which file that decides is there and could not be read: a link, a directory, one too large.
+
+    Taken for one that is not there, it would have the first of several passes accepted.
+    """
+    for place, state in result.artifacts.items():
+        name = PurePosixPath(place).name
+        if name in _DECIDING and not state.startswith("collected") and state != _ABSENT:
+            return f"{name}: {state}"
+    return ""
 
 
 def _end(result: Result) -> str:

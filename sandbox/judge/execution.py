@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from errno import EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM
 from typing import Any, NamedTuple
 
 from sandbox.judge.building import Built
 from sandbox.judge.problem import ProblemLimits, Test
 from sandbox.judge.verdict import TestRun
+from sandbox.spec.errors import ExecError, SandboxError
 from sandbox.spec.job import Input, Job
 from sandbox.spec.result import Completed, Result
 
-__all__ = ["Failure", "TimeLimit", "failure_of", "measured", "submission_job"]
+__all__ = ["Failure", "TimeLimit", "failure_of", "measured", "not_run", "submission_job"]
 
 PROGRAM_PLACE = b"/program"
 # The guard: CPU time is what is judged, and who sleeps or waits must end too.
@@ -20,6 +22,8 @@ _WALL_FACTOR, _WALL_SECONDS = 2.0, 1.0
 _EXTRA_FACTOR, _LEAST_EXTRA_SECONDS = 0.1, 0.05
 _STEAL_SECONDS = 0.01  # the kernel counts it in hundredths
 _THROTTLED_SECONDS = 0.001
+# Of a file that is no program: by a section a source can have its linker name any interpreter.
+_NO_PROGRAM = frozenset({EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM})
 
 
 class TimeLimit(NamedTuple):
@@ -94,6 +98,15 @@ def failure_of(done: Completed, built: Built, time: TimeLimit) -> Failure | None
         case "disk" | "processes" | "violation":
             return Failure("RTE", f"{result.verdict}: {'; '.join(result.evidence)}")
     return Failure("JE", f"the run ended as {result.verdict}: {'; '.join(result.evidence)}")
+
+
+def not_run(error: SandboxError) -> Failure:
+    """Why the submission was not run: for what its compiler has made of it, or for a failure of
+    ours. Who could have himself taken for the latter would never be judged."""
+    if isinstance(error, ExecError) and error.errno in _NO_PROGRAM:
+        if error.command.startswith(PROGRAM_PLACE + b"/"):
+            return Failure("RTE", f"it cannot be executed: {error}")
+    return Failure("JE", f"the submission was not run: {error}")
 
 
 def _out_of_memory(done: Completed, built: Built) -> str:

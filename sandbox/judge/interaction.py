@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -9,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.judge.building import Built
-from sandbox.judge.execution import Failure, TimeLimit, failure_of, submission_job
+from sandbox.judge.execution import Failure, TimeLimit, failure_of, not_run, submission_job
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Pipe, Runner
-from sandbox.judge.validation import Feedback, Validation, judged_by
+from sandbox.judge.validation import ACCEPTED, REJECTED, Feedback, Validation, judged_by
 from sandbox.spec.errors import SandboxError
-from sandbox.spec.result import Completed
+from sandbox.spec.result import Completed, Result
 
 __all__ = ["Dialogue", "interact"]
 
@@ -22,7 +24,10 @@ _VALIDATOR, _SUBMISSION = 0, 1
 _WHO = ("the validator", "the submission")
 _JOB = re.compile(r"job ([01]) \(.*?\)")  # as the evidence of a deadlock names them
 _SIGPIPE = 13
-_MOST_TRANSCRIPT_BYTES = 1 << 20
+_EPIPE = os.strerror(errno.EPIPE).encode()
+_MOST_TRANSCRIPT_BYTES = 1 << 18  # of a test, and a package may have thousands of them
+_PIECE_BYTES = 200  # that a piece costs beside its own: a dialogue may be of single bytes
+_MOST_STDERR_BYTES = 1 << 16  # the last of it: there it says what it died of
 
 
 class Dialogue(NamedTuple):
@@ -35,7 +40,7 @@ class Dialogue(NamedTuple):
 
 
 class _Transcript:
-    """The first MiB of what was said, with the time at which we heard it."""
+    """The first of what was said, with the time at which we heard it."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[float, str, bytes]] = []
@@ -43,8 +48,8 @@ class _Transcript:
         self._begun = time.monotonic()
 
     def add(self, direction: str, data: bytes) -> None:
-        if kept := data[: self._left]:
-            self._left -= len(kept)
+        if kept := data[: max(0, self._left)]:
+            self._left -= len(kept) + _PIECE_BYTES
             self.lines.append((round(time.monotonic() - self._begun, 6), direction, kept))
 
 
@@ -75,16 +80,19 @@ async def interact(
             if stream == "stdout":
                 transcript.add(direction, data)
             elif direction == "<":
-                stderr.extend(data[: _MOST_TRANSCRIPT_BYTES - len(stderr)])
+                stderr.extend(data)
+                del stderr[:-_MOST_STDERR_BYTES]
 
         return sink
 
     asking = feedback.job(validator, input_path, answer_path, flags, problem.limits)
-    answering = submission_job(submission, test, problem.limits, limit, core)
     # Each waits for the other, so that one's wall time is the other's too.
     wall_seconds = limit.wall_seconds + problem.limits.validation_seconds
-    answering = _with(answering, wall_seconds=wall_seconds)
-    asking = _with(asking, wall_seconds=wall_seconds + 1, core=core)
+    limit = limit._replace(wall_seconds=wall_seconds)
+    answering = submission_job(submission, test, problem.limits, limit, core)
+    asking = asking._replace(
+        limits={**asking.limits, "wall_seconds": wall_seconds + 1, "core": core}
+    )
     pipes = [
         Pipe(_VALIDATOR, "stdout", _SUBMISSION, is_recorded=transcribes),
         Pipe(_SUBMISSION, "stdout", _VALIDATOR, is_recorded=transcribes),
@@ -97,23 +105,23 @@ async def interact(
         )
     except SandboxError as error:
         return Failure("JE", f"the dialogue was not run: {error}")
-    for who, outcome in zip(("output validator", "submission"), outcomes, strict=True):
-        if isinstance(outcome, SandboxError):
-            return Failure("JE", f"the {who} was not run: {outcome}")
     told, done = outcomes
+    if isinstance(done, SandboxError):
+        return not_run(done)
+    if isinstance(told, SandboxError):
+        return Failure("JE", f"the output validator was not run: {told}")
     validation = judged_by(told._replace(stderr=bytes(stderr)), feedback, problem, test)
     was_first = closed[:1] == [_VALIDATOR]
-    if told.result.signal == _SIGPIPE and not was_first:
+    if not was_first and _died_of_pipe(told.result, bytes(stderr)):
         # Nobody was there to be asked any more: that is the fault of who has gone.
         validation = Validation("WA", "it ended before the dialogue was over")
-    failure = _failure(done, submission, told, validation, limit, validator_first=was_first)
+    failure = _failure(done, submission, validation, limit, validator_first=was_first)
     return Dialogue(done, failure, validation, tuple(transcript.lines))
 
 
 def _failure(
     done: Completed,
     built: Built,
-    told: Completed,
     validation: Validation,
     limit: TimeLimit,
     *,
@@ -129,10 +137,14 @@ def _failure(
         return None  # what it does in a dialogue that is over is no fault of its own
     if found is None or (validator_first and done.result.signal == _SIGPIPE):
         return None
-    if validation.verdict == "JE" and validator_first and told.result.verdict == "exited":
+    if validation.verdict == "JE" and validator_first:
         return None  # it has gone without a verdict, and the submission fails for that
     return found
 
 
-def _with(job, **limits):
-    return job._replace(limits={**job.limits, **limits})
+def _died_of_pipe(result: Result, stderr: bytes) -> bool:
+    """Whether what was written to nobody ended it: by the signal, or, where the runtime ignores
+    that (Python, Java), by an error that ends it with a code of its own."""
+    if result.verdict == "exited":
+        return result.exit_code not in (ACCEPTED, REJECTED) and _EPIPE in stderr
+    return result.signal == _SIGPIPE

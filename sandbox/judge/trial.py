@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sandbox.judge.building import Built
 from sandbox.judge.cores import Cores
-from sandbox.judge.execution import Failure, TimeLimit, failure_of, measured, submission_job
+from sandbox.judge.execution import Failure, TimeLimit, failure_of, measured, not_run, submission_job
 from sandbox.judge.interaction import interact
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Runner
@@ -113,7 +113,7 @@ class Trials:
         try:
             done = await self._runner.run(Order(job, input_path))
         except SandboxError as error:
-            return Failure("JE", f"the submission was not run: {error}")
+            return not_run(error)
         run = measured(done.result, core, neighbours=max(neighbours, self._cores.in_use - 1))
         if failure := failure_of(done, built, limit):
             return _Run(done, run, failure)

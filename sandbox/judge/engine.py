@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import trio
 
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.building import Built, build, build_program
+from sandbox.judge.compare import read_flags
 from sandbox.judge.compilation import NotBuilt
 from sandbox.judge.cores import Cores
 from sandbox.judge.execution import TimeLimit
@@ -26,6 +28,7 @@ from sandbox.spec.job import Input
 
 __all__ = ["Judge", "Progress", "Settings"]
 
+_MOST_QUESTIONS = 1000
 _MODEL_SECONDS = 60.0  # that an accepted submission may take to make an answer
 
 Progress = Callable[[Submission, Outcome], None]
@@ -58,8 +61,10 @@ class Judge:
     async def prepare(self) -> None:
         """Build the package's programs, and make the answers that it lacks.
 
-        Raises SpecError: one does not compile, or no accepted submission makes the answers.
+        Raises SpecError: one does not compile, no accepted submission makes the answers, or the
+        default validator has no such flag.
         """
+        self._check_flags()
         validator = await self._build_program(self.problem.output_validator)
         self._grader = await self._build_program(self.problem.grader)
         self._trials = Trials(
@@ -108,6 +113,8 @@ class Judge:
             seconds = time_limit_seconds * built.language.time_multiplier
             limit = TimeLimit.of(seconds, most_of_interest=self._settings.measures_to)
             outcomes, graded = await self._run_tests(submission, built, limit, progress, is_lazy)
+        except SandboxError as error:  # the package contradicts itself
+            return _unjudged(submission, "JE", str(error))
         finally:
             self._cache.release(built.directory)
         return self._judgement(submission, outcomes, graded, is_lazy)._replace(
@@ -120,7 +127,10 @@ class Judge:
 
     async def run_test(self, built: Built, test: Test, limit: TimeLimit) -> Outcome:
         """One test alone."""
-        return await self._trials.run(built, test, limit)
+        try:
+            return await self._trials.run(built, test, limit)
+        except (SandboxError, OSError) as error:  # OSError: no room for what a validator writes
+            return Outcome(test.name, "JE", f"it was not judged: {error}")
 
     def _judgement(
         self,
@@ -147,33 +157,49 @@ class Judge:
         outcomes: dict[str, Outcome] = {}
         graded: dict[str, GroupOutcome] = {}
         running: dict[str, trio.CancelScope] = {}
+        waiting: deque[Test] = deque()
         ended = trio.Event()
+        surprises = 0  # tests that were not accepted since we last asked what matters
 
         async def run(test: Test) -> None:
+            nonlocal surprises
             with running[test.name]:
                 outcome = await self.run_test(built, test, limit)
                 outcomes[test.name] = outcome
+                surprises += outcome.verdict != "AC"
                 if progress is not None:
                     progress(submission, outcome)
             del running[test.name]
             ended.set()
 
+        # To ask takes a look at every test: where there are thousands, not after each of them.
+        patience = sum(1 for _ in self.problem.data.tests()) // _MOST_QUESTIONS
         async with trio.open_nursery() as nursery:
             while True:
-                for asked in next_graders(self.problem, outcomes, graded):
-                    graded[asked.group] = await self._grade(asked)
-                wanted = next_tests(self.problem, outcomes, graded, is_lazy=is_lazy)
-                for name in running.keys() - {test.name for test in wanted}:
-                    running[name].cancel()
-                for test in wanted:
-                    if test.name not in running and len(running) < self._cores.count:
-                        running[test.name] = trio.CancelScope()
-                        nursery.start_soon(run, test)
-                if not running and not wanted:
+                if not waiting or surprises > patience:
+                    surprises = 0
+                    await self._grade_all(outcomes, graded)
+                    wanted = next_tests(self.problem, outcomes, graded, is_lazy=is_lazy)
+                    for name in running.keys() - {test.name for test in wanted}:
+                        running[name].cancel()
+                    waiting = deque(test for test in wanted if test.name not in running)
+                while waiting and len(running) < self._cores.count:
+                    test = waiting.popleft()
+                    running[test.name] = trio.CancelScope()
+                    nursery.start_soon(run, test)
+                if not running:
                     break
                 await ended.wait()
                 ended = trio.Event()
         return outcomes, graded
+
+    async def _grade_all(
+        self, outcomes: Mapping[str, Outcome], graded: dict[str, GroupOutcome]
+    ) -> None:
+        """Ask the grader of each group that is known, and of those that are known by that."""
+        while asked := next_graders(self.problem, outcomes, graded):
+            for one in asked:
+                graded[one.group] = await self._grade(one)
 
     async def _check_answers(
         self, submission: Submission, progress: Progress | None, is_lazy: bool | None
@@ -210,6 +236,15 @@ class Judge:
             return GroupOutcome(asked.group, "JE", None, f"the grader was not run: {error}")
         code = done.result.exit_code if done.result.verdict == "exited" else None
         return read_grade(asked.group, code, done.stdout)
+
+    def _check_flags(self) -> None:
+        """Where the default validator reads them, before anything is judged by it."""
+        problem = self.problem
+        if problem.output_validator is None:
+            common = problem.output_validator_flags
+            every = {test.output_validator_flags: test for test in problem.data.tests()}
+            for flags, test in every.items():
+                read_flags((*common, *flags), f"data/{test.name}: output validator flags")
 
     async def _build_program(self, program: Program | None) -> Built | None:
         if program is None:

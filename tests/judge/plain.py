@@ -105,9 +105,6 @@ def is_accepted(
         working = scratch / f"pass{turn}"
         files = case.input.with_suffix(".files")
         shutil.copytree(files, working) if files.exists() else working.mkdir()
-        # Included data files are beside the program, which is where a submission is started.
-        for path in Path(command[-1]).parent.glob("*.txt"):
-            shutil.copy(path, working)
         payload = [*command, *case.settings.get("args", [])]
         if validator is None:
             return _is_same(flags, _output(payload, text, working), case.answer.read_bytes())

@@ -5,7 +5,7 @@
 int main(void) {
     long a, b;
     if (scanf("%ld %ld", &a, &b) != 2) return 1;
-    while (clock() < 4 * CLOCKS_PER_SEC) {
+    while (clock() < 2 * CLOCKS_PER_SEC) {
     }
     printf("%ld\n", a + b);
     return 0;

@@ -1,4 +1,0 @@
-int main(void) {
-    for (volatile int turn = 0;; turn = !turn) {
-    }
-}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,13 @@ from sandbox.judge.execution import Failure, TimeLimit, failure_of, measured, no
 from sandbox.judge.interaction import interact
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Runner
-from sandbox.judge.validation import Feedback, Validation, by_comparing, validate
+from sandbox.judge.validation import (
+    MOST_MESSAGE_BYTES,
+    Feedback,
+    Validation,
+    by_comparing,
+    validate,
+)
 from sandbox.judge.verdict import Outcome, TestRun
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed
@@ -39,6 +45,7 @@ class _Run(NamedTuple):
     failure: Failure | None = None
     validation: Validation | None = None  # None: there is a failure
     transcript: tuple[tuple[float, str, bytes], ...] | None = None
+    before: tuple[Validation, ...] = ()  # of the passes before this one
 
 
 class Trials:
@@ -80,11 +87,13 @@ class Trials:
             # Such a validator is given the input too, and there need not be any.
             input_path = test.input or self._empty()
             validation = await self._validate(test, feedback, input_path, output)
-        return _told(Outcome(test.name, validation.verdict, validation.why), validation)
+        outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
+        return _told(outcome, validation)
 
     async def _run(self, built: Built, test: Test, limit: TimeLimit, core: int) -> _Run | Failure:
         """All passes of it: what the last one came to, or the first that failed."""
         most = self._problem.limits.passes
+        before: tuple[Validation, ...] = ()
         input_path = test.input or self._empty()
         with Feedback.open(self._scratch, keeps_state=most > 1) as feedback:
             for number in range(1, most + 1):
@@ -92,10 +101,12 @@ class Trials:
                     run = await self._talk(built, test, limit, core, feedback, input_path)
                 else:
                     run = await self._run_once(built, test, limit, core, feedback, input_path)
-                if isinstance(run, Failure) or run.validation is None:
+                if isinstance(run, Failure):
                     return run
-                if not run.validation.wants_another_pass:
+                run = run._replace(before=before)
+                if run.validation is None or not run.validation.wants_another_pass:
                     return run
+                before += (run.validation,)
                 input_path = feedback.next_input_path(number)
         return Failure("JE", f"the output validator wants more than {most} passes")
 
@@ -187,15 +198,21 @@ class Trials:
             stdout=last.done.stdout[:most],
             stderr=last.done.stderr[:most],
         )
-        return outcome if last.validation is None else _told(outcome, last.validation)
+        if last.validation is None:
+            return _told(outcome, *last.before)
+        return _told(outcome, *last.before, last.validation)._replace(score=last.validation.score)
 
 
-def _told(outcome: Outcome, validation: Validation) -> Outcome:
+def _told(outcome: Outcome, *validations: Validation) -> Outcome:
+    """With what was said in each pass: why the last one failed may be in the first."""
     return outcome._replace(
-        score=validation.score,
-        judge_message=validation.judge_message,
-        team_message=validation.team_message,
+        judge_message=_joined(one.judge_message for one in validations),
+        team_message=_joined(one.team_message for one in validations),
     )
+
+
+def _joined(messages: Iterable[str]) -> str:
+    return "\n".join(filter(None, messages))[:MOST_MESSAGE_BYTES]
 
 
 def _is_doubtful(run: _Run, limit: TimeLimit) -> bool:

@@ -28,8 +28,8 @@ from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.result import Completed, Result
 
 __all__ = [
-    "ACCEPTED", "REJECTED", "Feedback", "Validation", "by_comparing", "judged_by", "validate",
-    "validator_job",
+    "ACCEPTED", "MOST_MESSAGE_BYTES", "REJECTED", "Feedback", "Validation", "by_comparing",
+    "judged_by", "validate", "validator_job",
 ]  # fmt: skip
 
 ACCEPTED, REJECTED = 42, 43  # exit codes of validators, in every format
@@ -39,7 +39,7 @@ _WRITTEN = (
     "judgemessage.txt", "teammessage.txt", "score.txt", "score_multiplier.txt", "nextpass.in",
 )  # fmt: skip
 _DECIDING = ("score.txt", "score_multiplier.txt", "nextpass.in", "state.tar")
-_MOST_MESSAGE_BYTES = 4096
+MOST_MESSAGE_BYTES = 4096  # to judges and to teams, each
 _ABSENT = f"not collected: {os.strerror(errno.ENOENT)}"
 _MOST_STDERR_BYTES = 1024
 _LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody is served
@@ -135,7 +135,7 @@ class Feedback:
         if not self.has(name):
             return None
         with self._path(name).open("rb") as file:
-            return file.read(_MOST_MESSAGE_BYTES)
+            return file.read(MOST_MESSAGE_BYTES)
 
     def has(self, name: str) -> bool:
         """Whether it has written that, in the last pass."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -15,11 +15,12 @@ from sandbox.judge.compilation import NotBuilt
 from sandbox.judge.cores import Cores
 from sandbox.judge.execution import TimeLimit
 from sandbox.judge.grader import GraderRun, read_grade
-from sandbox.judge.grading import next_graders, next_tests, settled, summed
+from sandbox.judge.grading import settled, summed
 from sandbox.judge.language import detect
 from sandbox.judge.language_file import Language
 from sandbox.judge.problem import Problem, Program, Submission, Test
 from sandbox.judge.runner import Order, Runner
+from sandbox.judge.schedule import Schedule
 from sandbox.judge.trial import Settings, Trials
 from sandbox.judge.validation import validator_job
 from sandbox.judge.verdict import GroupOutcome, Judgement, Outcome
@@ -28,7 +29,6 @@ from sandbox.spec.job import Input
 
 __all__ = ["Judge", "Progress", "Settings"]
 
-_MOST_QUESTIONS = 1000
 _MODEL_SECONDS = 60.0  # that an accepted submission may take to make an answer
 
 Progress = Callable[[Submission, Outcome], None]
@@ -112,11 +112,13 @@ class Judge:
         try:
             seconds = time_limit_seconds * built.language.time_multiplier
             limit = TimeLimit.of(seconds, most_of_interest=self._settings.measures_to)
-            outcomes, graded = await self._run_tests(submission, built, limit, progress, is_lazy)
-        except SandboxError as error:  # the package contradicts itself
+            schedule = Schedule(self.problem, is_lazy=is_lazy)
+            await self._run_tests(schedule, submission, built, limit, progress)
+        except SpecError as error:  # the package contradicts itself
             return _unjudged(submission, "JE", str(error))
         finally:
             self._cache.release(built.directory)
+        outcomes, graded = schedule.outcomes, schedule.graded
         return self._judgement(submission, outcomes, graded, is_lazy)._replace(
             language=built.language.code,
             compiler_output=built.output,
@@ -147,59 +149,51 @@ class Judge:
 
     async def _run_tests(
         self,
+        schedule: Schedule,
         submission: Submission,
         built: Built,
         limit: TimeLimit,
         progress: Progress | None,
-        is_lazy: bool | None,
-    ) -> tuple[dict[str, Outcome], dict[str, GroupOutcome]]:
-        """Several at once, those first that come first; none that cannot matter any more."""
-        outcomes: dict[str, Outcome] = {}
-        graded: dict[str, GroupOutcome] = {}
+    ) -> None:
+        """Several at once, those first that come first; none that cannot matter any more.
+
+        Raises SpecError: the package contradicts itself.
+        """
         running: dict[str, trio.CancelScope] = {}
-        waiting: deque[Test] = deque()
         ended = trio.Event()
-        surprises = 0  # tests that were not accepted since we last asked what matters
+        contradictions: list[SpecError] = []
+
+        def learn(tell: Callable[[Any], None], what: Outcome | GroupOutcome) -> None:
+            try:
+                tell(what)
+            except SpecError as error:
+                contradictions.append(error)
+                nursery.cancel_scope.cancel()
 
         async def run(test: Test) -> None:
-            nonlocal surprises
             with running[test.name]:
                 outcome = await self.run_test(built, test, limit)
-                outcomes[test.name] = outcome
-                surprises += outcome.verdict != "AC"
+                learn(schedule.settle, outcome)
                 if progress is not None:
                     progress(submission, outcome)
             del running[test.name]
             ended.set()
 
-        # To ask takes a look at every test: where there are thousands, not after each of them.
-        patience = sum(1 for _ in self.problem.data.tests()) // _MOST_QUESTIONS
         async with trio.open_nursery() as nursery:
-            while True:
-                if not waiting or surprises > patience:
-                    surprises = 0
-                    await self._grade_all(outcomes, graded)
-                    wanted = next_tests(self.problem, outcomes, graded, is_lazy=is_lazy)
-                    for name in running.keys() - {test.name for test in wanted}:
-                        running[name].cancel()
-                    waiting = deque(test for test in wanted if test.name not in running)
-                while waiting and len(running) < self._cores.count:
-                    test = waiting.popleft()
+            while schedule or running:
+                while asked := schedule.graders():
+                    learn(schedule.grade, await self._grade(asked[0]))
+                for name, scope in running.items():
+                    if not schedule.matters(name):
+                        scope.cancel()
+                while len(running) < self._cores.count and (test := schedule.take(running)):
                     running[test.name] = trio.CancelScope()
                     nursery.start_soon(run, test)
-                if not running:
-                    break
-                await ended.wait()
-                ended = trio.Event()
-        return outcomes, graded
-
-    async def _grade_all(
-        self, outcomes: Mapping[str, Outcome], graded: dict[str, GroupOutcome]
-    ) -> None:
-        """Ask the grader of each group that is known, and of those that are known by that."""
-        while asked := next_graders(self.problem, outcomes, graded):
-            for one in asked:
-                graded[one.group] = await self._grade(one)
+                if running:
+                    await ended.wait()
+                    ended = trio.Event()
+        if contradictions:
+            raise contradictions[0]
 
     async def _check_answers(
         self, submission: Submission, progress: Progress | None, is_lazy: bool | None

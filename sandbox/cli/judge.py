@@ -30,6 +30,9 @@ Usage: sandbox judge [OPTIONS] PROBLEM SUBMISSION…
        sandbox judge languages [--json]
        sandbox judge worker --config FILE
 
+A run whose CPU time is within 10 % of the limit, and that something disturbed (other runs, load,
+steal, throttling, a governor), is run again alone; the last one counts.
+
 PROBLEM is the directory of a problem package (Kattis/ICPC legacy, with DOMjudge's additions, or
 2023-07-draft and later); a SUBMISSION is a source file, or a directory of them. The exit code is 0
 if every submission was accepted, or was as expected; 1 if not; 125 for an error of the judge or of

@@ -5,12 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import trio
 
 from sandbox.spec.errors import SpecError
 
-__all__ = ["Cores"]
+__all__ = ["Cores", "Watched"]
+
+
+class Watched(NamedTuple):
+    """How many runs there were at a moment, to be compared with a later one."""
+
+    runs: int
+    begun: int  # of all times
 
 
 class Cores:
@@ -26,6 +34,7 @@ class Cores:
         self._all = tuple(here[:count])
         self._free = list(self._all)
         self._waiting_for_all = 0
+        self._runs = self._begun = 0
         self._changed = trio.Condition()
 
     @property
@@ -33,10 +42,14 @@ class Cores:
         """How many runs there can be at once."""
         return len(self._all)
 
-    @property
-    def in_use(self) -> int:
-        """How many there are now."""
-        return len(self._all) - len(self._free)
+    def watch(self) -> Watched:
+        """Begin to count a run's neighbours; it has its core already."""
+        return Watched(self._runs, self._begun)
+
+    def neighbours_since(self, watched: Watched) -> int:
+        """How many other runs there were at once; at least, where some came and went."""
+        came = self._begun > watched.begun
+        return max(watched.runs - 1, self._runs - 1, int(came))
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[int]:
@@ -46,10 +59,8 @@ class Cores:
             while not self._free or self._waiting_for_all:
                 await self._changed.wait()
             core = self._free.pop(0)
-        try:
+        async with self._run((core,)):
             yield core
-        finally:
-            await self._give_back((core,))
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[int]:
@@ -63,13 +74,18 @@ class Cores:
             finally:
                 self._waiting_for_all -= 1
                 self._changed.notify_all()
-        try:
+        async with self._run(self._all):
             yield self._all[-1]  # not the first one, where interrupts are
-        finally:
-            await self._give_back(self._all)
 
-    async def _give_back(self, cores: tuple[int, ...]) -> None:
-        with trio.CancelScope(shield=True):
-            async with self._changed:
-                self._free = sorted((*self._free, *cores))
-                self._changed.notify_all()
+    @contextlib.asynccontextmanager
+    async def _run(self, cores: tuple[int, ...]) -> AsyncIterator[None]:
+        self._runs += 1
+        self._begun += 1
+        try:
+            yield
+        finally:
+            self._runs -= 1
+            with trio.CancelScope(shield=True):
+                async with self._changed:
+                    self._free = sorted((*self._free, *cores))
+                    self._changed.notify_all()

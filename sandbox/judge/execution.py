@@ -20,6 +20,8 @@ PROGRAM_PLACE = b"/program"
 _WALL_FACTOR, _WALL_SECONDS = 2.0, 1.0
 # A run just over its limit is to be seen to end, so that it can be told from a hang.
 _EXTRA_FACTOR, _LEAST_EXTRA_SECONDS = 0.1, 0.05
+# A run that the machine kept waiting is run again with so much more patience: CPU time decides.
+_PATIENCE = 3.0
 _STEAL_SECONDS = 0.01  # the kernel counts it in hundredths
 _THROTTLED_SECONDS = 0.001
 # Of a file that is no program: by a section a source can have its linker name any interpreter.
@@ -38,6 +40,10 @@ class TimeLimit(NamedTuple):
         """`most_of_interest`: runs up to there are to be measured, whatever the limit says."""
         extra = max(_LEAST_EXTRA_SECONDS, _EXTRA_FACTOR * seconds, most_of_interest - seconds)
         return cls(seconds, extra, _WALL_FACTOR * (seconds + extra) + _WALL_SECONDS)
+
+    def patient(self) -> TimeLimit:
+        """The same CPU time, in more wall time: for who had to wait for a core."""
+        return self._replace(wall_seconds=_PATIENCE * self.wall_seconds)
 
 
 class Failure(NamedTuple):
@@ -88,7 +94,9 @@ def failure_of(done: Completed, built: Built, time: TimeLimit) -> Failure | None
         case "cpu_time":
             return Failure("TLE", f"CPU time over {time.seconds:g} s")
         case "wall_time":
-            return Failure("TLE", f"not over after {time.wall_seconds:g} s of wall time")
+            used = result.cpu_seconds or 0.0
+            why = f"not over after {time.wall_seconds:g} s of wall time ({used:.2f} s of CPU time)"
+            return Failure("TLE", why)
         case "idle":
             return Failure("TLE", "it waited for ever")
         case "memory":
@@ -103,9 +111,9 @@ def failure_of(done: Completed, built: Built, time: TimeLimit) -> Failure | None
 def not_run(error: SandboxError) -> Failure:
     """Why the submission was not run: for what its compiler has made of it, or for a failure of
     ours. Who could have himself taken for the latter would never be judged."""
-    if isinstance(error, ExecError) and error.errno in _NO_PROGRAM:
-        if error.command.startswith(PROGRAM_PLACE + b"/"):
-            return Failure("RTE", f"it cannot be executed: {error}")
+    is_no_program = isinstance(error, ExecError) and error.errno in _NO_PROGRAM
+    if is_no_program and error.command.startswith(PROGRAM_PLACE + b"/"):
+        return Failure("RTE", f"it cannot be executed: {error}")
     return Failure("JE", f"the submission was not run: {error}")
 
 
@@ -141,5 +149,5 @@ def _noise(result: Result, host: Mapping[str, Any], neighbours: int) -> Iterator
         yield f"frequency governor {governor}"
     if neighbours:
         yield f"{neighbours} other run{'s' if neighbours > 1 else ''} at the same time"
-    elif (load := host.get("load_1min") or 0.0) > host.get("cores", 1):
+    if (load := host.get("load_1min") or 0.0) > host.get("cores", 1):
         yield f"load {load:.1f} on {host.get('cores', 1)} cores"

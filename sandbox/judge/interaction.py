@@ -85,14 +85,12 @@ async def interact(
 
         return sink
 
-    asking = feedback.job(validator, input_path, answer_path, flags, problem.limits)
+    asking = feedback.job(validator, input_path, answer_path, flags, problem.limits, core)
     # Each waits for the other, so that one's wall time is the other's too.
     wall_seconds = limit.wall_seconds + problem.limits.validation_seconds
     limit = limit._replace(wall_seconds=wall_seconds)
     answering = submission_job(submission, test, problem.limits, limit, core)
-    asking = asking._replace(
-        limits={**asking.limits, "wall_seconds": wall_seconds + 1, "core": core}
-    )
+    asking = asking._replace(limits={**asking.limits, "wall_seconds": wall_seconds + 1})
     pipes = [
         Pipe(_VALIDATOR, "stdout", _SUBMISSION, is_recorded=transcribes),
         Pipe(_SUBMISSION, "stdout", _VALIDATOR, is_recorded=transcribes),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from sandbox.judge.problem import Submission
-from sandbox.judge.verdict import Judgement, Outcome
+from sandbox.judge.verdict import Judgement, Outcome, TestRun
 from sandbox.spec.fields import printable
 
 __all__ = ["Progress", "json_document", "table", "transcript"]
@@ -78,13 +78,21 @@ def _row(outcome: Outcome, *, is_scoring: bool) -> tuple[str, ...]:
     why = "; ".join(filter(None, (outcome.why, *outcome.evidence))).splitlines()
     told = why[0][:_WHY_COLUMNS] if why else ""
     if len(outcome.runs) > 1:
-        times = ", ".join(f"{one.cpu_seconds:.3f}" for one in outcome.runs)
-        told = f"{told} (measured again: {times} s; {', '.join(outcome.runs[0].noise)})".strip()
+        told = f"{told} ({_repeated(outcome.runs)})".strip()
     if run is None:
         return (outcome.test, verdict, "", "", "", told)
     memory = "" if run.memory_bytes is None else f"{run.memory_bytes / _MIB:.1f} MiB"
     cpu, wall = f"{run.cpu_seconds:.3f} s", f"{run.wall_seconds:.3f} s"
     return (outcome.test, verdict, cpu, wall, memory, told)
+
+
+def _repeated(runs: Sequence[TestRun]) -> str:
+    times = [run.cpu_seconds for run in runs]
+    noise = ", ".join(runs[0].noise)
+    words = f"run again: first {times[0]:.3f} s, {noise}; spread {max(times) - min(times):.3f} s"
+    if still := ", ".join(runs[-1].noise):
+        words += f"; disturbed again: {still}"
+    return words
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

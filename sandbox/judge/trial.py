@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.judge.building import Built
 from sandbox.judge.cores import Cores
-from sandbox.judge.execution import Failure, TimeLimit, failure_of, measured, not_run, submission_job
+from sandbox.judge.execution import (
+    Failure,
+    TimeLimit,
+    failure_of,
+    measured,
+    not_run,
+    submission_job,
+)
 from sandbox.judge.interaction import interact
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Runner
@@ -26,6 +34,8 @@ from sandbox.spec.result import Completed
 __all__ = ["Settings", "Trials"]
 
 _NEAR = 0.1  # of the limit: a run this close to it is measured again where it was disturbed
+# Of the limit: who used so much did not sleep until the wall-clock guard came.
+_AWAKE = 0.1
 
 
 class Settings(NamedTuple):
@@ -77,24 +87,30 @@ class Trials:
             run = await self._run(built, test, limit, core)
         runs = [run]
         if self._settings.repeats_near and isinstance(run, _Run) and _is_doubtful(run, limit):
+            again = limit.patient() if _was_cut_off(run) else limit
             async with self._cores.alone() as core:
-                runs.append(await self._run(built, test, limit, core))
+                runs.append(await self._run(built, test, again, core))
         return self._outcome(test, runs)
 
     async def check(self, test: Test, output: bytes) -> Outcome:
         """One test of a problem whose submissions are outputs."""
         with Feedback.open(self._scratch, keeps_state=False) as feedback:
             # Such a validator is given the input too, and there need not be any.
-            input_path = test.input or self._empty()
+            input_path = test.input or self._empty
             validation = await self._validate(test, feedback, input_path, output)
         outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
         return _told(outcome, validation)
 
     async def _run(self, built: Built, test: Test, limit: TimeLimit, core: int) -> _Run | Failure:
-        """All passes of it: what the last one came to, or the first that failed."""
+        """All passes of it: what the last one came to, or the first that failed.
+
+        Limits are of each pass ("Multi-pass validation" of the format), so what was measured is
+        that of the slowest one.
+        """
         most = self._problem.limits.passes
         before: tuple[Validation, ...] = ()
-        input_path = test.input or self._empty()
+        slowest: TestRun | None = None
+        input_path = test.input or self._empty
         with Feedback.open(self._scratch, keeps_state=most > 1) as feedback:
             for number in range(1, most + 1):
                 if self._problem.is_interactive:
@@ -103,7 +119,9 @@ class Trials:
                     run = await self._run_once(built, test, limit, core, feedback, input_path)
                 if isinstance(run, Failure):
                     return run
-                run = run._replace(before=before)
+                if slowest is None or run.measured.cpu_seconds >= slowest.cpu_seconds:
+                    slowest = run.measured
+                run = run._replace(before=before, measured=slowest)
                 if run.validation is None or not run.validation.wants_another_pass:
                     return run
                 before += (run.validation,)
@@ -119,16 +137,17 @@ class Trials:
         feedback: Feedback,
         input_path: Path,
     ) -> _Run | Failure:
-        neighbours = self._cores.in_use - 1
+        watched = self._cores.watch()
         job = submission_job(built, test, self._problem.limits, limit, core)
         try:
             done = await self._runner.run(Order(job, input_path))
         except SandboxError as error:
             return not_run(error)
-        run = measured(done.result, core, neighbours=max(neighbours, self._cores.in_use - 1))
+        neighbours = self._cores.neighbours_since(watched)
+        run = measured(done.result, core, neighbours=neighbours)
         if failure := failure_of(done, built, limit):
             return _Run(done, run, failure)
-        validation = await self._validate(test, feedback, input_path, done.stdout)
+        validation = await self._validate(test, feedback, input_path, done.stdout, core)
         return _Run(done, run, validation=validation)
 
     async def _talk(
@@ -141,7 +160,7 @@ class Trials:
         input_path: Path,
     ) -> _Run | Failure:
         assert self._validator is not None  # a package without one was refused
-        neighbours = self._cores.in_use - 1
+        watched = self._cores.watch()
         found = await interact(
             self._runner, built, self._validator, feedback, self._problem, test, input_path,
             self._answer(test), self._flags(test), limit, core,
@@ -149,7 +168,7 @@ class Trials:
         )  # fmt: skip
         if isinstance(found, Failure):
             return found
-        neighbours = max(neighbours, self._cores.in_use - 1)
+        neighbours = self._cores.neighbours_since(watched)
         run = measured(found.done.result, core, neighbours=neighbours)
         transcript = found.transcript if self._settings.transcribes else None
         if found.failure is not None:
@@ -157,22 +176,28 @@ class Trials:
         return _Run(found.done, run, validation=found.validation, transcript=transcript)
 
     async def _validate(
-        self, test: Test, feedback: Feedback, input_path: Path, output: bytes
+        self,
+        test: Test,
+        feedback: Feedback,
+        input_path: Path,
+        output: bytes,
+        core: int | None = None,
     ) -> Validation:
         flags, answer = self._flags(test), self._answer(test)
         if self._validator is None:
             return await by_comparing(answer.read_bytes(), output, flags)
         return await validate(
             self._runner, self._validator, feedback, self._problem, test, input_path, answer, flags,
-            output,
+            output, core,
         )  # fmt: skip
 
     def _flags(self, test: Test) -> Sequence[str]:
         return (*self._problem.output_validator_flags, *test.output_validator_flags)
 
     def _answer(self, test: Test) -> Path:
-        return test.answer or self._answers.get(test.name) or self._empty()
+        return test.answer or self._answers.get(test.name) or self._empty
 
+    @functools.cached_property
     def _empty(self) -> Path:
         path = self._scratch / "empty"
         path.touch()
@@ -212,13 +237,23 @@ def _told(outcome: Outcome, *validations: Validation) -> Outcome:
 
 
 def _joined(messages: Iterable[str]) -> str:
-    return "\n".join(filter(None, messages))[:MOST_MESSAGE_BYTES]
+    """What is still there in the next pass, and was added to, is told once."""
+    told: list[str] = []
+    for message in messages:
+        if told and message.startswith(told[-1]):
+            told.pop()
+        told.append(message)
+    return "\n".join(filter(None, told))[:MOST_MESSAGE_BYTES]
 
 
 def _is_doubtful(run: _Run, limit: TimeLimit) -> bool:
     """Whether it might have come out otherwise on a quiet machine."""
     if not run.measured.noise:
         return False
-    if run.done.result.verdict == "wall_time":  # somebody else may have had the core
-        return run.measured.cpu_seconds > limit.seconds / 2
+    if _was_cut_off(run):  # somebody else may have had the core
+        return run.measured.cpu_seconds > _AWAKE * limit.seconds
     return abs(run.measured.cpu_seconds - limit.seconds) <= _NEAR * limit.seconds
+
+
+def _was_cut_off(run: _Run) -> bool:
+    return run.done.result.verdict == "wall_time"

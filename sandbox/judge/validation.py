@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -47,12 +47,12 @@ _LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody
 # A tar of it comes out and goes in: which names there will be, nobody knows before.
 _WITH_STATE = b"""\
 [ ! -e /work/state ] || tar -xf /work/state/state.tar -C /work/feedback || exit 99
-rm -f %s
+rm -f nextpass.in
 "$@"
 code=$?
 tar -cf /work/state.tar -C /work/feedback . || exit 98
 exit $code
-""" % " ".join(_WRITTEN).encode()
+"""
 
 
 class Validation(NamedTuple):
@@ -69,8 +69,10 @@ class Validation(NamedTuple):
 class Feedback:
     """A host directory for what one test's validator leaves, and its state between passes."""
 
-    def __init__(self, directory: Path, *, keeps_state: bool) -> None:
-        self._directory = directory
+    def __init__(self, scratch: Path, held: contextlib.ExitStack, *, keeps_state: bool) -> None:
+        """Use `open`."""
+        self._scratch = scratch
+        self._held = held
         self._keeps_state = keeps_state
         self._passes = 0
 
@@ -78,11 +80,14 @@ class Feedback:
     @contextlib.contextmanager
     def open(cls, scratch: Path, *, keeps_state: bool) -> Iterator[Feedback]:
         """Below `scratch`, and gone afterwards."""
-        directory = Path(tempfile.mkdtemp(dir=scratch))
-        try:
-            yield cls(directory, keeps_state=keeps_state)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.ExitStack() as held:
+            yield cls(scratch, held, keeps_state=keeps_state)
+
+    @functools.cached_property
+    def _directory(self) -> Path:
+        # Made when it is asked for: most problems have no validator of their own.
+        made = tempfile.TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True)
+        return Path(self._held.enter_context(made))
 
     def job(
         self,
@@ -91,6 +96,7 @@ class Feedback:
         answer_path: Path,
         flags: Sequence[str],
         limits: ProblemLimits,
+        core: int | None,
     ) -> Job:
         """The validator's: what it is to be told, and what of it is wanted."""
         self._passes += 1
@@ -107,14 +113,7 @@ class Feedback:
             Input(answer_path, b"/data/answer", copied=False),
         ]
         artifacts = [
-            Artifact(_FEEDBACK + b"/" + name.encode(), self._path(name))
-            for name in (
-                "judgemessage.txt",
-                "teammessage.txt",
-                "score.txt",
-                "score_multiplier.txt",
-                "nextpass.in",
-            )
+            Artifact(_FEEDBACK + b"/" + name.encode(), self._path(name)) for name in _WRITTEN
         ]
         policy = built.policy
         if self._keeps_state:
@@ -124,7 +123,7 @@ class Feedback:
             if self._passes > 1:
                 before = self._directory / str(self._passes - 1)
                 inputs.append(Input(before, b"/work/state", copied=True))
-        return validator_job(command, policy, built, inputs, artifacts, limits)
+        return validator_job(command, policy, built, inputs, artifacts, limits, core)
 
     def text(self, name: str) -> str:
         """What it has written there, in the last pass; bounded and printable."""
@@ -158,8 +157,12 @@ def validator_job(
     inputs: Sequence[Input],
     artifacts: Sequence[Artifact],
     limits: ProblemLimits,
+    core: int | None = None,
 ) -> Job:
-    """A program of the package's: its limits are the package's for validation."""
+    """A program of the package's: its limits are the package's for validation.
+
+    `core`: that of the test, so that it disturbs no run on another one; None: any.
+    """
     return Job(
         command=command,
         policy=policy,
@@ -169,6 +172,7 @@ def validator_job(
             "cpu_seconds": limits.validation_seconds,
             "wall_seconds": 2 * limits.validation_seconds + 1,
             "output_bytes": limits.validation_output_bytes,
+            "core": core,
         },
         environment=built.environment,
         cwd=_FEEDBACK,  # made where it is missing
@@ -197,9 +201,10 @@ async def validate(
     answer_path: Path,
     flags: Sequence[str],
     output: bytes,
+    core: int | None,
 ) -> Validation:
     """By the package's validator."""
-    job = feedback.job(built, input_path, answer_path, flags, problem.limits)
+    job = feedback.job(built, input_path, answer_path, flags, problem.limits, core)
     try:
         done = await runner.run(Order(job, output))
     except SandboxError as error:
@@ -227,7 +232,10 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
         )
     except SpecError as error:
         return Validation("JE", f"the output validator's {error}", None, judge, team)
-    is_more = problem.limits.passes > 1 and verdict == "AC" and feedback.has("nextpass.in")
+    is_more = problem.limits.passes > 1 and feedback.has("nextpass.in")
+    if is_more and verdict != "AC":  # "Multi-pass validation" of the format
+        why = "the output validator wants another pass of an output that it has rejected"
+        return Validation("JE", why, None, judge, team)
     why = judge.splitlines()[0][:200] if judge else ""
     return Validation(verdict, why, score, judge, team, is_more)
 

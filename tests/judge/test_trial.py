@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 from judge.fakes import LIMITS, FakeRunner, built, completed, noisy, problem
+from trio.testing import wait_all_tasks_blocked
 
 from sandbox.judge.cores import Cores
 from sandbox.judge.execution import TimeLimit
@@ -101,7 +102,7 @@ def test_a_neighbour_disturbs_and_the_second_run_has_none(tmp_path: Path) -> Non
         if len(running) == 2:
             both.set()
         await both.wait()
-        await trio.testing.wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()
         running.remove(token)
         return completed(stdout=RIGHT, cpu_seconds=0.99)
 
@@ -153,13 +154,25 @@ def test_a_validator_that_rejects_and_wants_another_pass_is_to_blame(tmp_path: P
     assert len(orders) == 2
 
 
+def test_what_was_said_of_a_pass_before_a_failure_is_kept(tmp_path: Path) -> None:
+    runs = iter([completed(stdout=RIGHT), completed(exit_code=1)])
+    validate = asking_for_more(42)
+
+    async def answer(order: Order) -> Completed:
+        return next(runs) if order.job.command[0] == b"submission" else await validate(order)
+
+    outcome, _ = passes(tmp_path, FakeRunner(answer), 2)
+    assert (outcome.verdict, outcome.judge_message, outcome.score) == ("RTE", "well", None)
+
+
 def asking_for_more(code: int):
     async def answer(order: Order) -> Completed:
         if order.job.command[0] == b"submission":
             return completed(stdout=RIGHT)
         for artifact in order.job.artifacts:
-            if artifact.path.endswith(b"/nextpass.in"):
-                artifact.destination.write_bytes(b"more\n")
+            if artifact.path.endswith((b"/nextpass.in", b"/judgemessage.txt")):
+                is_next = artifact.path.endswith(b"in")
+                artifact.destination.write_bytes(b"more\n" if is_next else b"well\n")
         return completed(exit_code=code)
 
     return answer

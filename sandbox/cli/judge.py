@@ -28,10 +28,15 @@ _USAGE = """\
 Usage: sandbox judge [OPTIONS] PROBLEM SUBMISSION…
        sandbox judge --verify [OPTIONS] PROBLEM
        sandbox judge languages [--json]
+       sandbox judge calibrate [--json] [PROBLEM…]
        sandbox judge worker --config FILE
 
 A run whose CPU time is within 10 % of the limit, and that something disturbed (other runs, load,
 steal, throttling, a governor), is run again alone; the last one counts.
+
+`calibrate` measures this host by small programs in several languages, against the host that the
+package was measured on; or, of each PROBLEM, what limit its accepted submissions need, and whether
+those that are to exceed it do: 1 where that is not to be trusted.
 
 PROBLEM is the directory of a problem package (Kattis/ICPC legacy, with DOMjudge's additions, or
 2023-07-draft and later); a SUBMISSION is a source file, or a directory of them. The exit code is 0
@@ -43,6 +48,8 @@ def run(words: Sequence[str]) -> int:
     """Run the command; the exit code. Raises SandboxError."""
     if words[:1] == ["languages"]:
         return _languages(words[1:])
+    if words[:1] == ["calibrate"]:
+        return _calibrate(words[1:])
     if words[:1] == ["worker"]:
         return _worker(words[1:])
     given, rest = parse_options(words, _OPTIONS)
@@ -94,6 +101,20 @@ def _worker(words: Sequence[str]) -> int:
     from sandbox.judge.domjudge.command import run_worker
 
     return run_worker(Path(config), _jobs(values))
+
+
+def _calibrate(words: Sequence[str]) -> int:
+    options = {name: _OPTIONS[name] for name in ("--json", "--help")}
+    given, rest = parse_options(words, options)
+    values = dict(given)
+    if "--help" in values:
+        print(f"{_USAGE}\n\n{help_lines(options)}")
+        return 0
+    if values.get("--json"):
+        raise SpecError("--json", "goes to stdout here; name no file")
+    from sandbox.judge.calibrate import calibrate
+
+    return calibrate([Path(word) for word in rest], as_json="--json" in values)
 
 
 def _jobs(values: Mapping[str, str | None]) -> int | None:

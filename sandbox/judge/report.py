@@ -10,7 +10,7 @@ from sandbox.judge.problem import Submission
 from sandbox.judge.verdict import Judgement, Outcome, TestRun
 from sandbox.spec.fields import printable
 
-__all__ = ["Progress", "json_document", "table", "transcript"]
+__all__ = ["Progress", "columns", "json_document", "table", "transcript"]
 
 _BAR_COLUMNS = 24
 _MIB = 1 << 20
@@ -61,7 +61,7 @@ def table(judgement: Judgement, *, is_scoring: bool) -> Iterator[str]:
     rows = [("test", "verdict", "CPU", "wall", "memory", "why")]
     rows += [_row(outcome, is_scoring=is_scoring) for outcome in judgement.tests]
     if len(rows) > 1:
-        yield from _columns(rows)
+        yield from columns(rows)
     if is_scoring:
         for group in judgement.groups:
             told = "" if group.score is None else f" {group.score:g}"
@@ -95,7 +95,9 @@ def _repeated(runs: Sequence[TestRun]) -> str:
     return words
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of six cells: two from the left, three from the right, and words of any length."""
+    """Of six: what people read from the left, three numbers, and words of any length."""
     texts = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
     for row in texts:

@@ -11,9 +11,9 @@ from sandbox.judge.problem import ProblemLimits
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import SpecError
 
-__all__ = ["Measured", "limit_from", "measure", "slowest"]
+__all__ = ["MOST_SECONDS", "Measured", "limit_from", "measure", "slowest"]
 
-_MOST_SECONDS = 60.0  # that an accepted submission may take on one test while it is measured
+MOST_SECONDS = 60.0  # that an accepted submission may take on one test while it is measured
 _LEAST_RESOLUTION_SECONDS = 0.001
 
 
@@ -36,7 +36,7 @@ async def measure(judge: Judge) -> Measured:
         raise SpecError(
             judge.problem.name, "has no time limit, and no accepted submission to take one from"
         )
-    judgements = [await judge.judge(model, _MOST_SECONDS) for model in models]
+    judgements = [await judge.judge(model, MOST_SECONDS) for model in models]
     accepted = [judgement for judgement in judgements if judgement.verdict == "AC"]
     if not accepted:
         first = judgements[0]

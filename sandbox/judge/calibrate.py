@@ -110,9 +110,11 @@ def _document(speeds: Speeds, reference: Reference, cpu: str, cores: int) -> dic
 async def _calibrate_problems(problems: Sequence[Problem], as_json: bool) -> int:
     found: dict[str, Margins] = {}
     # One at a time: it is times that are wanted.
-    async with opened(Cores(1)) as judge_of:
+    async with opened(Cores(1)) as here:
         for problem in problems:
-            margins = await measure_margins(judge_of, problem, rounds=_PROBLEM_ROUNDS, told=_tell)
+            margins = await measure_margins(
+                here.judge_of, problem, rounds=_PROBLEM_ROUNDS, told=_tell
+            )
             found[str(problem.directory)] = margins
             if not as_json:
                 print("\n".join(_problem_lines(problem, margins)), flush=True)

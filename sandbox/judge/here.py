@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,9 @@ from sandbox.judge.problem import Problem
 from sandbox.judge.runner import LocalRunner
 from sandbox.judge.trial import Settings
 
-__all__ = ["Here", "opened"]
+__all__ = ["Here", "JudgeOf", "opened"]
+
+JudgeOf = Callable[[Problem, Settings], Judge]
 
 
 class Here(NamedTuple):

@@ -152,7 +152,7 @@ async def _run(
         watched = cores.watch()
         done = await runner.run(Order(submission_job(built, test, _LIMITS, limit, core)))
         neighbours = cores.neighbours_since(watched)
-    if failure := failure_of(done.result, limit):
+    if failure := failure_of(done, built, limit):
         said = done.stderr[-500:].decode("utf-8", "replace").strip()
         raise HostError(f"the {kind} program in {code} failed: {failure.why} {said}".strip())
     return measured(done.result, core, neighbours=neighbours)

@@ -30,6 +30,7 @@ def result(verdict: str = "exited", **fields: Any) -> Result:
     values |= {
         "exit_code": 0 if verdict == "exited" else None,
         "evidence": (),
+        "artifacts": {},
         "cpu_seconds": 0.1,
         "wall_seconds": 0.1,
         "host": {"cores": 2, "load_1min": 0.5, "steal_seconds": 0.0, "governor": None},

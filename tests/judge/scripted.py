@@ -51,6 +51,7 @@ def ended(
     values |= {
         "exit_code": 0 if verdict == "exited" else None,
         "evidence": (),
+        "artifacts": {},
         "cpu_seconds": 0.1,
         "wall_seconds": 0.1,
         "host": {"cores": 2, "load_1min": 0.1},

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from judge.fakes import LIMITS, built, noisy, result
+from judge.fakes import LIMITS, built, completed, noisy, result
 
 from sandbox.judge.execution import TimeLimit, failure_of, measured, submission_job
 from sandbox.judge.problem import Test as Case
-from sandbox.spec.result import VERDICTS
+from sandbox.spec.result import VERDICTS, Completed
 
 LIMIT = TimeLimit.of(2.0)
 MEANINGS = {
@@ -25,7 +25,8 @@ def test_every_verdict_of_the_runner_has_a_meaning() -> None:
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_the_runner_s_verdict_is_the_judge_s(verdict: str) -> None:
-    failure = failure_of(result(verdict, signal=11, evidence=("because",)), LIMIT)
+    done = completed(verdict, signal=11, evidence=("because",))
+    failure = failure_of(done, built(Path("/nowhere")), LIMIT)
     assert ("" if failure is None else failure.verdict) == MEANINGS[verdict]
 
 
@@ -41,7 +42,7 @@ def test_the_runner_s_verdict_is_the_judge_s(verdict: str) -> None:
     ],
 )
 def test_a_failure_says_why(found, why: str) -> None:
-    failure = failure_of(found, LIMIT)
+    failure = failure_of(Completed(found, b"", b"", {}), built(Path("/nowhere")), LIMIT)
     assert failure is not None and why in failure.why
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sandbox.judge.building import Built
 from sandbox.judge.compilation import NotBuilt
 from sandbox.judge.domjudge import engine
-from sandbox.judge.engine import Judge
 from sandbox.judge.execution import TimeLimit
+from sandbox.judge.here import JudgeOf
 from sandbox.judge.problem import Problem, Submission, Test
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Outcome
@@ -47,7 +47,7 @@ class LocalEngine:
 
     def __init__(
         self,
-        judge_of: Callable[[Problem, Settings], Judge],
+        judge_of: JudgeOf,
         release: Callable[[Path], None],
     ) -> None:
         """`judge_of`: a new judge of a problem, not yet prepared; what it builds is cached.

@@ -15,7 +15,6 @@ from sandbox.server.tenant_config import (
     read_user,
 )
 from sandbox.server.tls import require_loopback
-from sandbox.server.trusted_file import read_trusted
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import (
     read_array,
@@ -27,6 +26,7 @@ from sandbox.spec.fields import (
 )
 from sandbox.spec.quantities import GIB, parse_count, parse_seconds, parse_size
 from sandbox.spec.toml_file import parsed
+from sandbox.spec.trusted_file import read_trusted
 
 __all__ = ["Address", "Budget", "Config", "Listen", "State", "config_from_mapping", "load_config",
            "read_address", "require_safe"]  # fmt: skip

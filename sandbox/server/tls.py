@@ -4,9 +4,9 @@ import ipaddress
 import ssl
 from pathlib import Path
 
-from sandbox.server.trusted_file import read_trusted
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import shown
+from sandbox.spec.trusted_file import read_trusted
 
 __all__ = ["require_loopback", "server_context"]
 

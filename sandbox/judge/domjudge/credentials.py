@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sandbox.judge.domjudge.trusted_file import read_secret
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import shown, suggestion
+from sandbox.spec.trusted_file import read_trusted
 
 __all__ = ["Endpoint", "read_credentials"]
 
@@ -33,7 +33,11 @@ def read_credentials(path: Path, name: str | None, field: str) -> Endpoint:
     SpecError: the file is not ours alone, a line is none, or the URL would show the password.
     """
     found: dict[str, Endpoint] = {}
-    for number, line in enumerate(read_secret(path, field).splitlines(), 1):
+    try:
+        text = read_trusted(path, field, is_secret=True).decode()
+    except UnicodeDecodeError as error:
+        raise SpecError(field, f"{path}: no UTF-8 at byte {error.start}") from error
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -1,4 +1,4 @@
-"""Files that say who may come in: none is read that somebody else could have written."""
+"""Files that say who may come in, or by which word we do: none that others could have written."""
 
 import os
 import stat

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sandbox.judge.scratch import locked, scratch_directory
+
 __all__ = ["BuildCache"]
 
 _FILES, _RECORD = "files", "record.json"
@@ -50,7 +52,7 @@ class BuildCache:
         with contextlib.ExitStack() as held:
             place = directory or _usual_place()
             if place is None or not _is_ours(place):
-                place = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="judge-")))
+                place = held.enter_context(scratch_directory())
             cache = cls(place.resolve(), most_bytes)
             held.callback(cache.close)
             cache._sweep()
@@ -90,7 +92,7 @@ class BuildCache:
         """An empty directory beside the entries, for `keep`; gone at the end if that was not."""
         with self._alone():
             path = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.directory))
-            lock = _locked(path, fcntl.LOCK_SH)
+            lock = locked(path, fcntl.LOCK_SH)
         try:
             yield path
         finally:
@@ -121,7 +123,7 @@ class BuildCache:
         return entry / _FILES
 
     def _lock(self, entry: Path) -> None:
-        lock = _locked(entry, fcntl.LOCK_SH)
+        lock = locked(entry, fcntl.LOCK_SH)
         self._locks.setdefault(entry, []).append(lock)
 
     @contextlib.contextmanager
@@ -155,7 +157,7 @@ class BuildCache:
     def _remove(self, path: Path) -> bool:
         """Unless somebody uses it. By a rename first: who looks meanwhile finds all, or nothing."""
         with contextlib.suppress(OSError), self._alone():
-            lock = _locked(path, fcntl.LOCK_EX)
+            lock = locked(path, fcntl.LOCK_EX)
             try:
                 gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=self.directory))
                 path.rename(gone / "entry")
@@ -164,19 +166,6 @@ class BuildCache:
             shutil.rmtree(gone, ignore_errors=True)
             return True
         return False
-
-
-def _locked(path: Path, kind: int) -> int:
-    """Raises OSError: another holds it otherwise, or it went while we looked."""
-    lock = os.open(path, _DIRECTORY)
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(lock), os.lstat(path)):
-            raise FileNotFoundError(path)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
 
 
 def _sizes(directory: Path) -> dict[str, int]:

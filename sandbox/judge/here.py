@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from sandbox.judge.language import load_languages
 from sandbox.judge.language_file import Language
 from sandbox.judge.problem import Problem
 from sandbox.judge.runner import LocalRunner
+from sandbox.judge.scratch import scratch_directory
 from sandbox.judge.trial import Settings
 
 __all__ = ["Here", "JudgeOf", "opened"]
@@ -47,8 +47,5 @@ async def opened(cores: Cores) -> AsyncIterator[Here]:
     """
     async with Supervisor(drops_root=True) as supervisor:
         runner, languages = LocalRunner(supervisor), load_languages()
-        with (
-            BuildCache.open() as cache,
-            tempfile.TemporaryDirectory(prefix="sandbox-judge-") as scratch,
-        ):
-            yield Here(runner, languages, cache, cores, Path(scratch))
+        with BuildCache.open() as cache, scratch_directory() as scratch:
+            yield Here(runner, languages, cache, cores, scratch)

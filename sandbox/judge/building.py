@@ -17,7 +17,7 @@ from sandbox.judge.language import Language, detect, preferred_entry
 from sandbox.judge.language_file import Running, fill_in
 from sandbox.judge.problem import ProblemLimits, Program, Submission
 from sandbox.judge.runner import Runner
-from sandbox.judge.sources import Files, digest_of, included, name_problem, stage
+from sandbox.judge.sources import Files, SourceError, digest_of, included, name_problem, stage
 from sandbox.judge.toolchain import Toolchain, find_toolchain, identity_of_all
 from sandbox.spec.errors import HostError
 from sandbox.spec.fields import shown
@@ -75,11 +75,16 @@ async def build(
     """Compile a submission, or take what the same sources came to before.
 
     One job of at most `limits.compilation_*`; what it does wrong is a NotBuilt. Raises HostError:
-    this host lacks the compiler; SpecError: a source that cannot be read; SandboxError as `runner`.
+    this host lacks the compiler; SandboxError as `runner`.
     """
     files = included(submission.files, language, includes or {})
     plan = _plan(files, submission.entry_point, language, limits.memory_bytes)
-    return plan if isinstance(plan, NotBuilt) else await _build(plan, runner, cache, limits)
+    if isinstance(plan, NotBuilt):
+        return plan
+    try:
+        return await _build(plan, runner, cache, limits)
+    except SourceError as error:
+        return NotBuilt(str(error), "")
 
 
 async def build_program(
@@ -205,7 +210,7 @@ async def _compile(
     )
     if isinstance(outcome, Compiled) and result is not None:
         if compiling.is_archive:
-            return _unpacked(outcome, result, made)
+            return await _unpacked(outcome, result, made)
         result.chmod(0o755)  # whatever our umask is: jobs read it as somebody else
     return outcome
 
@@ -226,12 +231,12 @@ async def _run_script(
         own_limits={},
         limits=limits,
     )
-    return _unpacked(outcome, archive, made) if isinstance(outcome, Compiled) else outcome
+    return await _unpacked(outcome, archive, made) if isinstance(outcome, Compiled) else outcome
 
 
-def _unpacked(outcome: Compiled, archive: Path, made: Path) -> Compiled | NotBuilt:
-    try:
-        unpack(archive, made)
+async def _unpacked(outcome: Compiled, archive: Path, made: Path) -> Compiled | NotBuilt:
+    try:  # in a thread: it is as large as a job's disk
+        await trio.to_thread.run_sync(unpack, archive, made)
     except ValueError as error:
         return NotBuilt(f"of what was made: {error}", outcome.output, outcome.seconds)
     return outcome

@@ -21,6 +21,7 @@ from sandbox.judge.language_file import Language
 from sandbox.judge.problem import Problem, Program, Submission, Test
 from sandbox.judge.runner import Order, Runner
 from sandbox.judge.schedule import Schedule
+from sandbox.judge.sources import SourceError, read_source
 from sandbox.judge.trial import Settings, Trials
 from sandbox.judge.validation import validator_job
 from sandbox.judge.verdict import GroupOutcome, Judgement, Outcome
@@ -72,12 +73,26 @@ class Judge:
             self._settings, self._scratch,
         )  # fmt: skip
 
+    def knows(self, submission: Submission) -> bool:
+        """Whether it is in a language that is known here."""
+        try:
+            detect(submission, self._languages)
+        except SpecError:
+            return False
+        return True
+
     async def build(self, submission: Submission) -> Built | NotBuilt:
-        """The submission, compiled. Raises SpecError: in no language that is known here."""
-        problem, language = self.problem, detect(submission, self._languages)
+        """The submission, compiled. Raises SpecError: the language that it names is not known."""
+        problem = self.problem
+        try:
+            language = detect(submission, self._languages)
+        except SpecError as error:
+            if submission.language is not None:  # who names it is not who wrote it
+                raise
+            return NotBuilt(str(error), "")
         if problem.languages is not None and not _is_allowed(language, problem.languages):
             return NotBuilt(f"{language.name} is not allowed for this problem", "")
-        size = sum(path.stat().st_size for _, path in submission.files)
+        size = sum(path.lstat().st_size for _, path in submission.files)
         if size > problem.limits.code_bytes:
             why = f"{size} bytes of source, over the limit of {problem.limits.code_bytes}"
             return NotBuilt(why, "")
@@ -105,7 +120,7 @@ class Judge:
         try:
             async with self._cores.one():
                 built = await self.build(submission)
-        except SandboxError as error:  # also: its language is not known
+        except SandboxError as error:
             return _unjudged(submission, "JE", f"it was not compiled: {error}")
         if isinstance(built, NotBuilt):
             return _unjudged(submission, "CE", built.why, built.output)
@@ -132,7 +147,7 @@ class Judge:
         try:
             return await self._trials.run(built, test, limit)
         except (SandboxError, OSError) as error:  # OSError: no room for what a validator writes
-            return Outcome(test.name, "JE", f"it was not judged: {error}")
+            return _not_judged(test, error)
 
     def _judgement(
         self,
@@ -211,11 +226,21 @@ class Judge:
             if path is None:
                 outcome = Outcome(test.name, "WA", "there is no output for this test")
             else:
-                outcome = await self._trials.check(test, path.read_bytes())
+                outcome = await self._check_answer(test, path)
             outcomes[test.name] = outcome
             if progress is not None:
                 progress(submission, outcome)
         return self._judgement(submission, outcomes, {}, is_lazy)
+
+    async def _check_answer(self, test: Test, path: Path) -> Outcome:
+        try:
+            output, _ = read_source(path, self.problem.limits.output_bytes)
+        except SourceError as error:
+            return Outcome(test.name, "WA", str(error))
+        try:
+            return await self._trials.check(test, output)
+        except (SandboxError, OSError) as error:
+            return _not_judged(test, error)
 
     async def _grade(self, asked: GraderRun) -> GroupOutcome:
         built = self._grader
@@ -277,6 +302,10 @@ class Judge:
             path.write_bytes(made.stdout)
             answers[test.name] = path
         return answers
+
+
+def _not_judged(test: Test, error: Exception) -> Outcome:
+    return Outcome(test.name, "JE", f"it was not judged: {error}")
 
 
 def _is_allowed(language: Language, named: frozenset[str]) -> bool:

@@ -12,15 +12,21 @@ from sandbox.judge.language_file import Language
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import shown
 
-__all__ = ["Files", "digest_of", "included", "name_problem", "stage"]
+__all__ = ["Files", "SourceError", "digest_of", "included", "name_problem", "read_source", "stage"]
 
 _MOST_FILES = 2000
 _MOST_BYTES = 64 << 20
 _MOST_NAME_BYTES = 255  # NAME_MAX, of each part
 _MOST_PARTS = 16
+_MOST_PATH_BYTES = 1024  # PATH_MAX holds where we put it, too
+_MOST_NAMES_BYTES = 128 << 10  # of all: they are arguments of the compiler, execve(2)
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 Files = Sequence[tuple[str, Path]]
+
+
+class SourceError(SpecError):
+    """A source that is none: the fault of who submitted it."""
 
 
 def included(
@@ -45,7 +51,11 @@ def name_problem(files: Files) -> str | None:
     names = {name for name, _ in files}
     if len(names) < len(files):
         return "two files have one name"
+    if sum(map(_size, names)) > _MOST_NAMES_BYTES:
+        return f"names of over {_MOST_NAMES_BYTES} bytes"
     for name in sorted(names):
+        if _size(name) > _MOST_PATH_BYTES:
+            return f"{shown(name)}: is over {_MOST_PATH_BYTES} bytes"
         parts = name.split("/")
         if why := next((why for part in parts if (why := _part_problem(part))), None):
             return f"{shown(name)}: {why}"
@@ -60,14 +70,15 @@ def name_problem(files: Files) -> str | None:
 def stage(files: Files, directory: Path) -> bytes:
     """Copy the files below `directory` and give their digest: names, contents, who may execute.
 
-    Raises SpecError: no regular file, or too much of them. A link is not followed, for whoever
-    made it may have had it lead anywhere on the host.
+    Raises SourceError: no regular file, or too much of them.
     """
     state = hashlib.sha256()
     left = _MOST_BYTES
     for name, source in sorted(files):
-        content, is_executable = _read(source, left)
+        content, is_executable = read_source(source)
         left -= len(content)
+        if left < 0:
+            raise SourceError(str(source), f"more than {_MOST_BYTES} bytes of source in all")
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -92,21 +103,30 @@ def _part_problem(part: str) -> str | None:
         return f"begins with {part[0]}, which compilers take for an option"
     if not part.isprintable() or "\\" in part:
         return "holds what no name of a source does"
-    if len(os.fsencode(part)) > _MOST_NAME_BYTES:
+    if _size(part) > _MOST_NAME_BYTES:
         return f"is over {_MOST_NAME_BYTES} bytes"
     return None
 
 
-def _read(path: Path, most_bytes: int) -> tuple[bytes, bool]:
+def _size(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))
+
+
+def read_source(path: Path, most_bytes: int = _MOST_BYTES) -> tuple[bytes, bool]:
+    """Its content, and whether its owner may execute it.
+
+    Raises SourceError: no regular file, or more than `most_bytes`. A link is not followed, for
+    whoever made it may have had it lead anywhere on the host.
+    """
     try:
         fd = os.open(path, _READ)
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                raise SpecError(str(path), "is no regular file")
+                raise SourceError(str(path), "is no regular file")
             content = file.read(most_bytes + 1)
     except OSError as error:  # ELOOP: a link
-        raise SpecError(str(path), f"cannot be read: {error.strerror}") from error
+        raise SourceError(str(path), f"cannot be read: {error.strerror}") from error
     if len(content) > most_bytes:
-        raise SpecError(str(path), f"more than {_MOST_BYTES} bytes of source in all")
+        raise SourceError(str(path), f"is over {most_bytes} bytes")
     return content, bool(status.st_mode & stat.S_IXUSR)

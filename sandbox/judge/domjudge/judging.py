@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -17,8 +18,9 @@ from sandbox.judge.domjudge.material import Material
 from sandbox.judge.domjudge.overshoot import overshoot_seconds
 from sandbox.judge.domjudge.report import bounded, compile_metadata, run_fields
 from sandbox.judge.domjudge.tasks import JudgingTask
+from sandbox.judge.language import find_language, load_languages
 from sandbox.judge.problem import Group, Problem, ProblemLimits, Submission, Test
-from sandbox.spec.errors import ProtocolError, SandboxError
+from sandbox.spec.errors import ProtocolError, SandboxError, SpecError
 
 __all__ = ["Judge"]
 
@@ -32,6 +34,7 @@ class Judge:
                  log: Log) -> None:  # fmt: skip
         self._config, self._api, self._engine = config, api, engine
         self._material, self._kept, self._log = material, kept, log
+        self._languages = load_languages()
         self._last: tuple[str, Built] | None = None
 
     async def judge(self, task: JudgingTask, settings: Settings) -> bool:
@@ -145,6 +148,14 @@ class Judge:
         return goes_on
 
     def _language(self, task: JudgingTask) -> str | None:
-        """Our name for it, where the configuration has one; else it is told by the files."""
-        names = (self._config.languages.get(each) for each in task.compiling.extensions)
-        return next((name for name in names if name is not None), None)
+        """Our name for it: the configuration's, or of the only one of ours that has its extensions.
+
+        By the files only where there is none: a contest may not have what a team would write.
+        """
+        for extension in task.compiling.extensions:
+            if (name := self._config.languages.get(extension)) is not None:
+                return name
+        for extension in task.compiling.extensions:
+            with contextlib.suppress(SpecError):
+                return find_language(extension, self._languages).code
+        return None

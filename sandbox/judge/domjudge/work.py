@@ -32,6 +32,7 @@ _MOST_TEXT = 4096
 # They become parts of paths and of URLs: no slash, and no name of dots only.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _EXECUTABLE_HASH = re.compile(r"[0-9a-f]{32}")
+_UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
 _TEST_HASH = re.compile(r"[0-9a-f]{32}_[0-9a-f]{32}")  # md5 of input, and of output
 
 
@@ -192,7 +193,8 @@ def _id(row: Mapping[str, Any], key: str, field: str) -> int:
 
 
 def _text(value: Any, field: str) -> str:
-    if not isinstance(value, str) or len(value) > _MOST_TEXT or "\0" in value:
+    # No command line holds a NUL, nor half a surrogate pair, which JSON can write.
+    if not isinstance(value, str) or len(value) > _MOST_TEXT or _UNSPEAKABLE.search(value):
         raise SpecError(field, f"{shown(value)} is no text of at most {_MOST_TEXT} characters")
     return value
 

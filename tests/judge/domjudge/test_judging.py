@@ -25,7 +25,7 @@ def test_a_submission_is_compiled_once_and_reported_test_by_test(
     assert [(data, answer) for _, data, answer, _ in engine.ran] == TESTS
     [(problem, submission, files)] = engine.built
     assert files == judging.sources
-    assert submission == Submission("s7" if version == "10" else "7", submission.files, None, None)
+    assert submission == Submission("s7" if version == "10" else "7", submission.files, "cpp", None)
     assert problem.output_validator is None and not problem.is_interactive
     assert problem.limits.compilation_seconds == 30
     [compiled] = judging.compiled

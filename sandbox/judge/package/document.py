@@ -49,6 +49,12 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in node.value):
+            # By an escape; no command line, no file and no message could hold it.
+            raise _refusal("a NUL, or half a surrogate pair", node)
+        return super().construct_scalar(node)
+
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         number = _Int(super().construct_yaml_int(node))
         number.written = node.value

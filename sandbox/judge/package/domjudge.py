@@ -58,6 +58,7 @@ def read_submission_details(package: PackageFiles) -> Mapping[str, Fields]:
         return {}
     try:
         table: Any = json.loads(read_text(path, _DETAILS))
+        json.dumps(table, ensure_ascii=False).encode()  # ValueError: half a surrogate pair
     except (ValueError, RecursionError) as error:
         raise PackageError(_DETAILS, f"is no JSON: {error}") from error
     known = ("langid", "entry_point", "team")

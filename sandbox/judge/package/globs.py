@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["expand", "matches"]
+__all__ = ["expand", "matches", "matches_any"]
 
 _MOST_LENGTH = 1000
 _MOST_PATTERNS = 256
@@ -38,7 +38,13 @@ def matches(pattern: str, name: str) -> bool:
 
     Raises ValueError as expand does.
     """
-    return any(_matches(single, above) for single in expand(pattern) for above in _above(name))
+    return matches_any(expand(pattern), name)
+
+
+def matches_any(expanded: Iterable[str], name: str) -> bool:
+    """The same of a pattern that was expanded before."""
+    above = [part.split("/") for part in _above(name)]
+    return any(_matches(single, names) for single in expanded for names in above)
 
 
 def _above(name: str) -> Iterator[str]:
@@ -47,8 +53,8 @@ def _above(name: str) -> Iterator[str]:
         name = name.rpartition("/")[0]
 
 
-def _matches(pattern: str, name: str) -> bool:
-    parts, names = pattern.rstrip("/").split("/"), name.split("/")
+def _matches(pattern: str, names: Sequence[str]) -> bool:
+    parts = pattern.rstrip("/").split("/")
     return len(parts) == len(names) and all(map(_matches_part, parts, names))
 
 

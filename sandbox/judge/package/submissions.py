@@ -17,7 +17,7 @@ from sandbox.judge.package.expectations import (
 )
 from sandbox.judge.package.fields import Fields
 from sandbox.judge.package.files import Folder, PackageFiles, read_start
-from sandbox.judge.package.globs import expand, matches
+from sandbox.judge.package.globs import expand, matches_any
 from sandbox.judge.package.metadata import Metadata
 from sandbox.judge.problem import Expectation, Group, Submission
 from sandbox.spec.fields import suggestion
@@ -26,7 +26,8 @@ __all__ = ["read_submissions"]
 
 _FILE = "submissions.yaml"
 _MOST_SOURCE_BYTES = 1 << 20
-_MOST_RULES = 1000
+_MOST_RULES = 500
+_MOST_SUBMISSIONS = 1000
 _OFTEN = ("accepted", "wrong_answer", "time_limit_exceeded", "run_time_error")
 _EXPECTED = ("permitted", "required", "score", "message", "use_for_time_limit")
 _OWN = ("language", "entrypoint", "authors", "model_solution")
@@ -43,11 +44,15 @@ def read_submissions(
         return ()
     rules = _read_rules(folder, metadata, package.notes)
     details = read_submission_details(package)
+    count = sum(len(inner.files) + len(inner.folders) for inner in folder.folders.values())
+    if count > _MOST_SUBMISSIONS:
+        raise PackageError("submissions", f"{count} of them, over {_MOST_SUBMISSIONS}")
     reader = _Reader(metadata, data, rules, details, package.notes)
     found = tuple(reader.read(folder))
     names = [above for one in found for above in (one.name, one.name.partition("/")[0])]
     for pattern in rules:
-        if not any(matches(pattern, name) for name in names):
+        expanded = expand(pattern)
+        if not any(matches_any(expanded, name) for name in names):
             package.notes.append(f"submissions/{_FILE}: {pattern}: matches no submission")
     return found
 
@@ -57,13 +62,13 @@ def _read_rules(folder: Folder, metadata: Metadata, notes: list[str]) -> dict[st
     where = f"submissions/{_FILE}"
     path = folder.files.get(_FILE)
     top = Fields(where, read_document(path, where) if path else None)
-    if len(top) > _MOST_RULES:
-        raise PackageError(where, f"has over {_MOST_RULES} patterns")
-    rules = {}
+    rules, patterns = {}, 0
     for pattern in top:
         fields = rules[pattern] = top.fields(pattern)
         try:
-            expand(pattern)
+            patterns += len(expand(pattern))
+            if patterns > _MOST_RULES:  # each is held against the name of each submission
+                raise PackageError(where, f"has over {_MOST_RULES} patterns")
             for key in fields:
                 if not isinstance(fields.raw(key), Mapping):
                     if key not in _KEYS:
@@ -86,7 +91,8 @@ class _Reader:
         notes: list[str],
     ) -> None:
         self._metadata, self._data, self._notes = metadata, data, notes
-        self._rules, self._details = rules, details
+        self._rules = [(pattern, expand(pattern), fields) for pattern, fields in rules.items()]
+        self._details = details
 
     def read(self, folder: Folder) -> Iterator[Submission]:
         for name in folder.files:
@@ -109,8 +115,8 @@ class _Reader:
         language, entry_point = self._said_by_domjudge(name)
         default = of_directory(directory, self._metadata, self._data)
         expectations = []
-        for pattern, fields in self._rules.items():
-            if not matches(pattern, name):
+        for pattern, expanded, fields in self._rules:
+            if not matches_any(expanded, name):
                 continue
             language = fields.text("language") or language
             entry_point = fields.text("entrypoint") or entry_point

@@ -14,7 +14,7 @@ from sandbox.judge.building import Built
 from sandbox.judge.execution import Failure, TimeLimit, failure_of, not_run, submission_job
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Pipe, Runner
-from sandbox.judge.validation import ACCEPTED, REJECTED, Feedback, Validation, judged_by
+from sandbox.judge.validation import ACCEPTED, REJECTED, Feedback, LastWords, Validation, judged_by
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed, Result
 
@@ -27,7 +27,6 @@ _SIGPIPE = 13
 _EPIPE = os.strerror(errno.EPIPE).encode()
 _MOST_TRANSCRIPT_BYTES = 1 << 18  # of a test, and a package may have thousands of them
 _PIECE_BYTES = 200  # that a piece costs beside its own: a dialogue may be of single bytes
-_MOST_STDERR_BYTES = 1 << 16  # the last of it: there it says what it died of
 
 
 class Dialogue(NamedTuple):
@@ -72,7 +71,7 @@ async def interact(
 
     A Failure: a judge error, for one of the two was not run.
     """
-    transcript, stderr = _Transcript(), bytearray()
+    transcript, said = _Transcript(), LastWords()
     closed: list[int] = []
 
     def recording(direction: str):
@@ -80,8 +79,7 @@ async def interact(
             if stream == "stdout":
                 transcript.add(direction, data)
             elif direction == "<":
-                stderr.extend(data)
-                del stderr[:-_MOST_STDERR_BYTES]
+                await said.add(stream, data)
 
         return sink
 
@@ -108,9 +106,9 @@ async def interact(
         return not_run(done)
     if isinstance(told, SandboxError):
         return Failure("JE", f"the output validator was not run: {told}")
-    validation = judged_by(told._replace(stderr=bytes(stderr)), feedback, problem, test)
+    validation = judged_by(told._replace(stderr=said.text()), feedback, problem, test)
     was_first = closed[:1] == [_VALIDATOR]
-    if not was_first and _died_of_pipe(told.result, bytes(stderr)):
+    if not was_first and _died_of_pipe(told.result, said.text()):
         # Nobody was there to be asked any more: that is the fault of who has gone.
         validation = Validation("WA", "it ended before the dialogue was over")
     failure = _failure(done, submission, validation, limit, validator_first=was_first)

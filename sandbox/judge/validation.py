@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -28,8 +29,8 @@ from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.result import Completed, Result
 
 __all__ = [
-    "ACCEPTED", "MOST_MESSAGE_BYTES", "REJECTED", "Feedback", "Validation", "by_comparing",
-    "judged_by", "validate", "validator_job",
+    "ACCEPTED", "MOST_MESSAGE_BYTES", "REJECTED", "Feedback", "LastWords", "Validation",
+    "by_comparing", "judged_by", "validate", "validator_job",
 ]  # fmt: skip
 
 ACCEPTED, REJECTED = 42, 43  # exit codes of validators, in every format
@@ -41,7 +42,7 @@ _WRITTEN = (
 _DECIDING = ("score.txt", "score_multiplier.txt", "nextpass.in", "state.tar")
 MOST_MESSAGE_BYTES = 4096  # to judges and to teams, each
 _ABSENT = f"not collected: {os.strerror(errno.ENOENT)}"
-_MOST_STDERR_BYTES = 1024
+_MOST_STDERR_BYTES = 1 << 16  # the last of it: there it says what it died of
 _LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody is served
 # What a validator leaves in its directory is there again in the next pass, and nextpass.in is not.
 # A tar of it comes out and goes in: which names there will be, nobody knows before.
@@ -64,6 +65,24 @@ class Validation(NamedTuple):
     judge_message: str = ""
     team_message: str = ""
     wants_another_pass: bool = False
+
+
+class LastWords:
+    """What a validator writes, of which only the end of stderr is of use: a submission may have
+    it write as much as it is allowed to, on every test."""
+
+    def __init__(self) -> None:
+        self._text = bytearray()
+
+    async def add(self, stream: str, data: bytes) -> None:
+        """As a sink is called."""
+        if stream == "stderr":
+            self._text += data
+            del self._text[:-_MOST_STDERR_BYTES]
+
+    def text(self) -> bytes:
+        """That end."""
+        return bytes(self._text)
 
 
 class Feedback:
@@ -121,8 +140,10 @@ class Feedback:
             artifacts.append(Artifact(_STATE, self._path("state.tar")))
             policy = "default"
             if self._passes > 1:
-                before = self._directory / str(self._passes - 1)
-                inputs.append(Input(before, b"/work/state", copied=True))
+                state = self._directory / str(self._passes - 1) / "state.tar"
+                inputs.append(Input(state, b"/work/state/state.tar", copied=True))
+                # There may be a thousand passes, and each leaves as much as a disk holds.
+                shutil.rmtree(self._directory / str(self._passes - 2), ignore_errors=True)
         return validator_job(command, policy, built, inputs, artifacts, limits, core)
 
     def text(self, name: str) -> str:
@@ -205,18 +226,19 @@ async def validate(
 ) -> Validation:
     """By the package's validator."""
     job = feedback.job(built, input_path, answer_path, flags, problem.limits, core)
+    said = LastWords()
     try:
-        done = await runner.run(Order(job, output))
+        done = await runner.run(Order(job, output, said.add))
     except SandboxError as error:
         return Validation("JE", f"the output validator was not run: {error}")
-    return judged_by(done, feedback, problem, test)
+    return judged_by(done._replace(stderr=said.text()), feedback, problem, test)
 
 
 def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test) -> Validation:
     """What its exit code and files say."""
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (ACCEPTED, REJECTED):
-        said = done.stderr[-_MOST_STDERR_BYTES:].decode("utf-8", "replace").strip()
+        said = done.stderr[-_MOST_MESSAGE_BYTES:].decode("utf-8", "replace").strip()
         return Validation("JE", f"the output validator {_end(done.result)}", judge_message=said)
     if unread := _unread(done.result):
         return Validation("JE", f"the output validator's {unread}")

@@ -20,6 +20,7 @@ from sandbox.server.record import new_id
 from sandbox.server.service import Service
 from sandbox.spec.errors import HostError, RefusedError, SandboxError
 from sandbox.spec.fields import shown
+from sandbox.spec.quantities import format_size
 from sandbox.wire.errors import InternalError, InvalidParamsError, LostError, NotFoundError
 
 __all__ = ["Judgings"]
@@ -89,23 +90,24 @@ class Judgings:
     # Submitting
 
     async def submit(
-        self, tenant: str, request: Request, files: Mapping[str, bytes | Any]
+        self, tenant: str, request: Request, files: Mapping[str, bytes | Path]
     ) -> Judging:
         """Accept one, or find what was accepted for its key. It is on the disk when this returns.
 
-        `files`: bytes, or a Hold of them, by name. Raises InvalidParamsError, RefusedError.
+        `files`: bytes, or the path of them, by name. Raises InvalidParamsError, RefusedError.
         """
         with trio.CancelScope(shield=True):  # what is on the disk must also run
             names = tuple(sorted(files))
-            contents = [await _content(files[name]) for name in names]
-            request = request._replace(
-                names=names, fingerprint=_fingerprint(request, names, contents)
-            )
             space = await self._space(tenant)
+            # One at a time: a frame of some bytes may name blobs of megabytes.
             async with space.lock:
+                contents = [await _content(files[name]) for name in names]
+                request = request._replace(
+                    names=names, fingerprint=_fingerprint(request, names, contents)
+                )
                 if (earlier := _earlier(space, request)) is not None:
                     return earlier
-                self._refuse_much(space)
+                self._refuse_much(space, sum(map(len, contents)))
                 try:
                     hold = await self._hold(space, request.problem)
                 except NotFoundError as error:
@@ -131,10 +133,7 @@ class Judgings:
     async def rejudge(self, tenant: str, judging: Judging, **changes: Any) -> Judging:
         """The same once more, as another judging. Raises as `submit`."""
         old = judging.request
-        files = {
-            name: await trio.to_thread.run_sync(path.read_bytes)
-            for name, path in judging.submission().files
-        }
+        files = dict(judging.submission().files)
         changes["problem"] = changes.get("problem") or old.problem
         return await self.submit(tenant, old._replace(**changes, rejudge_of=judging.id), files)
 
@@ -233,17 +232,23 @@ class Judgings:
     async def _hold(self, space: Space, sha256: str) -> Hold:
         return await self._service.blobs.hold(space.tenant, sha256)
 
-    def _refuse_much(self, space: Space) -> None:
+    def _refuse_much(self, space: Space, size_bytes: int) -> None:
         if self._service.jobs.is_draining:
             raise RefusedError("the server is about to end and judges nothing more", 5.0)
         if space.waiting >= _MOST_QUEUED:
             raise RefusedError(f"busy: {_MOST_QUEUED} judgings of {space.tenant} are queued", 5.0)
+        if space.unended_bytes + size_bytes > (most := self._most_bytes(space.tenant)):
+            queued = f"the files of judgings of {space.tenant} that have not ended"
+            raise RefusedError(f"busy: {queued} may have {format_size(most)} in sum", 5.0)
 
 
-async def _content(given: bytes | Hold) -> bytes:
+async def _content(given: bytes | Path) -> bytes:
     if isinstance(given, bytes):
         return given
-    return await trio.to_thread.run_sync(given.path.read_bytes)
+    try:
+        return await trio.to_thread.run_sync(given.read_bytes)
+    except FileNotFoundError as error:  # of a judging that is deleted while it is judged again
+        raise NotFoundError("its files were deleted") from error
 
 
 def _earlier(space: Space, request: Request) -> Judging | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -12,7 +13,6 @@ from sandbox.judge.service.judging import STATES, Judging, Request
 from sandbox.judge.service.judgings import Judgings
 from sandbox.judge.service.shapes import BRIEF_JUDGING, JUDGEMENT, JUDGING
 from sandbox.judge.service.unpacking import name_problem
-from sandbox.server.blobs import Hold
 from sandbox.server.method import Method, Param, declaring
 from sandbox.server.methods.job import MOST_WAIT_SECONDS
 from sandbox.server.service import Peer, Service
@@ -101,7 +101,7 @@ def submit(
                 for name, value in given.items()
             }
             sizes = [
-                len(value) if isinstance(value, bytes) else value.path.stat().st_size
+                len(value) if isinstance(value, bytes) else value.stat().st_size
                 for value in content.values()
             ]
             if sum(sizes) > _MOST_FILE_BYTES:
@@ -326,9 +326,9 @@ def _read_files(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             raise InvalidParamsError(error.field, error.problem) from error
 
 
-async def _held(service: Service, peer: Peer, sha256: str, held: contextlib.ExitStack) -> Hold:
+async def _held(service: Service, peer: Peer, sha256: str, held: contextlib.ExitStack) -> Path:
     try:
-        return held.enter_context(await service.blobs.hold(peer.tenant.name, sha256))
+        return held.enter_context(await service.blobs.hold(peer.tenant.name, sha256)).path
     except NotFoundError as error:
         problem = f"{sha256} is no blob that is held; upload it first"
         raise InvalidParamsError("files", problem) from error

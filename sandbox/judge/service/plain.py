@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sandbox.judge.verdict import Judgement, Outcome, TestRun
@@ -11,11 +11,12 @@ from sandbox.spec.fields import printable
 
 __all__ = ["judgement_map", "outcome_map"]
 
-_MOST_TEXT = 1024  # characters of what is for people, in one event or result
+# In bytes, and all together less than an event may have.
+_MOST_TEXT = 1024  # of what is for people, in one line of it
 _MOST_MESSAGE = 4096
 _MOST_OUTPUT = 32 << 10
 _MOST_ITEMS = 16
-_MOST_GROUPS = 1000
+_MOST_GROUPS, _MOST_NAMES = 1000, 64 << 10  # of groups
 
 
 def outcome_map(outcome: Outcome) -> dict[str, Any]:
@@ -43,10 +44,7 @@ def judgement_map(judgement: Judgement) -> dict[str, Any]:
         "why": _text(judgement.why),
         "language": judgement.language,
         "tests": dict(counts),
-        "groups": [
-            {"group": _text(one.group), "verdict": one.verdict, "score": one.score}
-            for one in judgement.groups[:_MOST_GROUPS]
-        ],
+        "groups": list(_group_maps(judgement)),
         "compiler_output": _message(judgement.compiler_output, _MOST_OUTPUT),
         "compile_seconds": judgement.compile_seconds,
         "time_limit_seconds": judgement.time_limit_seconds,
@@ -54,14 +52,28 @@ def judgement_map(judgement: Judgement) -> dict[str, Any]:
     }
 
 
+def _group_maps(judgement: Judgement) -> Iterator[Mapping[str, Any]]:
+    left = _MOST_NAMES
+    for one in judgement.groups[:_MOST_GROUPS]:
+        name = _text(one.group)
+        left -= len(name.encode())
+        if left < 0:
+            break
+        yield {"group": name, "verdict": one.verdict, "score": one.score}
+
+
 def _run_map(run: TestRun) -> Mapping[str, Any]:
     return {**run._asdict(), "noise": [_text(line) for line in run.noise[:_MOST_ITEMS]]}
 
 
 def _text(text: str) -> str:
-    return printable(text)[:_MOST_TEXT]
+    return _cut(printable(text), _MOST_TEXT)
 
 
 def _message(text: str, most: int) -> str:
     """Its lines as they are, without what a terminal would take for an order."""
-    return "\n".join(printable(line) for line in text[:most].splitlines())[:most]
+    return _cut("\n".join(printable(line) for line in text[:most].splitlines()), most)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[:most_bytes].decode(errors="ignore")

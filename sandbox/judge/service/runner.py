@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+import trio
+
 from sandbox.judge.runner import Closed
 from sandbox.server.admission import Admission
 from sandbox.server.orders import Orders
@@ -24,9 +26,10 @@ class Turns:
     core. So a run is marked, and its core is leased with all else that it takes.
     """
 
-    def __init__(self, admission: Admission, cores: int) -> None:
-        """`cores`: how many there are to be leased."""
-        self._admission = admission
+    def __init__(self, admission: Admission, cores: int, outputs: trio.CapacityLimiter) -> None:
+        """`cores`: how many there are to be leased. `outputs`: of the tenant, how many at a time
+        may be in our memory, from the run to what the validator says of it."""
+        self._admission, self._outputs = admission, outputs
         self.count = max(1, cores)
 
     @property
@@ -37,12 +40,14 @@ class Turns:
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[int]:
         """A core, while others may have others."""
-        yield _ONE
+        async with self._outputs:
+            yield _ONE
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[int]:
         """Every core that is leased to jobs."""
-        yield _ALL
+        async with self._outputs:
+            yield _ALL
 
 
 class TenantRunner:

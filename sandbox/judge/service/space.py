@@ -85,6 +85,11 @@ class Space:
         """How many are queued."""
         return len(self._waiting)
 
+    @property
+    def unended_bytes(self) -> int:
+        """Of the files of those that are not over: no room is made of them."""
+        return sum(one.size_bytes for one in self.judgings.values() if not one.is_over)
+
     def next(self) -> Judging | None:
         """The one that is to run next, out of the queue; None: none waits."""
         return self.judgings[heapq.heappop(self._waiting)[1]] if self._waiting else None

@@ -31,6 +31,7 @@ from sandbox.wire.errors import InvalidParamsError, NotFoundError
 __all__ = ["Work"]
 
 _MOST_OUTPUT_BYTES = 64 << 20  # of a run: it is kept in our memory
+_MOST_TESTS = 10_000  # to sum them up takes a look at each, in which nobody is served
 _MOST_THREADS = 2  # that read packages: others are for blobs, and for the journal
 
 
@@ -46,6 +47,7 @@ class Work:
         self._languages = load_languages()
         self._versions: dict[str, str] = {}  # of compilers, by the language's code
         self._versions_known, self._is_asking = trio.Event(), False
+        self._outputs: dict[str, trio.CapacityLimiter] = {}  # in our memory, by tenant
         self._threads = trio.CapacityLimiter(_MOST_THREADS)
         self._scratch = directory / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -64,10 +66,7 @@ class Work:
 
         async with space.packages.open(request.problem, blob) as directory:
             with _named("problem"):
-                problem = await trio.to_thread.run_sync(
-                    read_problem, directory, limiter=self._threads
-                )
-                _check(problem)
+                problem = await trio.to_thread.run_sync(_read, directory, limiter=self._threads)
             async with self._opened(space, judging, problem) as judge:
                 with _named("problem"):
                     await judge.prepare()
@@ -148,7 +147,10 @@ class Work:
             BuildCache.open(space.builds) as cache,
             tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
         ):
-            turns = Turns(service.admission, self.cores)
+            most = trio.CapacityLimiter(2 * max(1, self.cores))
+            turns = Turns(
+                service.admission, self.cores, self._outputs.setdefault(space.tenant, most)
+            )
             yield Judge(problem, runner, self._languages, cache, turns, Settings(), Path(scratch))
 
     async def _time_limit(self, space: Space, judging: Judging, judge: Judge) -> float:
@@ -177,8 +179,20 @@ def _named(field: str) -> Iterator[None]:
         raise SpecError(field, str(error)) from error
 
 
+def _read(directory: Path) -> Problem:
+    problem = read_problem(directory)
+    _check(problem)
+    return problem
+
+
 def _check(problem: Problem) -> None:
-    limits = problem.limits
+    limits, tests = problem.limits, list(problem.data.tests())
+    if len(tests) > _MOST_TESTS:
+        raise SpecError("data", f"{len(tests)} tests; this service judges up to {_MOST_TESTS}")
+    for test in tests if problem.output_validator is None else ():
+        if test.answer is not None and test.answer.stat().st_size > _MOST_OUTPUT_BYTES:
+            most = format_size(_MOST_OUTPUT_BYTES)
+            raise SpecError(f"data/{test.name}.ans", f"is over {most}, which this service compares")
     for name, size in (
         ("limits.output", limits.output_bytes),
         ("limits.validation_output", limits.validation_output_bytes),

@@ -238,7 +238,7 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
     """What its exit code and files say."""
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (ACCEPTED, REJECTED):
-        said = done.stderr[-_MOST_MESSAGE_BYTES:].decode("utf-8", "replace").strip()
+        said = done.stderr[-MOST_MESSAGE_BYTES:].decode("utf-8", "replace").strip()
         return Validation("JE", f"the output validator {_end(done.result)}", judge_message=said)
     if unread := _unread(done.result):
         return Validation("JE", f"the output validator's {unread}")

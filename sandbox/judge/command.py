@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import trio
+from typing import IO, NamedTuple
 
 from sandbox.judge import report, time_limit
 from sandbox.judge.cores import Cores
 from sandbox.judge.engine import Judge
 from sandbox.judge.expectations import check
 from sandbox.judge.here import opened
+from sandbox.judge.interrupt import run_until_signal
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.trial import Settings
@@ -41,14 +41,18 @@ class Request(NamedTuple):
 
 def judge(request: Request) -> int:
     """Judge and print; the exit code: 0 if all were accepted, or were as expected; else 1, and 125
-    where the judge or the package is to blame. Raises SandboxError.
+    where the judge or the package is to blame, 130 where a signal ended it. Raises SandboxError.
     """
     problem = read_problem(request.problem)
     submissions = [_submission(path, request.language) for path in request.submissions]
-    return trio.run(_judge, request, problem, submissions)
+    # Opened now: what fails is told before hours of judging, and root is root no longer then.
+    with _opened(request.json) as document:
+        return run_until_signal(lambda: _judge(request, problem, submissions, document))
 
 
-async def _judge(request: Request, problem: Problem, given: list[Submission]) -> int:
+async def _judge(
+    request: Request, problem: Problem, given: list[Submission], document: IO[str] | None
+) -> int:
     verifies = not given
     submissions = given or list(problem.submissions)
     if not submissions:
@@ -74,13 +78,13 @@ async def _judge(request: Request, problem: Problem, given: list[Submission]) ->
             progress.end()
             judgements.append(judgement)
             unmet.append(missed)
-            if request.json != Path("-"):
+            if document is not sys.stdout:
                 _print(submission, judgement, unmet[-1], problem, verifies=verifies)
-        if request.json is not None:
-            document = report.json_document(
+        if document is not None:
+            text = report.json_document(
                 judgements, problem=problem.name, time_limit_seconds=seconds, unmet=unmet
             )
-            _write(request.json, document)
+            print(text, file=document)
     return _exit_code(judgements, unmet, verifies=verifies)
 
 
@@ -145,14 +149,20 @@ def _print(
     sys.stdout.flush()
 
 
-def _write(path: Path, document: str) -> None:
-    if path == Path("-"):
-        print(document)
-        return
-    try:
-        path.write_text(document + "\n", encoding="ascii")
-    except OSError as error:
-        raise SpecError("--json", f"{path}: {error.strerror}") from error
+@contextlib.contextmanager
+def _opened(path: Path | None) -> Iterator[IO[str] | None]:
+    """Where the JSON document goes; None: nowhere."""
+    if path is None:
+        yield None
+    elif path == Path("-"):
+        yield sys.stdout
+    else:
+        try:
+            file = path.open("w", encoding="ascii")
+        except OSError as error:
+            raise SpecError("--json", f"{path}: {error.strerror}") from error
+        with file:
+            yield file
 
 
 def _exit_code(

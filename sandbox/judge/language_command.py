@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json as json_module
 
-import trio
-
 from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
-from sandbox.judge.toolchain import LanguageReport, language_lines, report_languages
+from sandbox.judge.interrupt import run_until_signal
+from sandbox.judge.toolchain import language_lines, report_languages
 
 __all__ = ["show_languages"]
 
@@ -16,13 +15,13 @@ __all__ = ["show_languages"]
 def show_languages(*, json: bool) -> int:
     """Ask each compiler, in a sandbox, for its version, and print what there is."""
 
-    async def main() -> tuple[LanguageReport, ...]:
+    async def main() -> int:
         async with opened(Cores()) as here:
-            return await report_languages(here.languages, here.runner)
+            found = await report_languages(here.languages, here.runner)
+        if json:
+            print(json_module.dumps([report._asdict() for report in found], indent=2))
+        else:
+            print("\n".join(language_lines(found)))
+        return 0
 
-    found = trio.run(main)
-    if json:
-        print(json_module.dumps([report._asdict() for report in found], indent=2))
-    else:
-        print("\n".join(language_lines(found)))
-    return 0
+    return run_until_signal(main)

@@ -88,7 +88,8 @@ async def interact(
     wall_seconds = limit.wall_seconds + problem.limits.validation_seconds
     limit = limit._replace(wall_seconds=wall_seconds)
     answering = submission_job(submission, test, problem.limits, limit, core)
-    asking = asking._replace(limits={**asking.limits, "wall_seconds": wall_seconds + 1})
+    patience = {"wall_seconds": wall_seconds + 1, "idle_seconds": None}
+    asking = asking._replace(limits={**asking.limits, **patience})
     pipes = [
         Pipe(_VALIDATOR, "stdout", _SUBMISSION, is_recorded=transcribes),
         Pipe(_SUBMISSION, "stdout", _VALIDATOR, is_recorded=transcribes),

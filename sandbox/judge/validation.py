@@ -25,6 +25,7 @@ from sandbox.judge.problem import Problem, ProblemLimits, Test
 from sandbox.judge.runner import Order, Runner
 from sandbox.judge.scores import read_score
 from sandbox.spec.errors import SandboxError, SpecError
+from sandbox.spec.fields import printable
 from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.result import Completed, Result
 
@@ -52,6 +53,7 @@ rm -f nextpass.in
 "$@"
 code=$?
 tar -cf /work/state.tar -C /work/feedback . || exit 98
+[ $code -le 128 ] || kill -$((code - 128)) $$
 exit $code
 """
 
@@ -148,7 +150,7 @@ class Feedback:
 
     def text(self, name: str) -> str:
         """What it has written there, in the last pass; bounded and printable."""
-        return (self.read(name) or b"").decode("utf-8", "replace").strip()
+        return _shown((self.read(name) or b"").strip())
 
     def read(self, name: str) -> bytes | None:
         """The same as bytes; None: it has not written that."""
@@ -191,7 +193,9 @@ def validator_job(
             **built.limits,
             "memory_bytes": limits.validation_memory_bytes + built.memory_overhead_bytes,
             "cpu_seconds": limits.validation_seconds,
-            "wall_seconds": 2 * limits.validation_seconds + 1,
+            # A busy machine takes longer for it, and who does nothing ends sooner.
+            "wall_seconds": 4 * limits.validation_seconds + 1,
+            "idle_seconds": 2 * limits.validation_seconds + 1,
             "output_bytes": limits.validation_output_bytes,
             "core": core,
         },
@@ -238,7 +242,7 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
     """What its exit code and files say."""
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (ACCEPTED, REJECTED):
-        said = done.stderr[-MOST_MESSAGE_BYTES:].decode("utf-8", "replace").strip()
+        said = _shown(done.stderr[-MOST_MESSAGE_BYTES:].strip())
         return Validation("JE", f"the output validator {_end(done.result)}", judge_message=said)
     if unread := _unread(done.result):
         return Validation("JE", f"the output validator's {unread}")
@@ -272,6 +276,11 @@ def _unread(result: Result) -> str:
         if name in _DECIDING and not state.startswith("collected") and state != _ABSENT:
             return f"{name}: {state}"
     return ""
+
+
+def _shown(text: bytes) -> str:
+    lines = text.decode("utf-8", "replace").splitlines()
+    return "\n".join(map(printable, lines))[:MOST_MESSAGE_BYTES]
 
 
 def _end(result: Result) -> str:

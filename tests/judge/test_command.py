@@ -196,7 +196,7 @@ def test_a_dialogue_may_be_printed(judge: Judge, tmp_path: Path) -> None:
     told = [line.split() for line in lines[at + 1 :]]
     assert [line[1:] for line in told] == [["<", "ping"], [">", "pong"]]
     assert float(told[0][0]) <= float(told[1][0])
-    assert "dialogue" not in judge(directory, pong).stdout
+    assert "  dialogue of" not in judge(directory, pong).stdout
 
 
 def test_expectations_are_compared_with_verdicts(judge: Judge, tmp_path: Path) -> None:

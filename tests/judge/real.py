@@ -1,0 +1,51 @@
+"""A judge of small packages that a test writes, whose jobs are run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+
+from sandbox import Supervisor
+from sandbox.judge.build_cache import BuildCache
+from sandbox.judge.cores import Cores
+from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.language import load_languages
+from sandbox.judge.package import read_problem
+from sandbox.judge.problem import Submission
+from sandbox.judge.runner import LocalRunner
+from sandbox.judge.verdict import Judgement
+
+__all__ = ["judge_here"]
+
+_LANGUAGES = load_languages()
+
+
+def judge_here(
+    directory: Path, scratch: Path, *sources: str, settings: Settings | None = None
+) -> list[Judgement]:
+    """Submissions in Python to that package, one after the other, on one core.
+
+    `scratch` may be that of other calls: it has the programs that were built.
+    """
+    scratch.mkdir(exist_ok=True)
+
+    async def main() -> list[Judgement]:
+        problem, found = read_problem(directory), []
+        async with Supervisor() as supervisor:
+            with BuildCache.open(scratch / "cache") as cache:
+                judge = Judge(
+                    problem, LocalRunner(supervisor), _LANGUAGES, cache, Cores(1),
+                    settings or Settings(), scratch,
+                )  # fmt: skip
+                await judge.prepare()
+                for source in sources:
+                    file = scratch / "made.py"
+                    file.write_text(source)
+                    limit = problem.limits.time_seconds or 1.0
+                    found.append(
+                        await judge.judge(Submission("made.py", (("made.py", file),)), limit)
+                    )
+        return found
+
+    return trio.run(main)

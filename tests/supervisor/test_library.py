@@ -56,6 +56,28 @@ def test_many_run_at_once_and_a_sink_takes_what_comes() -> None:
     assert sorted(taken) == [b"%d\n" % number for number in range(8)]
 
 
+def test_a_policy_of_the_package_is_read_once_and_a_caller_s_own_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('extends = "default"\nwhy = "a test"\n[environment]\nNAME = "first"\n')
+    read: list[str] = []
+    load = library.load_policy
+    monkeypatch.setattr(library, "load_policy", lambda name: read.append(name) or load(name))
+
+    async def main() -> None:
+        async with sandbox.Supervisor() as supervisor:
+            for name in ("first", "second"):
+                done = await supervisor.run(["sh", "-c", "echo $NAME"], policy=str(own))
+                assert done.stdout == name.encode() + b"\n"
+                own.write_text(own.read_text().replace("first", "second"))
+                await supervisor.run(["true"])
+                await supervisor.run(["true"])
+
+    trio.run(main)
+    assert sorted(read) == sorted([str(own), "default", str(own)])
+
+
 def test_a_job_can_be_cancelled_and_a_wrong_one_is_told() -> None:
     async def main() -> None:
         async with sandbox.Supervisor() as supervisor:

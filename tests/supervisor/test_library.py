@@ -60,7 +60,7 @@ def test_a_policy_of_the_package_is_read_once_and_a_caller_s_own_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "own.toml"
-    own.write_text('extends = "default"\nwhy = "a test"\n[environment]\nNAME = "first"\n')
+    own.write_text('extends = "native"\nwhy = "a test"\n[environment]\nNAME = "first"\n')
     read: list[str] = []
     load = library.load_policy
     monkeypatch.setattr(library, "load_policy", lambda name: read.append(name) or load(name))

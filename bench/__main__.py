@@ -6,6 +6,7 @@ peers where they are installed. Prints the table; writes it as JSON, and a plot 
 
 python -m bench compare BEFORE AFTER: what a change did, from the JSON of two runs.
 python -m bench soak [--jobs N]: what a supervisor grows in a hundred thousand jobs.
+python -m bench judge [--rounds N]: what judging many small tests costs over their own time.
 python -m bench load [--minutes N]: what a daemon grows and leaves, and whether its jobs come right.
 """
 
@@ -21,6 +22,7 @@ from bench.compare import comparison_rows
 from bench.connections import measure_connections
 from bench.figures import POOL, figures
 from bench.jobs import job_of
+from bench.judge import main as judge
 from bench.load import main as load
 from bench.machine import Watch
 from bench.memory import measure_memory
@@ -43,6 +45,8 @@ _ROUNDS, _QUICK_ROUNDS = 80, 8
 def main() -> None:
     if sys.argv[1:2] == ["compare"]:
         _compare(sys.argv[2:])
+    elif sys.argv[1:2] == ["judge"]:
+        judge(sys.argv[2:])
     elif sys.argv[1:2] == ["load"]:
         load(sys.argv[2:])
     elif sys.argv[1:2] == ["soak"]:

@@ -210,11 +210,11 @@ def test_too_much_source_is_a_compile_error(tmp_path: Path) -> None:
     assert judgement.why == "1025 bytes of source, over the limit of 1024"
 
 
-def test_a_language_that_is_not_known_is_a_judge_error_with_its_reason(tmp_path: Path) -> None:
+def test_what_is_in_no_language_that_is_known_is_no_program(tmp_path: Path) -> None:
     judgement, runner = judged(
         package(tmp_path / "p", THREE), answering(), tmp_path / "s", name="made.xyz"
     )
-    assert judgement.verdict == "JE" and not runner.orders
+    assert judgement.verdict == "CE" and not runner.orders
     assert "made.xyz" in judgement.why
 
 

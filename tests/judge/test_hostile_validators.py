@@ -77,7 +77,7 @@ def test_what_is_said_to_people_gives_their_terminal_no_order(tmp_path: Path) ->
         tmp_path / "p", {"output_validators/v.py": SAYS.format(does)}, yaml="validation: custom\n"
     )
     (judgement,) = judged(problem, [submission(tmp_path / "s", "a.py", ECHO)])
-    assert "\x1b" in judgement.tests[0].judge_message, "control: it was said"
+    assert "x1b[2J" in judgement.tests[0].judge_message, "control: it was said"
     told = "\n".join(report.table(judgement, is_scoring=False))
     assert "\\x1b[2J" in told and "\x1b" not in told
     assert "\x1b" not in report.json_document([judgement])

@@ -214,4 +214,5 @@ def test_a_transcript_ends_where_it_would_grow_over_its_bound(dialogues: Dialogu
         transcribes=True,
     )
     assert found.verdict == "AC" and found.transcript is not None, found
-    assert sum(len(data) for _, _, data in found.transcript) == 1 << 20
+    kept = sum(len(data) for _, _, data in found.transcript)
+    assert 1 << 17 < kept < 1 << 18, "with what the pieces cost beside"

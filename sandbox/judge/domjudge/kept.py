@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.judge.domjudge.files import SentFile, write_files
-from sandbox.judge.domjudge.report import run_metadata, system_text
+from sandbox.judge.domjudge.report import bounded, run_metadata, system_text
 from sandbox.judge.domjudge.shelf import Shelf
 from sandbox.judge.verdict import Outcome
 
 __all__ = ["Kept"]
+
+_MOST_SHARE = 0.5  # of the room: what one judging may take with whole outputs
+_LEAST_BYTES = 4096  # of each output, where it has taken that
 
 
 class Kept:
@@ -63,6 +66,8 @@ class Kept:
     def _add(self, job: str, name: str, files: dict[str, bytes]) -> None:
         if (place := self._shelf.find(job)) is None:
             return  # more was judged meanwhile than there is room for
+        if self._shelf.share_of(job) > _MOST_SHARE:  # by a flood on each of a thousand tests
+            files = {file: bounded(content, _LEAST_BYTES) for file, content in files.items()}
         (place / name).mkdir(exist_ok=True)
         for file, content in files.items():
             (place / name / file).write_bytes(content)

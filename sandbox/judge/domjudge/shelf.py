@@ -62,6 +62,10 @@ class Shelf:
             if path.name not in self._used:
                 self.remove(path.name)
 
+    def share_of(self, name: str) -> float:
+        """How much of the room the entry takes."""
+        return self._bytes[name] / self._most_bytes
+
     def remove(self, name: str) -> None:
         """Take it away, if it is there."""
         if self._bytes.pop(name, None) is not None:

@@ -150,3 +150,25 @@ def test_outputs_are_shortened_as_the_server_is_configured(tmp_path: Path) -> No
     shortened = b"x" * 10 + b"\n[output storage truncated after 10 B]\n"
     assert base64.b64decode(run["output_run"]) == shortened
     assert base64.b64decode(run["output_error"]) == b"\xff\x00"
+
+
+def test_what_a_team_sends_does_not_change_the_language(tmp_path: Path) -> None:
+    judging = Judging(7, TESTS[:1], extensions=["java"])
+    judging.sources = {"a.py": b"print(1)\n"}
+    engine = Engine()
+    with FakeServer(judging) as server:
+        run_worker(server, engine, tmp_path)
+    assert engine.built[0][1].language == "java"
+
+
+def test_a_flood_on_every_test_does_not_outgrow_what_is_kept(tmp_path: Path) -> None:
+    tests = [(b"%d 2\n" % number, b"3\n") for number in range(8)]
+    judging = Judging(7, tests)
+    judging.is_full = True
+    flood = outcome(stdout=b"3\n" + bytes(1 << 20), stderr=bytes(1 << 20))
+    with FakeServer(judging) as server:
+        run_worker(server, Engine(*[flood] * 8), tmp_path, kept_bytes=8 << 20)
+    assert results(judging) == ["correct"] * 8
+    kept = [path.stat().st_size for path in tmp_path.rglob("stdout")]
+    assert len(kept) == 8 and max(kept) > 1 << 20, "control: the first ones are whole"
+    assert sum(path.stat().st_size for path in tmp_path.rglob("test-*/*")) < 8 << 20

@@ -63,6 +63,7 @@ def changed(config: str, **values: Any) -> dict[str, Any]:
     ([changed("run_config", process_limit=0)], "run_config.process_limit"),
     ([changed("run_config", pass_limit=0)], "run_config.pass_limit"),
     ([changed("run_config", entry_point="a\0b")], "run_config.entry_point"),
+    ([changed("run_config", entry_point="\ud800")], "run_config.entry_point"),
     ([changed("run_config", hash="../..")], "run_config.hash"),
     ([changed("compare_config", combined_run_compare=None)], "compare_config.combined_run"),
     ([changed("compare_config", compare_args=["a"])], "compare_config.compare_args"),

@@ -52,7 +52,9 @@ class BuildCache:
         with contextlib.ExitStack() as held:
             place = directory or _usual_place()
             if place is None or not _is_ours(place):
-                place = held.enter_context(scratch_directory())
+                # Below it: its own lock is held for as long as it lives, and ours for a moment.
+                place = held.enter_context(scratch_directory()) / "built"
+                place.mkdir(mode=0o700)
             cache = cls(place.resolve(), most_bytes)
             held.callback(cache.close)
             cache._sweep()

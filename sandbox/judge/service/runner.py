@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import trio
 
+from sandbox.judge.cores import Watched
 from sandbox.judge.runner import Closed
 from sandbox.server.admission import Admission
 from sandbox.server.orders import Orders
@@ -32,10 +33,13 @@ class Turns:
         self._admission, self._outputs = admission, outputs
         self.count = max(1, cores)
 
-    @property
-    def in_use(self) -> int:
-        """How many runs there would be, with another one."""
-        return self._admission.used.jobs + 1
+    def watch(self) -> Watched:
+        """Begin to count a run's neighbours: all jobs of the service are, and it is none yet."""
+        return Watched(self._admission.used.jobs + 1, 0)
+
+    def neighbours_since(self, watched: Watched) -> int:
+        """How many other jobs there were at once, as far as they did not come and go between."""
+        return max(watched.runs - 1, self._admission.used.jobs)
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[int]:

@@ -44,6 +44,8 @@ WORDS = {
     "sandbox.spec.errors",
     "sandbox.spec.fields",
 }
+# What says how to call the judge; nothing of the judge itself.
+JUDGE_WORDS = WORDS | {"sandbox.cli.judge", "sandbox.spec.quantities"}
 RUN_WORDS = WORDS | {"sandbox.cli.job_options", "sandbox.cli.run"}
 # What reads the options of a job.
 JOB = RUN_WORDS | {
@@ -75,6 +77,8 @@ BUDGETS = {
     "doctor --help": (WORDS, FEW),
     "setup": (WORDS, FEW),
     "rum": (WORDS, GUESS),
+    "judge --help": (JUDGE_WORDS, READ),
+    "judge": (JUDGE_WORDS, READ),
     "run --help": (RUN_WORDS, FEW),
     "run --memory": (RUN_WORDS, FEW),
     "run --memry 1 true": (RUN_WORDS, GUESS),

@@ -1,5 +1,0 @@
-class Adder {
-    static long add(long a, long b) {
-        return a + b;
-    }
-}

@@ -144,6 +144,7 @@ async def test_a_refill_whose_zygote_dies_is_made_elsewhere(leftovers: None) -> 
             patch.setattr(Zygote, "spawn", spawn_and_kill)
             await here.parked(2)
             assert killed
+        await until(lambda: here.zygote() is not None)  # it comes up by itself
         assert here.zygote().pid not in killed
         assert len(here.idle) == 2
         await here.at_once(2)

@@ -263,7 +263,7 @@ def begun(environment: dict[str, str], problem: Path, *words: object) -> Iterato
     command = [*COMMAND, "--time-limit=600", *words, problem, stays]
     process = subprocess.Popen(
         list(map(str, command)), env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hear_signals,
     )  # fmt: skip
     try:
         assert process.stderr is not None
@@ -272,6 +272,12 @@ def begun(environment: dict[str, str], problem: Path, *words: object) -> Iterato
     finally:
         process.terminate()
         process.wait(60)
+
+
+def _hear_signals() -> None:
+    # Whoever runs the tests may have them ignored: nohup(1), or a shell in the background.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.usefixtures("leftovers")

@@ -78,8 +78,8 @@ async def _run(package: _Package, rounds: int) -> list[Ratio]:
     async with AsyncExitStack() as stack:
         judges: dict[int, Judge] = {}
         for jobs in _JOBS:
-            judge_of = await stack.enter_async_context(opened(Cores(jobs)))
-            judges[jobs] = judge_of(package.problem, Settings())
+            here = await stack.enter_async_context(opened(Cores(jobs)))
+            judges[jobs] = here.judge_of(package.problem, Settings())
             await judges[jobs].prepare()
         for number, (name, program) in enumerate(package.programs.items()):
             bare = _bare(program, package.tests)

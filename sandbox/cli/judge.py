@@ -52,10 +52,8 @@ def run(words: Sequence[str]) -> int:
         return _calibrate(words[1:])
     if words[:1] == ["worker"]:
         return _worker(words[1:])
-    given, rest = parse_options(words, _OPTIONS)
-    values = dict(given)
+    values, rest = _understood(words, _OPTIONS)
     if "--help" in values:
-        print(f"{_USAGE}\n\n{help_lines(_OPTIONS)}")
         return 0
     if not rest:
         raise SpecError("PROBLEM", "is missing; see sandbox judge --help")
@@ -83,15 +81,24 @@ def run(words: Sequence[str]) -> int:
     )
 
 
+def _understood(
+    words: Sequence[str], options: Mapping[str, Option]
+) -> tuple[dict[str, str | None], list[str]]:
+    """The options that were given, and the other words. Help is printed where it is asked for."""
+    given, rest = parse_options(words, options)
+    values = dict(given)
+    if "--help" in values:
+        print(f"{_USAGE}\n\n{help_lines(options)}")
+    return values, rest
+
+
 def _worker(words: Sequence[str]) -> int:
     options = {
         "--config": Option("which DOMjudge server, and where to keep what it needs", "FILE"),
         **{name: _OPTIONS[name] for name in ("--jobs", "--help")},
     }
-    given, rest = parse_options(words, options)
-    values = dict(given)
+    values, rest = _understood(words, options)
     if "--help" in values:
-        print(f"{_USAGE}\n\n{help_lines(options)}")
         return 0
     config = values.get("--config")
     if config is None:
@@ -105,10 +112,8 @@ def _worker(words: Sequence[str]) -> int:
 
 def _calibrate(words: Sequence[str]) -> int:
     options = {name: _OPTIONS[name] for name in ("--json", "--help")}
-    given, rest = parse_options(words, options)
-    values = dict(given)
+    values, rest = _understood(words, options)
     if "--help" in values:
-        print(f"{_USAGE}\n\n{help_lines(options)}")
         return 0
     if values.get("--json"):
         raise SpecError("--json", "goes to stdout here; name no file")
@@ -124,10 +129,8 @@ def _jobs(values: Mapping[str, str | None]) -> int | None:
 
 def _languages(words: Sequence[str]) -> int:
     options = {name: _OPTIONS[name] for name in ("--json", "--help")}
-    given, rest = parse_options(words, options)
-    values = dict(given)
+    values, rest = _understood(words, options)
     if "--help" in values:
-        print(f"{_USAGE}\n\n{help_lines(options)}")
         return 0
     if rest:
         raise SpecError(rest[0], "languages takes options only")

@@ -21,6 +21,7 @@ from sandbox.judge.sources import Files, SourceError, digest_of, included, name_
 from sandbox.judge.toolchain import Toolchain, find_toolchain, identity_of_all
 from sandbox.spec.errors import HostError
 from sandbox.spec.fields import shown
+from sandbox.spec.job import Input
 
 __all__ = ["PROGRAM_PLACE", "BuildCache", "Built", "NotBuilt", "build", "build_program"]
 
@@ -50,6 +51,11 @@ class Built(NamedTuple):
     memory_overhead_bytes: int  # of the runtime's own: to be allowed over the problem's limit
     seconds: float  # that compiling took, when it was done
     output: str  # what the compiler said
+
+    @property
+    def program(self) -> Input:
+        """Its directory, as a job that runs it is shown it."""
+        return Input(self.directory, PROGRAM_PLACE.encode(), copied=False)
 
 
 class _Plan(NamedTuple):

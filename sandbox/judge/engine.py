@@ -26,7 +26,6 @@ from sandbox.judge.trial import Settings, Trials
 from sandbox.judge.validation import validator_job
 from sandbox.judge.verdict import GroupOutcome, Judgement, Outcome
 from sandbox.spec.errors import SandboxError, SpecError
-from sandbox.spec.job import Input
 
 __all__ = ["Judge", "Progress", "Settings"]
 
@@ -72,14 +71,6 @@ class Judge:
             self.problem, validator, await self._make_answers(), self._runner, self._cores,
             self._settings, self._scratch,
         )  # fmt: skip
-
-    def knows(self, submission: Submission) -> bool:
-        """Whether it is in a language that is known here."""
-        try:
-            detect(submission, self._languages)
-        except SpecError:
-            return False
-        return True
 
     async def build(self, submission: Submission) -> Built | NotBuilt:
         """The submission, compiled. Raises SpecError: the language that it names is not known."""
@@ -247,8 +238,7 @@ class Judge:
         if built is None:
             return GroupOutcome(asked.group, "JE", None, "the package has no grader")
         command = (*built.command, *(flag.encode() for flag in asked.flags))
-        program = Input(built.directory, b"/program", copied=False)
-        job = validator_job(command, built.policy, built, [program], [], self.problem.limits)
+        job = validator_job(command, built.policy, built, [], [], self.problem.limits)
         try:
             done = await self._runner.run(Order(job, asked.stdin))
         except SandboxError as error:

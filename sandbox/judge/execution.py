@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from errno import EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM
 from typing import Any, NamedTuple
 
-from sandbox.judge.building import Built
+from sandbox.judge.building import PROGRAM_PLACE, Built
 from sandbox.judge.problem import ProblemLimits, Test
 from sandbox.judge.verdict import TestRun
 from sandbox.spec.errors import ExecError, SandboxError
@@ -15,7 +15,6 @@ from sandbox.spec.result import Completed, Result
 
 __all__ = ["Failure", "TimeLimit", "failure_of", "measured", "not_run", "submission_job"]
 
-PROGRAM_PLACE = b"/program"
 # The guard: CPU time is what is judged, and who sleeps or waits must end too.
 _WALL_FACTOR, _WALL_SECONDS = 2.0, 1.0
 # A run just over its limit is to be seen to end, so that it can be told from a hang.
@@ -73,7 +72,7 @@ def submission_job(
         },
         environment=built.environment,
         inputs=(
-            Input(built.directory, PROGRAM_PLACE, copied=False),
+            built.program,
             *(Input(path, b"/work/" + name.encode(), copied=True) for name, path in test.files),
         ),
     )
@@ -112,7 +111,7 @@ def not_run(error: SandboxError) -> Failure:
     """Why the submission was not run: for what its compiler has made of it, or for a failure of
     ours. Who could have himself taken for the latter would never be judged."""
     is_no_program = isinstance(error, ExecError) and error.errno in _NO_PROGRAM
-    if is_no_program and error.command.startswith(PROGRAM_PLACE + b"/"):
+    if is_no_program and error.command.startswith(f"{PROGRAM_PLACE}/".encode()):
         return Failure("RTE", f"it cannot be executed: {error}")
     return Failure("JE", f"the submission was not run: {error}")
 

@@ -171,9 +171,8 @@ class Trials:
         neighbours = self._cores.neighbours_since(watched)
         run = measured(found.done.result, core, neighbours=neighbours)
         transcript = found.transcript if self._settings.transcribes else None
-        if found.failure is not None:
-            return _Run(found.done, run, found.failure, transcript=transcript)
-        return _Run(found.done, run, validation=found.validation, transcript=transcript)
+        validation = None if found.failure else found.validation
+        return _Run(found.done, run, found.failure, validation, transcript)
 
     async def _validate(
         self,

@@ -20,7 +20,6 @@ import trio
 
 from sandbox.judge.building import Built
 from sandbox.judge.compare import compare
-from sandbox.judge.execution import PROGRAM_PLACE
 from sandbox.judge.problem import Problem, ProblemLimits, Test
 from sandbox.judge.runner import Order, Runner
 from sandbox.judge.scores import read_score
@@ -61,7 +60,7 @@ exit $code
 class Validation(NamedTuple):
     """What a validator has said of one output."""
 
-    verdict: str  # AC, WA, PE or JE
+    verdict: str  # AC, WA or JE
     why: str
     score: float | None = None
     judge_message: str = ""
@@ -129,7 +128,6 @@ class Feedback:
             *(flag.encode() for flag in flags),
         )
         inputs = [
-            Input(built.directory, PROGRAM_PLACE, copied=False),
             Input(input_path, b"/data/input", copied=False),
             Input(answer_path, b"/data/answer", copied=False),
         ]
@@ -201,7 +199,7 @@ def validator_job(
         },
         environment=built.environment,
         cwd=_FEEDBACK,  # made where it is missing
-        inputs=tuple(inputs),
+        inputs=(built.program, *inputs),
         artifacts=tuple(artifacts),
         disk_counts="apart",
     )

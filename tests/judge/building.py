@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from judge.local import LocalRunner
 
-from sandbox.judge.building import PROGRAM_PLACE, BuildCache, Built, NotBuilt, build
+from sandbox.judge.building import BuildCache, Built, NotBuilt, build
 from sandbox.judge.language import Language, detect, load_languages
 from sandbox.judge.problem import ProblemLimits, Submission
 from sandbox.judge.runner import Order
 from sandbox.judge.toolchain import find_toolchain
 from sandbox.spec.errors import HostError
-from sandbox.spec.job import Input, Job
+from sandbox.spec.job import Job
 from sandbox.spec.result import Completed
 
 LANGUAGES = load_languages()
@@ -76,6 +76,6 @@ async def run_built(runner: LocalRunner, built: Built, stdin: bytes, *words: byt
         limits={**built.limits, "memory_bytes": LIMITS.memory_bytes + built.memory_overhead_bytes,
                 "stack_bytes": LIMITS.memory_bytes},
         environment=built.environment,
-        inputs=(Input(built.directory, PROGRAM_PLACE.encode(), copied=False),),
+        inputs=(built.program,),
     )  # fmt: skip
     return await runner.run(Order(job, stdin))

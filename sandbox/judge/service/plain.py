@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sandbox.judge.validation import MOST_MESSAGE_BYTES
 from sandbox.judge.verdict import Judgement, Outcome, TestRun
 from sandbox.spec.fields import printable
 
@@ -13,7 +14,6 @@ __all__ = ["judgement_map", "outcome_map"]
 
 # In bytes, and all together less than an event may have.
 _MOST_TEXT = 1024  # of what is for people, in one line of it
-_MOST_MESSAGE = 4096
 _MOST_OUTPUT = 32 << 10
 _MOST_ITEMS = 16
 _MOST_GROUPS, _MOST_NAMES = 1000, 64 << 10  # of groups
@@ -27,8 +27,8 @@ def outcome_map(outcome: Outcome) -> dict[str, Any]:
         "why": _text(outcome.why),
         "evidence": [_text(line) for line in outcome.evidence[:_MOST_ITEMS]],
         "score": outcome.score,
-        "judge_message": _message(outcome.judge_message, _MOST_MESSAGE),
-        "team_message": _message(outcome.team_message, _MOST_MESSAGE),
+        "judge_message": _message(outcome.judge_message, MOST_MESSAGE_BYTES),
+        "team_message": _message(outcome.team_message, MOST_MESSAGE_BYTES),
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
         "runs": [_run_map(run) for run in outcome.runs[:_MOST_ITEMS]],

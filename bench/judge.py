@@ -27,7 +27,7 @@ from bench.ratios import Ratio
 from bench.rounds import Figure, Measure, run_rounds
 from bench.table import format_rows, ratio_rows
 from sandbox.judge.cores import Cores
-from sandbox.judge.engine import Judge
+from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.here import opened
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem
@@ -79,8 +79,9 @@ async def _run(package: _Package, rounds: int) -> list[Ratio]:
         judges: dict[int, Judge] = {}
         for jobs in _JOBS:
             here = await stack.enter_async_context(opened(Cores(jobs)))
-            judges[jobs] = here.judge_of(package.problem, Settings())
-            await judges[jobs].prepare()
+            judges[jobs] = await stack.enter_async_context(
+                open_judge(package.problem, here, Settings())
+            )
         for number, (name, program) in enumerate(package.programs.items()):
             bare = _bare(program, package.tests)
             for jobs, judge in judges.items():

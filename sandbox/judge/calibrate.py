@@ -11,16 +11,12 @@ from typing import Any
 
 import trio
 
-from sandbox import Supervisor
-from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
-from sandbox.judge.language import load_languages
 from sandbox.judge.margins import Margins, measure_margins
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem
 from sandbox.judge.report import columns
-from sandbox.judge.runner import LocalRunner
 from sandbox.judge.speed import KINDS, Reference, Speeds, measure_speeds, read_reference
 from sandbox.spec.fields import printable
 
@@ -42,12 +38,8 @@ def calibrate(problems: Sequence[Path], *, as_json: bool) -> int:
 
 async def _calibrate_host(as_json: bool) -> int:
     cores = Cores()
-    async with Supervisor(drops_root=True) as supervisor:
-        with BuildCache.open() as cache:
-            speeds = await measure_speeds(
-                LocalRunner(supervisor), load_languages(), cache, cores,
-                rounds=_HOST_ROUNDS, told=_tell,
-            )  # fmt: skip
+    async with opened(cores) as here:
+        speeds = await measure_speeds(here, rounds=_HOST_ROUNDS, told=_tell)
     cpu, reference = _cpu_name(), read_reference()
     if as_json:
         print(json.dumps(_document(speeds, reference, cpu, cores.count), indent=2, allow_nan=False))
@@ -112,9 +104,7 @@ async def _calibrate_problems(problems: Sequence[Problem], as_json: bool) -> int
     # One at a time: it is times that are wanted.
     async with opened(Cores(1)) as here:
         for problem in problems:
-            margins = await measure_margins(
-                here.judge_of, problem, rounds=_PROBLEM_ROUNDS, told=_tell
-            )
+            margins = await measure_margins(here, problem, rounds=_PROBLEM_ROUNDS, told=_tell)
             found[str(problem.directory)] = margins
             if not as_json:
                 print("\n".join(_problem_lines(problem, margins)), flush=True)

@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 from sandbox.judge import report, time_limit
 from sandbox.judge.cores import Cores
-from sandbox.judge.engine import Judge
+from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.expectations import check
 from sandbox.judge.here import opened
 from sandbox.judge.interrupt import run_until_signal
@@ -57,10 +57,8 @@ async def _judge(
     submissions = given or list(problem.submissions)
     if not submissions:
         raise SpecError(problem.name, "has no submissions to verify")
-    cores = Cores(request.jobs)
-    async with opened(cores) as here:
-        judge = here.judge_of(problem, _settings(request, problem, verifies=verifies))
-        await judge.prepare()
+    settings = _settings(request, problem, verifies=verifies)
+    async with opened(Cores(request.jobs)) as here, open_judge(problem, here, settings) as judge:
         seconds, notes = await _time_limit(request, judge)
         for note in (*problem.notes, *notes):
             print(printable(f"sandbox: {note}"), file=sys.stderr)

@@ -57,7 +57,6 @@ class Comparison(NamedTuple):
 
     accepted: bool
     message: str = ""  # for the judges: it shows the answer
-    is_presentation: bool = False  # rejected for white space only
 
 
 _ACCEPTED = Comparison(True)
@@ -105,12 +104,9 @@ def compare(answer: bytes, output: bytes, flags: Sequence[str] = ()) -> Comparis
     if not rules.is_case_sensitive and answer.lower() == output.lower():
         return _ACCEPTED  # for any rules: a number is the same in either case
     difference = _first_different_token(answer, output, rules)
-    if not rules.is_space_sensitive:
-        return _ACCEPTED if difference is None else Comparison(False, difference)
-    if difference is not None:
-        return Comparison(False, difference)
-    difference = _first_different_space(answer, output)
-    return _ACCEPTED if difference is None else Comparison(False, difference, True)
+    if difference is None and rules.is_space_sensitive:
+        difference = _first_different_space(answer, output)
+    return _ACCEPTED if difference is None else Comparison(False, difference)
 
 
 class _Side:

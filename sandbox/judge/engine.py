@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import trio
 
-from sandbox.judge.build_cache import BuildCache
-from sandbox.judge.building import Built, build, build_program
-from sandbox.judge.compare import read_flags
+from sandbox.judge.answer_files import check_answers
+from sandbox.judge.building import Built
 from sandbox.judge.compilation import NotBuilt
-from sandbox.judge.cores import Cores
 from sandbox.judge.execution import TimeLimit
 from sandbox.judge.grader import GraderRun, read_grade
 from sandbox.judge.grading import settled, summed
-from sandbox.judge.language import detect
-from sandbox.judge.language_file import Language
-from sandbox.judge.problem import Problem, Program, Submission, Test
-from sandbox.judge.runner import Order, Runner
+from sandbox.judge.here import Here
+from sandbox.judge.preparation import build_submission, prepare
+from sandbox.judge.problem import Problem, Submission, Test
+from sandbox.judge.runner import Order
 from sandbox.judge.schedule import Schedule
-from sandbox.judge.sources import SourceError, read_source
 from sandbox.judge.trial import Settings, Trials
 from sandbox.judge.validation import validator_job
 from sandbox.judge.verdict import GroupOutcome, Judgement, Outcome
 from sandbox.spec.errors import SandboxError, SpecError
 
-__all__ = ["Judge", "Progress", "Settings"]
-
-_MODEL_SECONDS = 60.0  # that an accepted submission may take to make an answer
+__all__ = ["Judge", "Progress", "open_judge"]
 
 Progress = Callable[[Submission, Outcome], None]
+
+
+@contextlib.asynccontextmanager
+async def open_judge(problem: Problem, here: Here, settings: Settings) -> AsyncIterator[Judge]:
+    """A judge of that problem, for as long as the block lasts. Raises SpecError as `prepare`."""
+    with contextlib.ExitStack() as held:
+        prepared = await prepare(problem, here, held)
+        trials = Trials(problem, prepared.validator, prepared.answers, here, settings)
+        yield Judge(problem, here, settings, prepared.grader, trials)
 
 
 class Judge:
@@ -40,57 +44,17 @@ class Judge:
     def __init__(
         self,
         problem: Problem,
-        runner: Runner,
-        languages: Mapping[str, Language],
-        cache: BuildCache,
-        cores: Cores,
+        here: Here,
         settings: Settings,
-        scratch: Path,
+        grader: Built | None,
+        trials: Trials,
     ) -> None:
-        """`scratch`: a directory of ours, for files that are needed for as long as this is used."""
+        """Use `open_judge`."""
         self.problem = problem
-        self._runner = runner
-        self._languages = languages
-        self._cache = cache
-        self._cores = cores
+        self._here = here
         self._settings = settings
-        self._scratch = scratch
-        self._grader: Built | None = None
-        self._trials: Trials
-
-    async def prepare(self) -> None:
-        """Build the package's programs, and make the answers that it lacks.
-
-        Raises SpecError: one does not compile, no accepted submission makes the answers, or the
-        default validator has no such flag.
-        """
-        self._check_flags()
-        validator = await self._build_program(self.problem.output_validator)
-        self._grader = await self._build_program(self.problem.grader)
-        self._trials = Trials(
-            self.problem, validator, await self._make_answers(), self._runner, self._cores,
-            self._settings, self._scratch,
-        )  # fmt: skip
-
-    async def build(self, submission: Submission) -> Built | NotBuilt:
-        """The submission, compiled. Raises SpecError: the language that it names is not known."""
-        problem = self.problem
-        try:
-            language = detect(submission, self._languages)
-        except SpecError as error:
-            if submission.language is not None:  # who names it is not who wrote it
-                raise
-            return NotBuilt(str(error), "")
-        if problem.languages is not None and not _is_allowed(language, problem.languages):
-            return NotBuilt(f"{language.name} is not allowed for this problem", "")
-        size = sum(path.lstat().st_size for _, path in submission.files)
-        if size > problem.limits.code_bytes:
-            why = f"{size} bytes of source, over the limit of {problem.limits.code_bytes}"
-            return NotBuilt(why, "")
-        return await build(
-            submission, language, self._runner, self._cache,
-            includes=problem.includes, limits=problem.limits,
-        )  # fmt: skip
+        self._grader = grader
+        self._trials = trials
 
     async def judge(
         self,
@@ -100,17 +64,17 @@ class Judge:
         *,
         is_lazy: bool | None = None,
     ) -> Judgement:
-        """Build it, run it on the tests that matter, and sum up. After `prepare`.
+        """Build it, run it on the tests that matter, and sum up.
 
         `time_limit_seconds`: before the language's multiplier. `progress` is told of each test as
         it is judged, in no order. `is_lazy` False (None: as the package has it): every test is
         run. Whatever goes wrong is a verdict.
         """
         if self.problem.is_submit_answer:
-            return await self._check_answers(submission, progress, is_lazy)
+            return await self._judge_answers(submission, progress, is_lazy)
         try:
-            async with self._cores.one():
-                built = await self.build(submission)
+            async with self._here.cores.one():
+                built = await build_submission(self.problem, submission, self._here)
         except SandboxError as error:
             return _unjudged(submission, "JE", f"it was not compiled: {error}")
         if isinstance(built, NotBuilt):
@@ -123,7 +87,7 @@ class Judge:
         except SpecError as error:  # the package contradicts itself
             return _unjudged(submission, "JE", str(error))
         finally:
-            self._cache.release(built.directory)
+            self._here.cache.release(built.directory)
         outcomes, graded = schedule.outcomes, schedule.graded
         return self._judgement(submission, outcomes, graded, is_lazy)._replace(
             language=built.language.code,
@@ -135,10 +99,17 @@ class Judge:
 
     async def run_test(self, built: Built, test: Test, limit: TimeLimit) -> Outcome:
         """One test alone."""
-        try:
-            return await self._trials.run(built, test, limit)
-        except (SandboxError, OSError) as error:  # OSError: no room for what a validator writes
-            return _not_judged(test, error)
+        return await self._trials.run(built, test, limit)
+
+    async def _judge_answers(
+        self, submission: Submission, progress: Progress | None, is_lazy: bool | None
+    ) -> Judgement:
+        outcomes = {}
+        async for outcome in check_answers(self.problem, submission, self._trials):
+            outcomes[outcome.test] = outcome
+            if progress is not None:
+                progress(submission, outcome)
+        return self._judgement(submission, outcomes, {}, is_lazy)
 
     def _judgement(
         self,
@@ -192,7 +163,7 @@ class Judge:
                 for name, scope in running.items():
                     if not schedule.matters(name):
                         scope.cancel()
-                while len(running) < self._cores.count and (test := schedule.take(running)):
+                while len(running) < self._here.cores.count and (test := schedule.take(running)):
                     running[test.name] = trio.CancelScope()
                     nursery.start_soon(run, test)
                 if running:
@@ -201,38 +172,6 @@ class Judge:
         if contradictions:
             raise contradictions[0]
 
-    async def _check_answers(
-        self, submission: Submission, progress: Progress | None, is_lazy: bool | None
-    ) -> Judgement:
-        """Of a problem whose submissions are outputs: a file for each test, or one for the only
-        one that is secret."""
-        tests = list(self.problem.data.tests())
-        secret = [test for test in tests if not test.name.startswith("sample")]
-        files = {Path(name).stem: path for name, path in submission.files}
-        outcomes = {}
-        for test in tests:
-            path = files.get(Path(test.name).name)
-            if path is None and len(files) == 1 and test in secret and len(secret) == 1:
-                (path,) = files.values()
-            if path is None:
-                outcome = Outcome(test.name, "WA", "there is no output for this test")
-            else:
-                outcome = await self._check_answer(test, path)
-            outcomes[test.name] = outcome
-            if progress is not None:
-                progress(submission, outcome)
-        return self._judgement(submission, outcomes, {}, is_lazy)
-
-    async def _check_answer(self, test: Test, path: Path) -> Outcome:
-        try:
-            output, _ = read_source(path, self.problem.limits.output_bytes)
-        except SourceError as error:
-            return Outcome(test.name, "WA", str(error))
-        try:
-            return await self._trials.check(test, output)
-        except (SandboxError, OSError) as error:
-            return _not_judged(test, error)
-
     async def _grade(self, asked: GraderRun) -> GroupOutcome:
         built = self._grader
         if built is None:
@@ -240,67 +179,11 @@ class Judge:
         command = (*built.command, *(flag.encode() for flag in asked.flags))
         job = validator_job(command, built.policy, built, [], [], self.problem.limits)
         try:
-            done = await self._runner.run(Order(job, asked.stdin))
+            done = await self._here.runner.run(Order(job, asked.stdin))
         except SandboxError as error:
             return GroupOutcome(asked.group, "JE", None, f"the grader was not run: {error}")
         code = done.result.exit_code if done.result.verdict == "exited" else None
         return read_grade(asked.group, code, done.stdout)
-
-    def _check_flags(self) -> None:
-        """Where the default validator reads them, before anything is judged by it."""
-        problem = self.problem
-        if problem.output_validator is None:
-            common = problem.output_validator_flags
-            every = {test.output_validator_flags: test for test in problem.data.tests()}
-            for flags, test in every.items():
-                read_flags((*common, *flags), f"data/{test.name}: output validator flags")
-
-    async def _build_program(self, program: Program | None) -> Built | None:
-        if program is None:
-            return None
-        built = await build_program(
-            program, self._languages, self._runner, self._cache, limits=self.problem.limits
-        )
-        if isinstance(built, NotBuilt):
-            raise SpecError(program.name, f"{built.why}\n{built.output}".strip())
-        return built
-
-    async def _make_answers(self) -> dict[str, Path]:
-        """Of the tests that come without; a dialogue needs none."""
-        problem = self.problem
-        missing = [test for test in problem.data.tests() if test.answer is None]
-        if not missing or problem.is_interactive or problem.limits.passes > 1:
-            return {}
-        model = next((one for one in problem.submissions if one.is_model), None)
-        if model is None:
-            raise SpecError(
-                f"data/{missing[0].name}.ans", "is missing, and no accepted submission can make it"
-            )
-        built = await self.build(model)
-        if isinstance(built, NotBuilt):
-            raise SpecError(f"submissions/{model.name}", f"{built.why}\n{built.output}".strip())
-        answers = {}
-        maker = Trials(
-            problem, None, {}, self._runner, self._cores,
-            Settings(kept_bytes=problem.limits.output_bytes), self._scratch,
-        )  # fmt: skip
-        for number, test in enumerate(missing):
-            made = await maker.run(built, test, TimeLimit.of(_MODEL_SECONDS))
-            if made.exit_code != 0:
-                raise SpecError(f"submissions/{model.name}", f"on {test.name}: {made.why}")
-            path = self._scratch / f"answer-{number}"
-            path.write_bytes(made.stdout)
-            answers[test.name] = path
-        return answers
-
-
-def _not_judged(test: Test, error: Exception) -> Outcome:
-    return Outcome(test.name, "JE", f"it was not judged: {error}")
-
-
-def _is_allowed(language: Language, named: frozenset[str]) -> bool:
-    """`named`: as a package does, by any of its names, or of those of its kin."""
-    return not named.isdisjoint({language.code, *language.codes, *language.kin})
 
 
 def _unjudged(submission: Submission, verdict: str, why: str, output: str = "") -> Judgement:

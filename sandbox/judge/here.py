@@ -1,47 +1,36 @@
-"""The judge on this host, in this process: its supervisor, its cache, its scratch space."""
+"""What judging takes, whoever asks for it: a runner of jobs, a cache, cores, scratch space."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from sandbox import Supervisor
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
-from sandbox.judge.engine import Judge
 from sandbox.judge.language import load_languages
 from sandbox.judge.language_file import Language
-from sandbox.judge.problem import Problem
-from sandbox.judge.runner import LocalRunner
+from sandbox.judge.runner import LocalRunner, Runner
 from sandbox.judge.scratch import scratch_directory
-from sandbox.judge.trial import Settings
 
-__all__ = ["Here", "JudgeOf", "opened"]
-
-JudgeOf = Callable[[Problem, Settings], Judge]
+__all__ = ["Here", "opened"]
 
 
 class Here(NamedTuple):
-    """What judging on this host takes."""
+    """Of one host, for any number of problems."""
 
-    runner: LocalRunner
-    languages: dict[str, Language]
+    runner: Runner
+    languages: Mapping[str, Language]
     cache: BuildCache
     cores: Cores
-    scratch: Path
-
-    def judge_of(self, problem: Problem, settings: Settings) -> Judge:
-        """A judge of that problem, not yet prepared."""
-        return Judge(
-            problem, self.runner, self.languages, self.cache, self.cores, settings, self.scratch
-        )
+    scratch: Path  # a directory of ours, for files that are needed for as long as this is used
 
 
 @contextlib.asynccontextmanager
 async def opened(cores: Cores) -> AsyncIterator[Here]:
-    """All of it, for as long as the block lasts; under trio.
+    """All of it in this process, for as long as the block lasts; under trio.
 
     Where this process is root's, it becomes an ordinary user for good. Raises HostError.
     """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sandbox.judge.here import JudgeOf
+from sandbox.judge.engine import Judge, open_judge
+from sandbox.judge.here import Here
 from sandbox.judge.problem import Problem, ProblemLimits, Submission
 from sandbox.judge.speed import Series
 from sandbox.judge.time_limit import MOST_SECONDS, limit_from
@@ -95,7 +96,7 @@ def is_to_exceed(submission: Submission) -> bool:
 
 
 async def measure_margins(
-    judge_of: JudgeOf, problem: Problem, *, rounds: int, told: Callable[[str], None]
+    here: Here, problem: Problem, *, rounds: int, told: Callable[[str], None]
 ) -> Margins:
     """Run what is to be accepted so many times, and once what is to exceed the limit.
 
@@ -105,8 +106,33 @@ async def measure_margins(
     models = [one for one in problem.submissions if one.is_model]
     if not models:
         raise SpecError(problem.name, "has no accepted submission that a limit could be taken from")
-    judge = judge_of(problem, Settings(repeats_near=False))
-    await judge.prepare()
+    async with open_judge(problem, here, Settings(repeats_near=False)) as judge:
+        judgements, left_out = await _judge_models(judge, models, rounds, told)
+    slowest = sorted(
+        (found for rows in judgements.values() if (found := slowest_of(rows)) is not None),
+        key=lambda one: -one.plain_seconds,
+    )
+    if not slowest:
+        raise SpecError(problem.name, f"no accepted submission could be run: {left_out}")
+    suggested = limit_from(slowest[0].plain_seconds, problem.limits)
+    limit = problem.limits.time_seconds or suggested
+    settings = Settings(measures_to=limit * problem.limits.safety_margin, repeats_near=False)
+    slow = []
+    async with open_judge(problem, here, settings) as judge:
+        for submission in filter(is_to_exceed, problem.submissions):
+            told(submission.name)
+            judgement = await judge.judge(submission, limit)
+            if judgement.verdict in ("JE", "CE"):
+                left_out[submission.name] = judgement.why
+            else:
+                slow.append(slow_of(judgement, limit, problem.limits.safety_margin))
+    return Margins(problem.limits, suggested, tuple(slowest), tuple(slow), left_out)
+
+
+async def _judge_models(
+    judge: Judge, models: Sequence[Submission], rounds: int, told: Callable[[str], None]
+) -> tuple[dict[str, list[Judgement]], dict[str, str]]:
+    """The judgements of each, and why some have none. Raises SpecError: one is not accepted."""
     judgements: dict[str, list[Judgement]] = {}
     left_out: dict[str, str] = {}
     for number in range(rounds):
@@ -122,26 +148,7 @@ async def measure_margins(
                 raise SpecError(model.name, why)
             else:
                 judgements.setdefault(model.name, []).append(judgement)
-    slowest = sorted(
-        (found for rows in judgements.values() if (found := slowest_of(rows)) is not None),
-        key=lambda one: -one.plain_seconds,
-    )
-    if not slowest:
-        raise SpecError(problem.name, f"no accepted submission could be run: {left_out}")
-    suggested = limit_from(slowest[0].plain_seconds, problem.limits)
-    limit = problem.limits.time_seconds or suggested
-    settings = Settings(measures_to=limit * problem.limits.safety_margin, repeats_near=False)
-    judge = judge_of(problem, settings)
-    await judge.prepare()
-    slow = []
-    for submission in filter(is_to_exceed, problem.submissions):
-        told(submission.name)
-        judgement = await judge.judge(submission, limit)
-        if judgement.verdict in ("JE", "CE"):
-            left_out[submission.name] = judgement.why
-        else:
-            slow.append(slow_of(judgement, limit, problem.limits.safety_margin))
-    return Margins(problem.limits, suggested, tuple(slowest), tuple(slow), left_out)
+    return judgements, left_out
 
 
 def slowest_of(judgements: Sequence[Judgement]) -> Slowest | None:

@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.building import Built, build
 from sandbox.judge.compilation import NotBuilt
-from sandbox.judge.cores import Cores
 from sandbox.judge.execution import TimeLimit, failure_of, measured, submission_job
+from sandbox.judge.here import Here
 from sandbox.judge.language import find_language
-from sandbox.judge.language_file import Language
 from sandbox.judge.problem import ProblemLimits, Submission, Test
-from sandbox.judge.runner import Order, Runner
+from sandbox.judge.runner import Order
 from sandbox.judge.verdict import TestRun
 from sandbox.spec.errors import HostError
 
@@ -86,18 +84,10 @@ def read_reference() -> Reference:
     return Reference(table["cpu"], table["seconds"])
 
 
-async def measure_speeds(
-    runner: Runner,
-    languages: Mapping[str, Language],
-    cache: BuildCache,
-    cores: Cores,
-    *,
-    rounds: int,
-    told: Callable[[str], None],
-) -> Speeds:
+async def measure_speeds(here: Here, *, rounds: int, told: Callable[[str], None]) -> Speeds:
     """Every program once a round, alone on the machine as far as that is ours to say.
 
-    `told` hears what is being done. Raises SandboxError as `runner`; HostError: a program fails.
+    `told` hears what is being done. Raises SandboxError as its runner; HostError: a program fails.
     """
     programs = tomllib.loads((_DIRECTORY / "programs.toml").read_text())
     built: dict[str, Built] = {}
@@ -106,7 +96,7 @@ async def measure_speeds(
     try:
         for code, program in programs.items():
             told(f"compiling {code}")
-            found = await _build(code, program["source"], runner, languages, cache)
+            found = await _build(code, program["source"], here)
             if isinstance(found, str):
                 left_out[code] = found
             else:
@@ -115,22 +105,20 @@ async def measure_speeds(
             for code, program in built.items():
                 told(f"round {number + 1} of {rounds}: {code}")
                 for kind in KINDS:
-                    run = await _run(program, code, kind, programs[code], runner, cores)
+                    run = await _run(program, code, kind, programs[code], here)
                     runs.setdefault((code, kind), []).append(run)
     finally:
         for program in built.values():
-            cache.release(program.directory)
+            here.cache.release(program.directory)
     samples = (Sample(*names, Series(tuple(series))) for names, series in runs.items())
     return Speeds(tuple(samples), left_out)
 
 
-async def _build(
-    code: str, source: str, runner: Runner, languages: Mapping[str, Language], cache: BuildCache
-) -> Built | str:
-    language = find_language(code, languages)
+async def _build(code: str, source: str, here: Here) -> Built | str:
+    language = find_language(code, here.languages)
     submission = Submission(source, ((source, _DIRECTORY / source),), code)
     try:
-        built = await build(submission, language, runner, cache, limits=_LIMITS)
+        built = await build(submission, language, here.runner, here.cache, limits=_LIMITS)
     except HostError as error:
         return str(error)
     if isinstance(built, NotBuilt):
@@ -143,15 +131,15 @@ async def _run(
     code: str,
     kind: str,
     program: Mapping[str, Sequence[str]],
-    runner: Runner,
-    cores: Cores,
+    here: Here,
 ) -> TestRun:
     limit = TimeLimit.of(_SECONDS)
     test = Test(kind, None, None, arguments=tuple(program.get(kind, ())))
-    async with cores.alone() as core:
-        watched = cores.watch()
-        done = await runner.run(Order(submission_job(built, test, _LIMITS, limit, core)))
-        neighbours = cores.neighbours_since(watched)
+    async with here.cores.alone() as core:
+        job = submission_job(built, test, _LIMITS, limit, core)
+        watched = here.cores.watch()
+        done = await here.runner.run(Order(job))
+        neighbours = here.cores.neighbours_since(watched)
     if failure := failure_of(done, built, limit):
         said = done.stderr[-500:].decode("utf-8", "replace").strip()
         raise HostError(f"the {kind} program in {code} failed: {failure.why} {said}".strip())

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.judge.building import Built
-from sandbox.judge.cores import Cores
 from sandbox.judge.execution import (
     Failure,
     TimeLimit,
@@ -17,9 +16,10 @@ from sandbox.judge.execution import (
     not_run,
     submission_job,
 )
+from sandbox.judge.here import Here
 from sandbox.judge.interaction import interact
 from sandbox.judge.problem import Problem, Test
-from sandbox.judge.runner import Order, Runner
+from sandbox.judge.runner import Order
 from sandbox.judge.validation import (
     MOST_MESSAGE_BYTES,
     Feedback,
@@ -66,40 +66,45 @@ class Trials:
         problem: Problem,
         validator: Built | None,
         answers: Mapping[str, Path],
-        runner: Runner,
-        cores: Cores,
+        here: Here,
         settings: Settings,
-        scratch: Path,
     ) -> None:
         """`validator` None: the default one. `answers`: of the tests that come without."""
         self._problem = problem
         self._validator = validator
         self._answers = answers
-        self._runner = runner
-        self._cores = cores
+        self._here = here
         self._settings = settings
-        self._scratch = scratch
 
     async def run(self, built: Built, test: Test, limit: TimeLimit) -> Outcome:
         """One test. It is run again on a quiet machine where a disturbed run came near the limit;
-        the last run counts."""
-        async with self._cores.one() as core:
-            run = await self._run(built, test, limit, core)
-        runs = [run]
-        if self._settings.repeats_near and isinstance(run, _Run) and _is_doubtful(run, limit):
-            again = limit.patient() if _was_cut_off(run) else limit
-            async with self._cores.alone() as core:
-                runs.append(await self._run(built, test, again, core))
-        return self._outcome(test, runs)
+        the last run counts. What goes wrong is a judge error."""
+        try:
+            return self._outcome(test, await self._runs(built, test, limit))
+        except (SandboxError, OSError) as error:  # OSError: no room for what a validator writes
+            return _not_judged(test, error)
 
     async def check(self, test: Test, output: bytes) -> Outcome:
-        """One test of a problem whose submissions are outputs."""
-        with Feedback.open(self._scratch, keeps_state=False) as feedback:
-            # Such a validator is given the input too, and there need not be any.
-            input_path = test.input or self._empty
-            validation = await self._validate(test, feedback, input_path, output)
+        """One test of a problem whose submissions are outputs; as `run`."""
+        try:
+            with Feedback.open(self._here.scratch, keeps_state=False) as feedback:
+                # Such a validator is given the input too, and there need not be any.
+                input_path = test.input or self._empty
+                validation = await self._validate(test, feedback, input_path, output)
+        except (SandboxError, OSError) as error:
+            return _not_judged(test, error)
         outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
         return _told(outcome, validation)
+
+    async def _runs(self, built: Built, test: Test, limit: TimeLimit) -> list[_Run | Failure]:
+        async with self._here.cores.one() as core:
+            run = await self._run(built, test, limit, core)
+        runs: list[_Run | Failure] = [run]
+        if self._settings.repeats_near and isinstance(run, _Run) and _is_doubtful(run, limit):
+            again = limit.patient() if _was_cut_off(run) else limit
+            async with self._here.cores.alone() as core:
+                runs.append(await self._run(built, test, again, core))
+        return runs
 
     async def _run(self, built: Built, test: Test, limit: TimeLimit, core: int) -> _Run | Failure:
         """All passes of it: what the last one came to, or the first that failed.
@@ -111,7 +116,7 @@ class Trials:
         before: tuple[Validation, ...] = ()
         slowest: TestRun | None = None
         input_path = test.input or self._empty
-        with Feedback.open(self._scratch, keeps_state=most > 1) as feedback:
+        with Feedback.open(self._here.scratch, keeps_state=most > 1) as feedback:
             for number in range(1, most + 1):
                 if self._problem.is_interactive:
                     run = await self._talk(built, test, limit, core, feedback, input_path)
@@ -137,13 +142,13 @@ class Trials:
         feedback: Feedback,
         input_path: Path,
     ) -> _Run | Failure:
-        watched = self._cores.watch()
+        watched = self._here.cores.watch()
         job = submission_job(built, test, self._problem.limits, limit, core)
         try:
-            done = await self._runner.run(Order(job, input_path))
+            done = await self._here.runner.run(Order(job, input_path))
         except SandboxError as error:
             return not_run(error)
-        neighbours = self._cores.neighbours_since(watched)
+        neighbours = self._here.cores.neighbours_since(watched)
         run = measured(done.result, core, neighbours=neighbours)
         if failure := failure_of(done, built, limit):
             return _Run(done, run, failure)
@@ -160,15 +165,15 @@ class Trials:
         input_path: Path,
     ) -> _Run | Failure:
         assert self._validator is not None  # a package without one was refused
-        watched = self._cores.watch()
+        watched = self._here.cores.watch()
         found = await interact(
-            self._runner, built, self._validator, feedback, self._problem, test, input_path,
+            self._here.runner, built, self._validator, feedback, self._problem, test, input_path,
             self._answer(test), self._flags(test), limit, core,
             transcribes=self._settings.transcribes,
         )  # fmt: skip
         if isinstance(found, Failure):
             return found
-        neighbours = self._cores.neighbours_since(watched)
+        neighbours = self._here.cores.neighbours_since(watched)
         run = measured(found.done.result, core, neighbours=neighbours)
         transcript = found.transcript if self._settings.transcribes else None
         validation = None if found.failure else found.validation
@@ -186,8 +191,8 @@ class Trials:
         if self._validator is None:
             return await by_comparing(answer.read_bytes(), output, flags)
         return await validate(
-            self._runner, self._validator, feedback, self._problem, test, input_path, answer, flags,
-            output, core,
+            self._here.runner, self._validator, feedback, self._problem, test, input_path,
+            answer, flags, output, core,
         )  # fmt: skip
 
     def _flags(self, test: Test) -> Sequence[str]:
@@ -198,7 +203,7 @@ class Trials:
 
     @functools.cached_property
     def _empty(self) -> Path:
-        path = self._scratch / "empty"
+        path = self._here.scratch / "empty"
         path.touch()
         return path
 
@@ -225,6 +230,10 @@ class Trials:
         if last.validation is None:
             return _told(outcome, *last.before)
         return _told(outcome, *last.before, last.validation)._replace(score=last.validation.score)
+
+
+def _not_judged(test: Test, error: Exception) -> Outcome:
+    return Outcome(test.name, "JE", f"it was not judged: {error}")
 
 
 def _told(outcome: Outcome, *validations: Validation) -> Outcome:

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from sandbox.judge.cores import Cores
+from sandbox.judge.engine import open_judge
 from sandbox.judge.here import opened
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Submission
@@ -49,9 +50,10 @@ def judged(
 
     async def main() -> list[Judgement]:
         problem = read_problem(directory)
-        async with opened(Cores()) as here:
-            judge = here.judge_of(problem, settings or Settings())
-            await judge.prepare()
+        async with (
+            opened(Cores()) as here,
+            open_judge(problem, here, settings or Settings()) as judge,
+        ):
             seconds = problem.limits.time_seconds or 1.0
             return [await judge.judge(one, seconds) for one in submissions]
 

@@ -6,15 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.building import Built
+from sandbox.judge.cores import Cores
+from sandbox.judge.here import Here
 from sandbox.judge.language_file import Language, Running
 from sandbox.judge.problem import Group, Problem, ProblemLimits
 from sandbox.judge.problem import Test as Case  # pytest takes a Test for one of its own
-from sandbox.judge.runner import Order, Pipe
+from sandbox.judge.runner import Order, Pipe, Runner
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed, Result
 
-__all__ = ["LIMITS", "FakeRunner", "built", "completed", "problem", "result"]
+__all__ = ["LIMITS", "FakeRunner", "built", "completed", "here", "noisy", "problem", "result"]
 
 LIMITS = ProblemLimits(
     1.0, 2.0, 1.5, 1.0, 1 << 30, 1 << 23, 1 << 17, 60.0, 1 << 30, 60.0, 1 << 30, 1 << 23, 1
@@ -65,6 +68,11 @@ def problem(directory: Path, tests: int = 1, **fields: Any) -> Problem:
         "submissions": (),
     }  # fmt: skip
     return Problem(**{**values, **fields})
+
+
+def here(runner: Runner, scratch: Path, cores: Cores | None = None) -> Here:
+    """For what builds nothing."""
+    return Here(runner, {}, BuildCache(scratch), cores or Cores(), scratch)
 
 
 class FakeRunner:

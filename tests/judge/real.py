@@ -9,11 +9,13 @@ import trio
 from sandbox import Supervisor
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
-from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.engine import open_judge
+from sandbox.judge.here import Here
 from sandbox.judge.language import load_languages
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import LocalRunner
+from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 
 __all__ = ["judge_here"]
@@ -34,18 +36,14 @@ def judge_here(
         problem, found = read_problem(directory), []
         async with Supervisor() as supervisor:
             with BuildCache.open(scratch / "cache") as cache:
-                judge = Judge(
-                    problem, LocalRunner(supervisor), _LANGUAGES, cache, Cores(1),
-                    settings or Settings(), scratch,
-                )  # fmt: skip
-                await judge.prepare()
-                for source in sources:
-                    file = scratch / "made.py"
-                    file.write_text(source)
-                    limit = problem.limits.time_seconds or 1.0
-                    found.append(
-                        await judge.judge(Submission("made.py", (("made.py", file),)), limit)
-                    )
+                here = Here(LocalRunner(supervisor), _LANGUAGES, cache, Cores(1), scratch)
+                async with open_judge(problem, here, settings or Settings()) as judge:
+                    for source in sources:
+                        file = scratch / "made.py"
+                        file.write_text(source)
+                        submission = Submission("made.py", (("made.py", file),))
+                        limit = problem.limits.time_seconds or 1.0
+                        found.append(await judge.judge(submission, limit))
         return found
 
     return trio.run(main)

@@ -10,11 +10,13 @@ import trio
 
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
-from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.engine import open_judge
+from sandbox.judge.here import Here
 from sandbox.judge.language import load_languages
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import Order, Pipe
+from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed, Result
@@ -119,11 +121,8 @@ def judged(
 
     async def main() -> Judgement:
         with BuildCache.open(scratch / "cache") as cache:
-            judge = Judge(
-                read_problem(directory), runner, _LANGUAGES, cache, Cores(jobs),
-                settings or Settings(), scratch,
-            )  # fmt: skip
-            await judge.prepare()
-            return await judge.judge(asked, 1.0, **more)
+            here = Here(runner, _LANGUAGES, cache, Cores(jobs), scratch)
+            async with open_judge(read_problem(directory), here, settings or Settings()) as judge:
+                return await judge.judge(asked, 1.0, **more)
 
     return trio.run(main), runner

@@ -29,12 +29,14 @@ from bench.processes import anonymous_kib, children, entries
 from sandbox import Supervisor
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
-from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.expectations import check
+from sandbox.judge.here import Here
 from sandbox.judge.language import load_languages
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import LocalRunner
+from sandbox.judge.trial import Settings
 
 __all__ = ["Finding", "judge_many"]
 
@@ -126,14 +128,12 @@ async def judge_many(count: int, seed: int = 1) -> Finding:
 @contextlib.asynccontextmanager
 async def _cases(scratch: Path, kept: Path) -> AsyncIterator[dict[str, _Case]]:
     languages, cases = load_languages(), {}
-    async with Supervisor() as supervisor:
+    async with Supervisor() as supervisor, contextlib.AsyncExitStack() as held:
         with BuildCache.open(kept) as cache:
+            here = Here(LocalRunner(supervisor), languages, cache, Cores(), scratch)
             for package, names in _CHOSEN.items():
                 problem = read_problem(PROBLEMS / package)
-                judge = Judge(
-                    problem, LocalRunner(supervisor), languages, cache, Cores(), Settings(), scratch
-                )
-                await judge.prepare()
+                judge = await held.enter_async_context(open_judge(problem, here, Settings()))
                 found = {one.name: one for one in problem.submissions}
                 for name in names:
                     cases[f"{package}/{name}"] = _Case(judge, found[name])

@@ -20,6 +20,7 @@ from sandbox.judge import speed
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
 from sandbox.judge.execution import measured
+from sandbox.judge.here import Here
 from sandbox.judge.language import load_languages
 from sandbox.judge.margins import Margins, Slow, is_to_exceed, slow_of, slowest_of
 from sandbox.judge.problem import Expectation, Submission
@@ -86,10 +87,9 @@ def little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuildCac
 async def speeds_of(runner: Runner, cache: BuildCache, rounds: int) -> Speeds:
     languages = load_languages()
     missing = languages["kotlin"]._replace(tools={"kotlinc": ("no-such-compiler",)})
-    return await measure_speeds(
-        runner, languages | {"kotlin": missing}, cache, Cores(), rounds=rounds,
-        told=lambda _: None,
-    )  # fmt: skip
+    languages |= {"kotlin": missing}
+    here = Here(runner, languages, cache, Cores(), Path())
+    return await measure_speeds(here, rounds=rounds, told=lambda _: None)
 
 
 def test_every_program_runs_once_a_round_and_what_is_not_here_is_left_out(

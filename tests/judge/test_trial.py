@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from judge.fakes import LIMITS, FakeRunner, built, completed, noisy, problem
+from judge.fakes import LIMITS, FakeRunner, built, completed, here, noisy, problem
 from trio.testing import wait_all_tasks_blocked
 
 from sandbox.judge.cores import Cores
@@ -30,7 +30,7 @@ def trial(
     validator = built(tmp_path, "validator") if package.output_validator else None
 
     async def main() -> Outcome:
-        trials = Trials(package, validator, {}, runner, Cores(), settings or Settings(), tmp_path)
+        trials = Trials(package, validator, {}, here(runner, tmp_path), settings or Settings())
         (test,) = package.data.tests()
         return await trials.run(built(tmp_path), test, LIMIT)
 
@@ -107,7 +107,7 @@ def test_a_neighbour_disturbs_and_the_second_run_has_none(tmp_path: Path) -> Non
         return completed(stdout=RIGHT, cpu_seconds=0.99)
 
     async def main() -> list[Outcome]:
-        trials = Trials(package, None, {}, FakeRunner(answer), cores, Settings(), tmp_path)
+        trials = Trials(package, None, {}, here(FakeRunner(answer), tmp_path, cores), Settings())
         outcomes = []
 
         async def one(test) -> None:
@@ -183,7 +183,7 @@ def passes(tmp_path: Path, runner: FakeRunner, most: int) -> tuple[Outcome, list
 
     async def main() -> Outcome:
         validator = built(tmp_path, "validator")
-        trials = Trials(package, validator, {}, runner, Cores(), Settings(), tmp_path)
+        trials = Trials(package, validator, {}, here(runner, tmp_path), Settings())
         (test,) = package.data.tests()
         return await trials.run(built(tmp_path), test, LIMIT)
 
@@ -200,7 +200,7 @@ def test_a_validator_runs_on_its_test_s_core(tmp_path: Path) -> None:
 
     async def main() -> Outcome:
         validator = built(tmp_path, "validator")
-        trials = Trials(package, validator, {}, runner, Cores(), Settings(), tmp_path)
+        trials = Trials(package, validator, {}, here(runner, tmp_path), Settings())
         (test,) = package.data.tests()
         return await trials.run(built(tmp_path), test, LIMIT)
 

@@ -27,7 +27,7 @@ def run_worker(path: Path, jobs: int | None) -> int:
 
     async def main() -> None:
         async with opened(Cores(jobs)) as here:
-            await work(config, LocalEngine(here.judge_of, here.cache.release))
+            await work(config, LocalEngine(here))
 
     trio.run(main)
     return 0

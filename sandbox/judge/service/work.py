@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import trio
 
 from sandbox.judge import time_limit
 from sandbox.judge.building import BuildCache
-from sandbox.judge.engine import Judge, Settings
+from sandbox.judge.engine import Judge, open_judge
+from sandbox.judge.here import Here
 from sandbox.judge.language import Language, find_language, load_languages
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem, Submission
@@ -22,6 +23,7 @@ from sandbox.judge.service.plain import judgement_map, outcome_map
 from sandbox.judge.service.runner import TenantRunner, Turns
 from sandbox.judge.service.space import Space
 from sandbox.judge.toolchain import find_toolchain, report_languages
+from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Outcome
 from sandbox.server.service import Service
 from sandbox.spec.errors import HostError, SandboxError, SpecError
@@ -67,9 +69,10 @@ class Work:
         async with space.packages.open(request.problem, blob) as directory:
             with _named("problem"):
                 problem = await trio.to_thread.run_sync(_read, directory, limiter=self._threads)
-            async with self._opened(space, judging, problem) as judge:
+            async with contextlib.AsyncExitStack() as held:
+                here = held.enter_context(self._opened(space, judging))
                 with _named("problem"):
-                    await judge.prepare()
+                    judge = await held.enter_async_context(open_judge(problem, here, Settings()))
                     seconds = await self._time_limit(space, judging, judge)
                 judging.events.add(
                     "begun",
@@ -137,10 +140,8 @@ class Work:
             "time_multiplier": language.time_multiplier,
         }
 
-    @contextlib.asynccontextmanager
-    async def _opened(
-        self, space: Space, judging: Judging, problem: Problem
-    ) -> AsyncIterator[Judge]:
+    @contextlib.contextmanager
+    def _opened(self, space: Space, judging: Judging) -> Iterator[Here]:
         service, request = self._service, judging.request
         runner = TenantRunner(service.orders, space.tenant, self.cores, request.priority)
         with (
@@ -151,7 +152,7 @@ class Work:
             turns = Turns(
                 service.admission, self.cores, self._outputs.setdefault(space.tenant, most)
             )
-            yield Judge(problem, runner, self._languages, cache, turns, Settings(), Path(scratch))
+            yield Here(runner, self._languages, cache, turns, Path(scratch))
 
     async def _time_limit(self, space: Space, judging: Judging, judge: Judge) -> float:
         """What is asked for, or the package's own, or what its accepted submissions come to:

@@ -1,0 +1,130 @@
+"""What is there before a submission is run: it and the package's programs, built, and answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from sandbox.judge.building import Built, build, build_program
+from sandbox.judge.compare import read_flags
+from sandbox.judge.compilation import NotBuilt
+from sandbox.judge.execution import TimeLimit
+from sandbox.judge.here import Here
+from sandbox.judge.language import detect
+from sandbox.judge.language_file import Language
+from sandbox.judge.problem import Problem, Program, Submission
+from sandbox.judge.trial import Settings, Trials
+from sandbox.spec.errors import HostError, SpecError
+
+__all__ = ["Prepared", "build_submission", "prepare"]
+
+_MODEL_SECONDS = 60.0  # that an accepted submission may take to make an answer
+
+
+class Prepared(NamedTuple):
+    """What a package brings, as it is used."""
+
+    validator: Built | None  # None: the default one
+    grader: Built | None
+    answers: Mapping[str, Path]  # of the tests that come without
+
+
+async def prepare(problem: Problem, here: Here, held: contextlib.ExitStack) -> Prepared:
+    """Build the package's programs, and make the answers that it lacks.
+
+    `held` keeps the programs from being removed. Raises SpecError: one does not compile, no
+    accepted submission makes the answers, or the default validator has no such flag.
+    """
+    if problem.output_validator is None:
+        _check_flags(problem)
+    return Prepared(
+        await _build_program(problem.output_validator, problem, here, held),
+        await _build_program(problem.grader, problem, here, held),
+        await _make_answers(problem, here),
+    )
+
+
+async def build_submission(
+    problem: Problem, submission: Submission, here: Here
+) -> Built | NotBuilt:
+    """The submission, compiled. Raises SpecError: the language that it names is not known."""
+    try:
+        language = detect(submission, here.languages)
+    except SpecError as error:
+        if submission.language is not None:  # who names it is not who wrote it
+            raise
+        return NotBuilt(str(error), "")
+    if problem.languages is not None and not _is_allowed(language, problem.languages):
+        return NotBuilt(f"{language.name} is not allowed for this problem", "")
+    size = sum(path.lstat().st_size for _, path in submission.files)
+    if size > problem.limits.code_bytes:
+        why = f"{size} bytes of source, over the limit of {problem.limits.code_bytes}"
+        return NotBuilt(why, "")
+    return await build(
+        submission, language, here.runner, here.cache,
+        includes=problem.includes, limits=problem.limits,
+    )  # fmt: skip
+
+
+def _is_allowed(language: Language, named: frozenset[str]) -> bool:
+    """`named`: as a package does, by any of its names, or of those of its kin."""
+    return not named.isdisjoint({language.code, *language.codes, *language.kin})
+
+
+def _check_flags(problem: Problem) -> None:
+    """Those that the default validator reads, before anything is judged by it."""
+    common = problem.output_validator_flags
+    every = {test.output_validator_flags: test for test in problem.data.tests()}
+    for flags, test in every.items():
+        read_flags((*common, *flags), f"data/{test.name}: output validator flags")
+
+
+async def _build_program(
+    program: Program | None, problem: Problem, here: Here, held: contextlib.ExitStack
+) -> Built | None:
+    if program is None:
+        return None
+    built = await build_program(
+        program, here.languages, here.runner, here.cache, limits=problem.limits
+    )
+    return held.enter_context(_in_use(program.name, built, here))
+
+
+async def _make_answers(problem: Problem, here: Here) -> dict[str, Path]:
+    """By a model solution; a dialogue needs none."""
+    missing = [test for test in problem.data.tests() if test.answer is None]
+    if not missing or problem.is_interactive or problem.limits.passes > 1:
+        return {}
+    model = next((one for one in problem.submissions if one.is_model), None)
+    if model is None:
+        raise SpecError(
+            f"data/{missing[0].name}.ans", "is missing, and no accepted submission can make it"
+        )
+    answers = {}
+    settings = Settings(kept_bytes=problem.limits.output_bytes)
+    name = f"submissions/{model.name}"
+    with _in_use(name, await build_submission(problem, model, here), here) as built:
+        maker = Trials(problem, None, {}, here, settings)
+        for number, test in enumerate(missing):
+            made = await maker.run(built, test, TimeLimit.of(_MODEL_SECONDS))
+            if made.verdict == "JE":
+                raise HostError(made.why)
+            if made.exit_code != 0:
+                raise SpecError(name, f"on {test.name}: {made.why}")
+            path = here.scratch / f"answer-{number}"
+            path.write_bytes(made.stdout)
+            answers[test.name] = path
+    return answers
+
+
+@contextlib.contextmanager
+def _in_use(name: str, built: Built | NotBuilt, here: Here) -> Iterator[Built]:
+    """A program of the package's, kept in the cache. Raises SpecError: it does not compile."""
+    if isinstance(built, NotBuilt):
+        raise SpecError(name, f"{built.why}\n{built.output}".strip())
+    try:
+        yield built
+    finally:
+        here.cache.release(built.directory)

@@ -14,7 +14,7 @@ import trio
 from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
 from sandbox.judge.margins import Margins, measure_margins
-from sandbox.judge.package import read_problem
+from sandbox.judge.package import read_problem, repository_of
 from sandbox.judge.problem import Problem
 from sandbox.judge.report import columns
 from sandbox.judge.speed import KINDS, Reference, Speeds, measure_speeds, read_reference
@@ -33,7 +33,9 @@ def calibrate(problems: Sequence[Path], *, as_json: bool) -> int:
     """
     if not problems:
         return trio.run(_calibrate_host, as_json)
-    return trio.run(_calibrate_problems, [read_problem(path) for path in problems], as_json)
+    return trio.run(
+        _calibrate_problems, [read_problem(path, repository_of(path)) for path in problems], as_json
+    )
 
 
 async def _calibrate_host(as_json: bool) -> int:

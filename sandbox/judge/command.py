@@ -14,7 +14,7 @@ from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.expectations import check
 from sandbox.judge.here import opened
 from sandbox.judge.interrupt import run_until_signal
-from sandbox.judge.package import read_problem
+from sandbox.judge.package import read_problem, repository_of
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
@@ -43,7 +43,7 @@ def judge(request: Request) -> int:
     """Judge and print; the exit code: 0 if all were accepted, or were as expected; else 1, and 125
     where the judge or the package is to blame, 130 where a signal ended it. Raises SandboxError.
     """
-    problem = read_problem(request.problem)
+    problem = read_problem(request.problem, repository_of(request.problem))
     submissions = [_submission(path, request.language) for path in request.submissions]
     # Opened now: what fails is told before hours of judging, and root is root no longer then.
     with _opened(request.json) as document:

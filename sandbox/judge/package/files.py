@@ -6,6 +6,7 @@ FIFO would block whoever opened it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from sandbox.judge.package.errors import PackageError
 
-__all__ = ["Folder", "PackageFiles", "read_start", "read_text"]
+__all__ = ["Folder", "PackageFiles", "read_start", "read_text", "repository_of"]
 
 _MOST_ENTRIES = 100_000
 _MOST_DEPTH = 16
@@ -49,14 +50,16 @@ class Folder(NamedTuple):
 class PackageFiles:
     """A package, of which directories are looked through as they are asked for."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises PackageError where `directory` is none or holds what no package does."""
+    def __init__(self, directory: Path, links_into: Path | None = None) -> None:
+        """`links_into`: see `read_problem`. Raises PackageError where `directory` is none or holds
+        what no package does."""
         try:
             self.directory = directory.resolve(strict=True)
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links; a NUL
             raise PackageError(str(directory), _reason(error)) from error
         if not self.directory.is_dir():
             raise PackageError(str(directory), "is no directory; unpack the package first")
+        self._links_into = links_into
         self.notes: list[str] = []
         self._entries = self._bytes = 0
         self._names_are_strict = False
@@ -138,7 +141,7 @@ class PackageFiles:
         try:
             if entry.is_symlink():
                 path = path.resolve(strict=True)
-                if not path.is_relative_to(self.directory):
+                if not (path.is_relative_to(self.directory) or self._is_beside(path)):
                     raise PackageError(shown, "is a link that leads out of the package")
             status = path.lstat()
         except (OSError, RuntimeError) as error:
@@ -153,6 +156,27 @@ class PackageFiles:
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
             raise PackageError(shown, f"is {kind}; a package holds files and directories only")
         return path, status.st_mode
+
+    def _is_beside(self, path: Path) -> bool:
+        """Whether a link may lead there, out of the package."""
+        root = self._links_into
+        if root is None or not path.is_relative_to(root):
+            return False
+        return not any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def repository_of(path: Path) -> Path | None:
+    """The working tree of git's that a package lies in, which came to this host with it: problems
+    of a contest have their headers in common, by links. None: there is none of the same owner, or
+    it is a home."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        path = path.resolve(strict=True)
+        for directory in path.parents:
+            if (directory / ".git").exists():
+                is_home = directory in (Path("/"), Path.home().resolve())
+                is_his = (directory / ".git").lstat().st_uid == path.lstat().st_uid
+                return directory if is_his and not is_home else None
+    return None
 
 
 def read_text(path: Path, where: str, most_bytes: int = _MOST_TEXT_BYTES) -> str:

@@ -28,13 +28,14 @@ __all__ = ["read_problem"]
 _METADATA_FILES = ("problem.yaml", "domjudge-problem.ini")
 
 
-def read_problem(path: Path) -> Problem:
+def read_problem(path: Path, links_into: Path | None = None) -> Problem:
     """The problem package in the directory `path`.
 
+    Its links stay within it, or in the directory `links_into` where no name begins with a dot.
     Raises PackageError that names the file and the rule for whatever is no package, or has no
     plain meaning as one. What is left out is in the Problem's notes.
     """
-    package = PackageFiles(path)
+    package = PackageFiles(path, links_into)
     if not any(package.file(name) for name in _METADATA_FILES):
         raise PackageError("problem.yaml", "is missing, so this is no problem package")
     metadata = read_metadata(package)

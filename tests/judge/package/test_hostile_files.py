@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.judge.package import PackageError, files, read_problem
+from sandbox.judge.package import PackageError, files, read_problem, repository_of
 from sandbox.judge.package.document import parse_document
 
 
@@ -77,6 +77,31 @@ def test_a_link_within_the_package_is_what_it_leads_to(legacy) -> None:
     (package / "submissions/wrong_answer/same.py").symlink_to("../accepted/sum.py")
     ((_, path),) = read_problem(package).submissions[1].files
     assert path == package / "submissions/accepted/sum.py"
+
+
+def test_a_link_out_may_lead_within_the_repository_that_the_package_came_with(
+    legacy, tmp_path, monkeypatch
+) -> None:
+    package = legacy({}).directory
+    repository = package.parent
+    (package / "include/default").mkdir(parents=True)
+    link = package / "include/default/common.h"
+    link.symlink_to("../../../common.h")
+    (repository / "common.h").write_text("")
+    assert repository_of(package) is None
+    with pytest.raises(PackageError, match="leads out of the package"):
+        read_problem(package, repository_of(package))
+    (repository / ".git").mkdir()
+    assert repository_of(package) == repository
+    ((name, path),) = read_problem(package, repository_of(package)).includes["default"]
+    assert (name, path) == ("common.h", repository / "common.h")
+    for outside in ("/etc/passwd", "../../../.git"):
+        link.unlink()
+        link.symlink_to(outside)
+        with pytest.raises(PackageError, match="leads out of the package"):
+            read_problem(package, repository_of(package))
+    monkeypatch.setenv("HOME", str(repository))
+    assert repository_of(package) is None
 
 
 def test_a_dead_link_to_what_nobody_needs_is_no_matter(legacy) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import trio
@@ -30,6 +31,7 @@ _OUTPUT_PLACE = "/tmp"
 _ARCHIVE_PLACE = b"/tmp/program.tar"
 _MOST_STACK_BYTES = 64 << 20
 _CLASS = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)*")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _FORMAT = b"1"  # of an entry in the cache: a new one when what is built from the same input changes
 # A script says by its first line what runs it, and may start others: as ordinary programs may.
 _SCRIPT = Language("script", "script", Running((f"{PROGRAM_PLACE}/{{entry}}",), "default"))
@@ -67,6 +69,8 @@ class _Plan(NamedTuple):
     sources: tuple[str, ...]
     entry: str
     memory_bytes: int  # of a run
+    constants: Mapping[str, str] = _NOTHING
+    filled: frozenset[str] = frozenset()  # names of the files that constants stand in
 
 
 async def build(
@@ -76,17 +80,23 @@ async def build(
     cache: BuildCache,
     *,
     includes: Mapping[str, Files] | None = None,
+    constants: Mapping[str, str] = _NOTHING,
+    is_of_package: bool = False,
     limits: ProblemLimits,
 ) -> Built | NotBuilt:
     """Compile a submission, or take what the same sources came to before.
 
-    One job of at most `limits.compilation_*`; what it does wrong is a NotBuilt. Raises HostError:
-    this host lacks the compiler; SandboxError as `runner`.
+    The constants stand in what is included, and in a submission `is_of_package`: never in what
+    somebody else has written. One job of at most `limits.compilation_*`; what it does wrong is a
+    NotBuilt. Raises HostError: this host lacks the compiler; SandboxError as `runner`.
     """
     files = included(submission.files, language, includes or {})
     plan = _plan(files, submission.entry_point, language, limits.memory_bytes)
     if isinstance(plan, NotBuilt):
         return plan
+    others = () if is_of_package else submission.files
+    filled = frozenset(name for name, _ in {*files}.difference(others))
+    plan = plan._replace(constants=constants, filled=filled)
     try:
         return await _build(plan, runner, cache, limits)
     except SourceError as error:
@@ -99,15 +109,19 @@ async def build_program(
     runner: Runner,
     cache: BuildCache,
     *,
+    constants: Mapping[str, str] = _NOTHING,
     limits: ProblemLimits,
 ) -> Built | NotBuilt:
     """The same for a program of a package's: in a language that is known, by its build script, or
-    not at all. Raises SpecError as `detect` too."""
+    not at all. The constants stand in all of it. Raises SpecError as `detect` too."""
+    names = tuple(name for name, _ in program.files)
     if not (program.is_static or program.build or program.run):
         language = detect(Submission(program.name, program.files), languages)
         plan = _plan(program.files, None, language, limits.validation_memory_bytes)
-        return plan if isinstance(plan, NotBuilt) else await _build(plan, runner, cache, limits)
-    names = tuple(name for name, _ in program.files)
+        if isinstance(plan, NotBuilt):
+            return plan
+        plan = plan._replace(constants=constants, filled=frozenset(names))
+        return await _build(plan, runner, cache, limits)
     entry = program.run or ("run" if program.build else preferred_entry(names or ("",)))
     needed = program.build or entry
     if why := name_problem(program.files):
@@ -115,7 +129,10 @@ async def build_program(
     if needed not in names:
         return NotBuilt(f"there is no file {shown(needed)}", "")
     toolchain = Toolchain({}, identity_of_all(languages) if program.build else ())
-    plan = _Plan(_SCRIPT, toolchain, program.files, names, entry, limits.validation_memory_bytes)
+    plan = _Plan(
+        _SCRIPT, toolchain, program.files, names, entry, limits.validation_memory_bytes,
+        constants, frozenset(names),
+    )  # fmt: skip
     return await _build(plan, runner, cache, limits, program.build)
 
 
@@ -164,7 +181,7 @@ async def _build_in(
     with cache.draft() as draft:
         staged = draft / "sources"
         staged.mkdir()
-        content = stage(plan.files, staged)
+        content = stage(plan.files, staged, plan.constants, plan.filled)
         key = _key(plan, content, build_script)
         if (found := cache.find(key)) is not None:
             files, note = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +41,9 @@ async def prepare(problem: Problem, here: Here, held: contextlib.ExitStack) -> P
     if problem.output_validator is None:
         _check_flags(problem)
     return Prepared(
-        await _build_program(problem.output_validator, problem, here, held),
+        await _build_program(
+            problem.output_validator, problem, here, held, constants=problem.constants
+        ),
         await _build_program(problem.grader, problem, here, held),
         await _make_answers(problem, here),
     )
@@ -64,13 +67,20 @@ async def build_submission(
         return NotBuilt(why, "")
     return await build(
         submission, language, here.runner, here.cache,
-        includes=problem.includes, limits=problem.limits,
+        includes=problem.includes, constants=problem.constants,
+        is_of_package=_is_of_package(problem, submission), limits=problem.limits,
     )  # fmt: skip
 
 
 def _is_allowed(language: Language, named: frozenset[str]) -> bool:
     """`named`: as a package does, by any of its names, or of those of its kin."""
     return not named.isdisjoint({language.code, *language.codes, *language.kin})
+
+
+def _is_of_package(problem: Problem, submission: Submission) -> bool:
+    """Whether it is an example submission, whoever named its files."""
+    places = (Path(os.path.realpath(path)) for _, path in submission.files)
+    return all(place.is_relative_to(problem.directory) for place in places)
 
 
 def _check_flags(problem: Problem) -> None:
@@ -82,13 +92,19 @@ def _check_flags(problem: Problem) -> None:
 
 
 async def _build_program(
-    program: Program | None, problem: Problem, here: Here, held: contextlib.ExitStack
+    program: Program | None,
+    problem: Problem,
+    here: Here,
+    held: contextlib.ExitStack,
+    *,
+    constants: Mapping[str, str] = {},
 ) -> Built | None:
     if program is None:
         return None
     built = await build_program(
-        program, here.languages, here.runner, here.cache, limits=problem.limits
-    )
+        program, here.languages, here.runner, here.cache,
+        constants=constants, limits=problem.limits,
+    )  # fmt: skip
     return held.enter_context(_in_use(program.name, built, here))
 
 

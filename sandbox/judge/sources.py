@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from sandbox.judge.constants import with_constants
 from sandbox.judge.language_file import Language
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import shown
@@ -67,15 +68,23 @@ def name_problem(files: Files) -> str | None:
     return None
 
 
-def stage(files: Files, directory: Path) -> bytes:
+def stage(
+    files: Files, directory: Path, constants: Mapping[str, str], filled: Collection[str]
+) -> bytes:
     """Copy the files below `directory` and give their digest: names, contents, who may execute.
 
-    Raises SourceError: no regular file, or too much of them.
+    Those whose names are `filled` have the constants in them. Raises SourceError: no regular file,
+    or too much of them.
     """
     state = hashlib.sha256()
     left = _MOST_BYTES
     for name, source in sorted(files):
         content, is_executable = read_source(source)
+        if name in filled:
+            try:
+                content = with_constants(content, constants, left)
+            except ValueError as error:
+                raise SourceError(str(source), str(error)) from error
         left -= len(content)
         if left < 0:
             raise SourceError(str(source), f"more than {_MOST_BYTES} bytes of source in all")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from sandbox.judge.constants import with_constants
 from sandbox.judge.package.cases import GROUP_FILES, ValidatorFlags, validator_flags
 from sandbox.judge.package.document import parse_document
 from sandbox.judge.package.errors import PackageError
@@ -29,7 +29,6 @@ _DRAFT_KEYS = (
 )  # fmt: skip
 _DRAFT_SCORING = ("score", "max_score", "aggregation", "require_pass", "require-pass")
 _AGGREGATIONS = ("pass-fail", "sum", "min")
-_CONSTANT = re.compile(r"\{\{([a-zA-Z_][a-zA-Z0-9_]*(?:\.[a-zA-Z0-9_]{1,64})?)\}\}")
 
 
 class GroupSettings(NamedTuple):
@@ -68,7 +67,7 @@ def read_settings(
     if is_old and metadata.format != DRAFT:
         notes.append(f"{where}: the format calls it {GROUP_FILES[0]}")
     text = read_text(folder.files[found[0]], where, _MOST_BYTES)
-    document = parse_document(_with_constants(text, metadata.constants), where)
+    document = parse_document(_filled(text, metadata.constants, where), where)
     is_draft = is_old or metadata.format == DRAFT
     fields = Fields(where, document, _DRAFT_KEYS if is_draft else _KEYS)
     for key in _STATIC:
@@ -126,5 +125,8 @@ def _most_score(fields: Fields, key: str) -> float | None:
     return fields.integer(key, None, least=0, most=_MOST_SCORE)
 
 
-def _with_constants(text: str, constants: Mapping[str, str]) -> str:
-    return _CONSTANT.sub(lambda found: constants.get(found[1], found[0]), text)
+def _filled(text: str, constants: Mapping[str, str], where: str) -> str:
+    try:
+        return with_constants(text.encode(), constants, _MOST_BYTES).decode()
+    except ValueError as error:
+        raise PackageError(where, str(error)) from error

@@ -159,6 +159,13 @@ def test_constants_stand_in_group_files(scoring) -> None:
     assert next(_group(scoring(files), "secret").tests()).arguments == ("7", "{{m}}")
 
 
+def test_constants_do_not_make_a_group_file_grow_without_end(scoring, refusal) -> None:
+    text = "problem_format_version: 2025-09\nname: a\nuuid: x\ntype: scoring\nconstants: {n: %s}\n"
+    many = "args: ['" + "{{n}}" * 40_000 + "']\n"
+    files = {"problem.yaml": text % ("7" * 10_000), "data/secret/test_group.yaml": many}
+    assert "test_group.yaml: is over 262144 bytes with its constants" in refusal(scoring, files)
+
+
 def test_the_draft_is_read_as_its_packages_tell_groups(new) -> None:
     old = new({"problem.yaml": _T, "data/testdata.yaml": "on_reject: continue\n"})
     assert not old.data.breaks_on_reject

@@ -90,7 +90,7 @@ def _paths(problem: Problem) -> Iterator[Path]:
     for test in problem.data.tests():
         yield from (path for path in (test.input, test.answer) if path)
         yield from (path for _, path in test.files)
-    single = (problem.output_validator, problem.grader)
+    single = (problem.output_validator, problem.static_validator, problem.grader)
     programs: list[Program] = [one for one in single if one] + list(problem.input_validators)
     files = [program.files for program in programs]
     files += [submission.files for submission in problem.submissions]

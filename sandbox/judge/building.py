@@ -53,6 +53,7 @@ class Built(NamedTuple):
     memory_overhead_bytes: int  # of the runtime's own: to be allowed over the problem's limit
     seconds: float  # that compiling took, when it was done
     output: str  # what the compiler said
+    entry: str = ""  # file or class that is started; "": the language has none, or finds it itself
 
     @property
     def program(self) -> Input:
@@ -71,6 +72,7 @@ class _Plan(NamedTuple):
     memory_bytes: int  # of a run
     constants: Mapping[str, str] = _NOTHING
     filled: frozenset[str] = frozenset()  # names of the files that constants stand in
+    keeps_sources: bool = False  # beside what is made of them
 
 
 async def build(
@@ -82,13 +84,15 @@ async def build(
     includes: Mapping[str, Files] | None = None,
     constants: Mapping[str, str] = _NOTHING,
     is_of_package: bool = False,
+    keeps_sources: bool = False,
     limits: ProblemLimits,
 ) -> Built | NotBuilt:
     """Compile a submission, or take what the same sources came to before.
 
     The constants stand in what is included, and in a submission `is_of_package`: never in what
-    somebody else has written. One job of at most `limits.compilation_*`; what it does wrong is a
-    NotBuilt. Raises HostError: this host lacks the compiler; SandboxError as `runner`.
+    somebody else has written. `keeps_sources`: they are in the directory too. One job of at most
+    `limits.compilation_*`; what it does wrong is a NotBuilt. Raises HostError: this host lacks the
+    compiler; SandboxError as `runner`.
     """
     files = included(submission.files, language, includes or {})
     plan = _plan(files, submission.entry_point, language, limits.memory_bytes)
@@ -96,7 +100,7 @@ async def build(
         return plan
     others = () if is_of_package else submission.files
     filled = frozenset(name for name, _ in {*files}.difference(others))
-    plan = plan._replace(constants=constants, filled=filled)
+    plan = plan._replace(constants=constants, filled=filled, keeps_sources=keeps_sources)
     try:
         return await _build(plan, runner, cache, limits)
     except SourceError as error:
@@ -198,6 +202,11 @@ async def _build_in(
         if isinstance(outcome, NotBuilt):
             return outcome
         files = made if any(made.iterdir()) else staged
+        if plan.keeps_sources and files is made:
+            for name, source in _staged(plan, staged):
+                if not _moved(source, made / name):
+                    why = f"{shown(name)}: what is made of the sources is called so"
+                    return NotBuilt(why, outcome.output, outcome.seconds)
         note = {"seconds": outcome.seconds, "output": outcome.output}
         # In a thread: it waits for the disk.
         kept = await trio.to_thread.run_sync(cache.keep, draft, key, files, note)
@@ -265,6 +274,18 @@ async def _unpacked(outcome: Compiled, archive: Path, made: Path) -> Compiled | 
     return outcome
 
 
+def _moved(source: Path, place: Path) -> bool:
+    """False: something is there."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        return False
+    if place.exists():
+        return False
+    source.rename(place)
+    return True
+
+
 def _staged(plan: _Plan, staged: Path) -> list[tuple[str, Path]]:
     return [(name, staged / name) for name, _ in plan.files]
 
@@ -275,8 +296,9 @@ def _argument(plan: _Plan) -> str:
 
 def _key(plan: _Plan, content: bytes, build_script: str | None) -> str:
     identity = repr(plan.toolchain.identity).encode()
+    more = (b"sources",) if plan.keeps_sources else ()
     words = (plan.language.code, plan.entry, build_script or "", *plan.sources)
-    parts = (_FORMAT, plan.language.digest, content, identity, *map(os.fsencode, words))
+    parts = (_FORMAT, plan.language.digest, content, identity, *map(os.fsencode, words), *more)
     return digest_of(*parts).hex()
 
 
@@ -302,4 +324,5 @@ def _built(plan: _Plan, directory: Path, seconds: float, output: str) -> Built:
         language.memory_overhead_bytes,
         seconds,
         output,
+        plan.entry,
     )

@@ -34,7 +34,10 @@ async def open_judge(problem: Problem, here: Here, settings: Settings) -> AsyncI
     """A judge of that problem, for as long as the block lasts. Raises SpecError as `prepare`."""
     with contextlib.ExitStack() as held:
         prepared = await prepare(problem, here, held)
-        trials = Trials(problem, prepared.validator, prepared.answers, here, settings)
+        trials = Trials(
+            problem, prepared.validator, prepared.answers, here, settings,
+            static_validator=prepared.static_validator,
+        )  # fmt: skip
         yield Judge(problem, here, settings, prepared.grader, trials)
 
 

@@ -28,6 +28,7 @@ class Prepared(NamedTuple):
     """What a package brings, as it is used."""
 
     validator: Built | None  # None: the default one
+    static_validator: Built | None
     grader: Built | None
     answers: Mapping[str, Path]  # of the tests that come without
 
@@ -44,6 +45,7 @@ async def prepare(problem: Problem, here: Here, held: contextlib.ExitStack) -> P
         await _build_program(
             problem.output_validator, problem, here, held, constants=problem.constants
         ),
+        await _build_program(problem.static_validator, problem, here, held),
         await _build_program(problem.grader, problem, here, held),
         await _make_answers(problem, here),
     )
@@ -68,7 +70,8 @@ async def build_submission(
     return await build(
         submission, language, here.runner, here.cache,
         includes=problem.includes, constants=problem.constants,
-        is_of_package=_is_of_package(problem, submission), limits=problem.limits,
+        is_of_package=_is_of_package(problem, submission),
+        keeps_sources=problem.static_validator is not None, limits=problem.limits,
     )  # fmt: skip
 
 
@@ -110,7 +113,8 @@ async def _build_program(
 
 async def _make_answers(problem: Problem, here: Here) -> dict[str, Path]:
     """By a model solution; a dialogue needs none."""
-    missing = [test for test in problem.data.tests() if test.answer is None]
+    tests = [test for test in problem.data.tests() if test.static_arguments is None]
+    missing = [test for test in tests if test.answer is None]
     if not missing or problem.is_interactive or problem.limits.passes > 1:
         return {}
     model = next((one for one in problem.submissions if one.is_model), None)

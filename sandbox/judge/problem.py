@@ -57,6 +57,10 @@ class Test(NamedTuple):
     must_score: bool = False  # no most score is known: an accepting validator writes score.txt
     # Where they differ: name of an input validator -> its flags; one that is not named has none.
     input_validator_flags_by_name: Mapping[str, tuple[str, ...]] | None = None
+    may_score: bool = True  # False: its group is all or nothing, and no validator scores in it
+    # Of a static validation test: what the static validator is told beside the submission. It has
+    # no input, and the submission is not run. None: an ordinary test.
+    static_arguments: tuple[str, ...] | None = None
 
 
 class Grading(NamedTuple):
@@ -137,3 +141,4 @@ class Problem(NamedTuple):
     # What {{name}} and {{name.variant}} stand for in validators, included files and submissions.
     constants: Mapping[str, str] = MappingProxyType({})
     may_write_files: bool = True  # submissions, in their working directory
+    static_validator: Program | None = None  # judges the sources, in tests of their own

@@ -42,6 +42,8 @@ def read_score(
         raise SpecError(name, "was written, and the package does not say that its validator scores")
     if not is_accepted:
         raise SpecError(name, "was written for an output that was rejected")
+    if not test.may_score:
+        raise SpecError(name, f"was written for {test.name}, whose group is all or nothing")
     if score is None:
         if test.must_score:
             raise SpecError(name, f"{test.name} has no most score that it could be a share of")

@@ -26,6 +26,7 @@ from sandbox.judge.validation import (
     Validation,
     by_comparing,
     validate,
+    validate_statically,
 )
 from sandbox.judge.verdict import Outcome, TestRun
 from sandbox.spec.errors import SandboxError
@@ -68,10 +69,13 @@ class Trials:
         answers: Mapping[str, Path],
         here: Here,
         settings: Settings,
+        *,
+        static_validator: Built | None = None,
     ) -> None:
         """`validator` None: the default one. `answers`: of the tests that come without."""
         self._problem = problem
         self._validator = validator
+        self._static_validator = static_validator
         self._answers = answers
         self._here = here
         self._settings = settings
@@ -80,6 +84,8 @@ class Trials:
         """One test. It is run again on a quiet machine where a disturbed run came near the limit;
         the last run counts. What goes wrong is a judge error."""
         try:
+            if test.static_arguments is not None:
+                return await self._look_at(built, test)
             return self._outcome(test, await self._runs(built, test, limit))
         except (SandboxError, OSError) as error:  # OSError: no room for what a validator writes
             return _not_judged(test, error)
@@ -93,6 +99,18 @@ class Trials:
                 validation = await self._validate(test, feedback, input_path, output)
         except (SandboxError, OSError) as error:
             return _not_judged(test, error)
+        outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
+        return _told(outcome, validation)
+
+    async def _look_at(self, built: Built, test: Test) -> Outcome:
+        """A static validation test: the submission is read, and not run."""
+        assert self._static_validator is not None  # a package without one was refused
+        with Feedback.open(self._here.scratch, keeps_state=False) as feedback:
+            async with self._here.cores.one() as core:
+                validation = await validate_statically(
+                    self._here.runner, self._static_validator, built, feedback, self._problem,
+                    test, core,
+                )  # fmt: skip
         outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
         return _told(outcome, validation)
 

@@ -30,11 +30,12 @@ from sandbox.spec.result import Completed, Result
 
 __all__ = [
     "ACCEPTED", "MOST_MESSAGE_BYTES", "REJECTED", "Feedback", "LastWords", "Validation",
-    "by_comparing", "judged_by", "validate", "validator_job",
+    "by_comparing", "judged_by", "validate", "validate_statically", "validator_job",
 ]  # fmt: skip
 
 ACCEPTED, REJECTED = 42, 43  # exit codes of validators, in every format
 _FEEDBACK = b"/work/feedback"
+_SUBMISSION = b"/submission"
 _STATE = b"/work/state.tar"
 _WRITTEN = (
     "judgemessage.txt", "teammessage.txt", "score.txt", "score_multiplier.txt", "nextpass.in",
@@ -55,6 +56,7 @@ tar -cf /work/state.tar -C /work/feedback . || exit 98
 [ $code -le 128 ] || kill -$((code - 128)) $$
 exit $code
 """
+_AMONG_SOURCES = b'cd /submission && exec "$@"'
 
 
 class Validation(NamedTuple):
@@ -120,20 +122,12 @@ class Feedback:
     ) -> Job:
         """The validator's: what it is to be told, and what of it is wanted."""
         self._passes += 1
-        command = (
-            *built.command,
-            b"/data/input",
-            b"/data/answer",
-            _FEEDBACK + b"/",
-            *(flag.encode() for flag in flags),
-        )
+        command = _command(built, b"/data/input", b"/data/answer", flags)
         inputs = [
             Input(input_path, b"/data/input", copied=False),
             Input(answer_path, b"/data/answer", copied=False),
         ]
-        artifacts = [
-            Artifact(_FEEDBACK + b"/" + name.encode(), self._path(name)) for name in _WRITTEN
-        ]
+        artifacts = self._artifacts()
         policy = built.policy
         if self._keeps_state:
             command = (b"/bin/sh", b"-c", _WITH_STATE, b"sh", *command)
@@ -145,6 +139,21 @@ class Feedback:
                 # There may be a thousand passes, and each leaves as much as a disk holds.
                 shutil.rmtree(self._directory / str(self._passes - 2), ignore_errors=True)
         return validator_job(command, policy, built, inputs, artifacts, limits, core)
+
+    def static_job(
+        self,
+        built: Built,
+        submission: Built,
+        flags: Sequence[str],
+        limits: ProblemLimits,
+        core: int | None,
+    ) -> Job:
+        """The static validator's, which is started among the files of the submission."""
+        code, entry = submission.language.code.encode(), submission.entry.encode()
+        inputs = [Input(submission.directory, _SUBMISSION, copied=False)]
+        # By a shell: a job's own directory is one that it may write to.
+        command = (b"/bin/sh", b"-c", _AMONG_SOURCES, b"sh", *_command(built, code, entry, flags))
+        return validator_job(command, "default", built, inputs, self._artifacts(), limits, core)
 
     def text(self, name: str) -> str:
         """What it has written there, in the last pass; bounded and printable."""
@@ -164,6 +173,10 @@ class Feedback:
     def next_input_path(self, number: int) -> Path:
         """What the validator of that pass has left as the input of the next one."""
         return self._directory / str(number) / "nextpass.in"
+
+    def _artifacts(self) -> list[Artifact]:
+        place = _FEEDBACK + b"/"
+        return [Artifact(place + name.encode(), self._path(name)) for name in _WRITTEN]
 
     def _path(self, name: str) -> Path:
         directory = self._directory / str(self._passes)
@@ -205,6 +218,11 @@ def validator_job(
     )
 
 
+def _command(built: Built, first: bytes, second: bytes, flags: Sequence[str]) -> tuple[bytes, ...]:
+    place = _FEEDBACK + b"/"  # so that the name of a file behind it makes a path
+    return (*built.command, first, second, place, *(flag.encode() for flag in flags))
+
+
 async def by_comparing(answer: bytes, output: bytes, flags: Sequence[str]) -> Validation:
     """By the default validator."""
     if len(answer) + len(output) <= _LONG_BYTES:
@@ -236,14 +254,37 @@ async def validate(
     return judged_by(done._replace(stderr=said.text()), feedback, problem, test)
 
 
+async def validate_statically(
+    runner: Runner,
+    built: Built,
+    submission: Built,
+    feedback: Feedback,
+    problem: Problem,
+    test: Test,
+    core: int | None,
+) -> Validation:
+    """By the package's static validator, which is shown the sources. "Static validator" of
+    2025-09: it says what it has to say as an output validator does."""
+    flags = test.static_arguments or ()
+    job = feedback.static_job(built, submission, flags, problem.limits, core)
+    said = LastWords()
+    try:
+        done = await runner.run(Order(job, b"", said.add))
+    except SandboxError as error:
+        return Validation("JE", f"the static validator was not run: {error}")
+    return judged_by(done._replace(stderr=said.text()), feedback, problem, test)
+
+
 def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test) -> Validation:
     """What its exit code and files say."""
+    is_static = test.static_arguments is not None
+    who = "the static validator" if is_static else "the output validator"
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (ACCEPTED, REJECTED):
         said = _shown(done.stderr[-MOST_MESSAGE_BYTES:].strip())
-        return Validation("JE", f"the output validator {_end(done.result)}", judge_message=said)
+        return Validation("JE", f"{who} {_end(done.result)}", judge_message=said)
     if unread := _unread(done.result):
-        return Validation("JE", f"the output validator's {unread}")
+        return Validation("JE", f"{who}'s {unread}")
     judge, team = feedback.text("judgemessage.txt"), feedback.text("teammessage.txt")
     verdict = "AC" if code == ACCEPTED else "WA"
     try:
@@ -255,8 +296,8 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
             multiplier=feedback.read("score_multiplier.txt"),
         )
     except SpecError as error:
-        return Validation("JE", f"the output validator's {error}", None, judge, team)
-    is_more = problem.limits.passes > 1 and feedback.has("nextpass.in")
+        return Validation("JE", f"{who}'s {error}", None, judge, team)
+    is_more = problem.limits.passes > 1 and feedback.has("nextpass.in") and not is_static
     if is_more and verdict != "AC":  # "Multi-pass validation" of the format
         why = "the output validator wants another pass of an output that it has rejected"
         return Validation("JE", why, None, judge, team)

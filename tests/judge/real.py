@@ -24,9 +24,9 @@ _LANGUAGES = load_languages()
 
 
 def judge_here(
-    directory: Path, scratch: Path, *sources: str, settings: Settings | None = None
+    directory: Path, scratch: Path, *sources: str | Submission, settings: Settings | None = None
 ) -> list[Judgement]:
-    """Submissions in Python to that package, one after the other, on one core.
+    """Submissions, or texts in Python, to that package, one after the other, on one core.
 
     `scratch` may be that of other calls: it has the programs that were built.
     """
@@ -39,11 +39,16 @@ def judge_here(
                 here = Here(LocalRunner(supervisor), _LANGUAGES, cache, Cores(1), scratch)
                 async with open_judge(problem, here, settings or Settings()) as judge:
                     for source in sources:
-                        file = scratch / "made.py"
-                        file.write_text(source)
-                        submission = Submission("made.py", (("made.py", file),))
                         limit = problem.limits.time_seconds or 1.0
-                        found.append(await judge.judge(submission, limit))
+                        found.append(await judge.judge(_submission(source, scratch), limit))
         return found
 
     return trio.run(main)
+
+
+def _submission(source: str | Submission, scratch: Path) -> Submission:
+    if isinstance(source, Submission):
+        return source
+    file = scratch / "made.py"
+    file.write_text(source)
+    return Submission("made.py", (("made.py", file),))

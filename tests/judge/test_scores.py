@@ -16,6 +16,7 @@ from sandbox.spec.errors import SpecError
 LIMITS = ProblemLimits(1.0, 2, 1.5, 0.1, 1 << 30, 1 << 23, 1 << 17, 60, 1 << 30, 60, 1 << 30, 1, 1)
 BOUNDED = Case("secret/1", None, None, accept_score=20)
 UNBOUNDED = Case("secret/1", None, None, must_score=True)
+ALL_OR_NOTHING = Case("secret/1", None, None, accept_score=0, may_score=False)
 SAMPLE = Case("sample/1", None, None, accept_score=0)
 
 
@@ -68,6 +69,10 @@ def test_a_score_is_what_the_validator_wrote(
         (BOUNDED, True, b"1 2", None, 'score.txt: "1 2" is no number such as 0.5'),
         (BOUNDED, True, None, b"1.5", "score_multiplier.txt: 1.5 is not between 0 and 1"),
         (BOUNDED, True, None, b"-0.5", "score_multiplier.txt: -0.5 is not between 0 and 1"),
+        (ALL_OR_NOTHING, True, b"0", None,
+         "score.txt: was written for secret/1, whose group is all or nothing"),
+        (ALL_OR_NOTHING, True, None, b"1",
+         "score_multiplier.txt: was written for secret/1, whose group is all or nothing"),
         (UNBOUNDED, True, None, b"0.5",
          "score_multiplier.txt: secret/1 has no most score that it could be a share of"),
     ],

@@ -26,7 +26,9 @@ from sandbox.judge.package.group_settings import (
     ARGUMENTS,
     IGNORED,
     SCORING,
+    STATIC_SCORE,
     GroupSettings,
+    check_ignored,
     read_settings,
 )
 from sandbox.judge.package.metadata import DRAFT, Metadata
@@ -36,14 +38,17 @@ from sandbox.spec.fields import shown
 __all__ = ["GroupData"]
 
 _TEST_KEYS = (*ARGUMENTS, *IGNORED, "hint", "description")
+# No file of a package may be called so, or no such test would be read.
+_STATIC_TEST = "static validation"
 _APART = ("invalid_input", "invalid_output", "valid_output")  # for validators, not for judging
 
 
 class GroupData:
     """Reads data/ as the new formats have it. Every method raises PackageError."""
 
-    def __init__(self, metadata: Metadata, notes: list[str]) -> None:
+    def __init__(self, metadata: Metadata, notes: list[str], *, has_static_validator: bool) -> None:
         self._metadata = metadata
+        self._has_static_validator = has_static_validator
         self._notes = notes
         self._is_scoring = metadata.is_scoring
         self._is_submit_answer = "submit-answer" in metadata.types
@@ -51,11 +56,11 @@ class GroupData:
     def read(self, data: Folder) -> Group:
         """The group that data/ is."""
         root = self._settings(data, GroupSettings("data"), SCORING)
+        if root.static_arguments is not None:
+            raise PackageError(root.where, f"{STATIC_SCORE}: belongs in sample, secret or a group")
         for name in data.folders:
             if name not in ("sample", "secret", *_APART):
                 self._notes.append(f"data/{name}: is no directory of the format; it is left out")
-        if "secret" not in data.folders:
-            raise PackageError("data/secret", "is missing; the format asks for it")
         members = []
         if "sample" in data.folders and root.runs_samples:
             members.append(self._sample(data.folders["sample"], root))
@@ -68,6 +73,7 @@ class GroupData:
         tests = self._tests(folder, settings)
         if self._is_scoring:
             tests = [test._replace(accept_score=0.0) for test in tests]
+        tests = [*self._static_tests("sample", settings, "pass-fail"), *tests]
         return Group("sample", tuple(tests), not self._is_scoring, Grading("first_error"))
 
     def _secret(self, folder: Folder, root: GroupSettings) -> Group:
@@ -82,13 +88,14 @@ class GroupData:
             if not tests:
                 raise PackageError(folder.where, "has no test")
             return self._group("secret", tests, settings, aggregation, most)
-        members, passed = [], {"sample"}
+        members: list[Group | Test] = [*self._static_tests("secret", settings, aggregation)]
+        passed = {"sample"}
         for group in sorted(groups, key=lambda group: group.where):
             member, is_pass_fail = self._subgroup(group, settings, aggregation, most, passed)
             if member.members:
                 members.append(member)
                 passed |= {member.name} if is_pass_fail else set()
-        if not members:
+        if not any(isinstance(member, Group) for member in members):
             raise PackageError(folder.where, "has no test")
         grading = self._grading(aggregation, most, settings.require_pass)
         # Each group has points of its own, whatever the others come to.
@@ -102,9 +109,10 @@ class GroupData:
         settings = self._settings(folder, secret, () if self._is_scoring else SCORING)
         tests = self._tests(folder, settings)
         has_file = any(file in folder.files for file in GROUP_FILES)
-        if not tests and has_file:
+        is_empty = not tests and settings.static_arguments is None
+        if is_empty and has_file:
             raise PackageError(folder.where, "has no test; a group needs one")
-        if not self._is_scoring or not tests:
+        if not self._is_scoring or is_empty:
             return self._group(name, tests, settings, "sum", math.inf), True
         aggregation = settings.aggregation or "pass-fail"
         if whole == "pass-fail" and aggregation != "pass-fail":
@@ -131,15 +139,44 @@ class GroupData:
     def _group(
         self, name: str, tests: list[Test], settings: GroupSettings, aggregation: str, most: float
     ) -> Group:
+        static = self._static_tests(name, settings, aggregation)
         if not self._is_scoring:
-            return Group(name, tuple(tests), True, Grading("first_error"))
-        score = 0.0
-        if math.isfinite(most) and aggregation != "pass-fail":
-            score = most / len(tests) if aggregation == "sum" else most
-        must_score = math.isinf(most) and aggregation != "pass-fail"
-        scored = tuple(test._replace(accept_score=score, must_score=must_score) for test in tests)
+            return Group(name, (*static, *tests), True, Grading("first_error"))
+        score, may_score = 0.0, aggregation != "pass-fail"
+        if math.isfinite(most) and may_score:
+            rest = most - (settings.static_score or 0.0)
+            if rest < 0:
+                raise PackageError(settings.where, f"{STATIC_SCORE}: is over max_score, {most:g}")
+            score = rest / max(len(tests), 1) if aggregation == "sum" else most
+        must_score = math.isinf(most) and may_score
+        scored = (
+            test._replace(accept_score=score, must_score=must_score, may_score=may_score)
+            for test in tests
+        )
         grading = self._grading(aggregation, most, settings.require_pass)
-        return Group(name, scored, aggregation != "sum", grading)
+        return Group(name, (*static, *scored), aggregation != "sum", grading)
+
+    def _static_tests(
+        self, group: str, settings: GroupSettings, aggregation: str
+    ) -> tuple[Test, ...]:
+        """The one that the group defines, if it does: the first, for it costs least."""
+        if settings.static_arguments is None:
+            return ()
+        if not self._has_static_validator:
+            raise PackageError(settings.where, f"{STATIC_SCORE}: there is no static_validator")
+        may_score = self._is_scoring and aggregation != "pass-fail"
+        if may_score != (settings.static_score is not None):
+            must = "a number" if may_score else "pass-fail"
+            raise PackageError(settings.where, f"{STATIC_SCORE}: must be {must} here")
+        test = Test(
+            name=f"{group}/{_STATIC_TEST}",
+            input=None,
+            answer=None,
+            accept_score=settings.static_score or 0.0,
+            may_score=may_score,
+            static_arguments=settings.static_arguments,
+        )
+        return (test,)
 
     def _grading(self, aggregation: str, most: float, require_pass: tuple[str, ...]) -> Grading:
         if not self._is_scoring:
@@ -188,6 +225,7 @@ class GroupData:
         fields = Fields(
             where, read_document(case.settings, where) if case.settings else None, _TEST_KEYS
         )
+        check_ignored(fields)
         arguments, hint, description = settings.arguments, None, None
         if self._metadata.format == DRAFT:  # which had files for these, until they were keys
             hint = read_note(case.hint, f"{case.where}.hint")

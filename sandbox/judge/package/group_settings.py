@@ -14,15 +14,19 @@ from sandbox.judge.package.fields import Fields
 from sandbox.judge.package.files import Folder, read_text
 from sandbox.judge.package.metadata import DRAFT, Metadata
 
-__all__ = ["ARGUMENTS", "IGNORED", "SCORING", "GroupSettings", "read_settings"]
+__all__ = [
+    "ARGUMENTS", "IGNORED", "SCORING", "STATIC_SCORE", "GroupSettings", "check_ignored",
+    "read_settings",
+]  # fmt: skip
 
 _MOST_BYTES = 256 << 10
 _MOST_SCORE = 10**9
 IGNORED = ("input_visualizer_args", "output_visualizer_args", "full_feedback")
+STATIC_SCORE = "static_validation_score"
 ARGUMENTS = ("args", "input_validator_args", "output_validator_args")
 SCORING = ("max_score", "score_aggregation", "require_pass")
-_STATIC = ("static_validation_score", "static_validator_args", "static_validation")
-_KEYS = (*SCORING, *_STATIC[:2], *ARGUMENTS, *IGNORED)
+_STATIC = (STATIC_SCORE, "static_validator_args")
+_KEYS = (*SCORING, *_STATIC, *ARGUMENTS, *IGNORED)
 _DRAFT_FLAGS = ("input_validator_flags", "output_validator_flags")
 _DRAFT_KEYS = (
     *_KEYS, *_DRAFT_FLAGS, "scoring", "static_validation", "run_samples", "hint", "description",
@@ -42,6 +46,8 @@ class GroupSettings(NamedTuple):
     aggregation: str | None = None
     require_pass: tuple[str, ...] = ()
     runs_samples: bool = True
+    static_arguments: tuple[str, ...] | None = None  # None: there is no static validation test
+    static_score: float | None = None  # the most of that test; None: pass-fail
 
 
 def read_settings(
@@ -70,10 +76,10 @@ def read_settings(
     document = parse_document(_filled(text, metadata.constants, where), where)
     is_draft = is_old or metadata.format == DRAFT
     fields = Fields(where, document, _DRAFT_KEYS if is_draft else _KEYS)
-    for key in _STATIC:
-        if fields.raw(key) not in (None, False):
-            raise fields.error(key, "static validation is not supported; nothing would check it")
-    settings = _scoring(fields, _flags(fields, own._replace(where=where)))
+    if fields.raw("static_validation") not in (None, False):
+        raise fields.error("static_validation", f"the format calls it {STATIC_SCORE}")
+    check_ignored(fields)
+    settings = _static(fields, _scoring(fields, _flags(fields, own._replace(where=where))))
     said = {
         "max_score": settings.most_score is not None,
         "score_aggregation": settings.aggregation is not None,
@@ -84,6 +90,25 @@ def read_settings(
             kind = "here" if metadata.is_scoring else "in a pass-fail problem"
             raise fields.error(key, f"is not permitted {kind}")
     return settings
+
+
+def check_ignored(fields: Fields) -> None:
+    """What has no bearing on verdicts, and must be what the format says all the same."""
+    for key in IGNORED[:-1]:
+        fields.texts(key)
+    fields.flag(IGNORED[-1], False)
+
+
+def _static(fields: Fields, settings: GroupSettings) -> GroupSettings:
+    if STATIC_SCORE not in fields:
+        if "static_validator_args" in fields:
+            raise fields.error("static_validator_args", f"has no meaning without {STATIC_SCORE}")
+        return settings
+    score = None
+    if fields.raw(STATIC_SCORE) != "pass-fail":
+        score = fields.integer(STATIC_SCORE, None, least=0, most=_MOST_SCORE)
+    arguments = fields.texts("static_validator_args")
+    return settings._replace(static_arguments=arguments, static_score=score)
 
 
 def _flags(fields: Fields, settings: GroupSettings) -> GroupSettings:

@@ -9,7 +9,10 @@ from sandbox.judge.package.errors import PackageError
 from sandbox.judge.package.files import Folder, PackageFiles
 from sandbox.judge.problem import Program
 
-__all__ = ["read_grader", "read_includes", "read_input_validators", "read_output_validator"]
+__all__ = [
+    "read_grader", "read_includes", "read_input_validators", "read_output_validator",
+    "read_static_validator",
+]  # fmt: skip
 
 # What lies beside programs of one file and is none: headers that they include, and notes.
 _HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx", ".inc"})
@@ -33,6 +36,12 @@ def read_output_validator(package: PackageFiles, is_legacy: bool) -> Program | N
         names = ", ".join(program.name for program in programs)
         raise PackageError("output_validators", f"holds several programs, and one can run: {names}")
     return programs[0] if programs else None
+
+
+def read_static_validator(package: PackageFiles) -> Program | None:
+    """The program that judges sources, of which legacy has none."""
+    folder = package.folder("static_validator")
+    return _only_program(folder) if folder else None
 
 
 def read_input_validators(package: PackageFiles) -> tuple[Program, ...]:

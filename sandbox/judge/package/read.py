@@ -18,6 +18,7 @@ from sandbox.judge.package.programs import (
     read_includes,
     read_input_validators,
     read_output_validator,
+    read_static_validator,
 )
 from sandbox.judge.package.submissions import read_submissions
 from sandbox.judge.problem import Group, Problem, Program, Submission
@@ -44,7 +45,17 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
     extension = read_extension(package)
     validator = _output_validator(package, metadata, extension)
     grader = read_grader(package)
-    data = _read_data(package, metadata, grader is not None)
+    static_validator = _static_validator(package, metadata)
+    data = _read_data(
+        package,
+        metadata,
+        has_grader=grader is not None,
+        has_static_validator=static_validator is not None,
+    )
+    if static_validator and all(test.static_arguments is None for test in data.tests()):
+        unused = "is not used; no group has a static_validation_score"
+        package.notes.append(f"static_validator: {unused}")
+        static_validator = None
     submissions = read_submissions(package, metadata, data)
     _check_answers(data, submissions, metadata)
     is_lazy = not metadata.is_scoring and _all_break(data)
@@ -65,10 +76,12 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
         submissions=submissions,
         languages=metadata.languages,
         is_lazy=is_lazy,
-        validator_sees_score=metadata.validator_sees_score and validator is not None,
+        validator_sees_score=metadata.validator_sees_score
+        and (validator or static_validator) is not None,
         notes=tuple(map(printable, package.notes)),
         constants=metadata.constants,
         may_write_files=metadata.may_write_files,
+        static_validator=static_validator,
     )
 
 
@@ -96,13 +109,25 @@ def _output_validator(
     return program
 
 
-def _read_data(package: PackageFiles, metadata: Metadata, has_grader: bool) -> Group:
+def _static_validator(package: PackageFiles, metadata: Metadata) -> Program | None:
+    program = None if metadata.is_legacy else read_static_validator(package)
+    if program and "submit-answer" in metadata.types:
+        raise PackageError(program.name, "has nothing to look at: submissions are no programs here")
+    return program
+
+
+def _read_data(
+    package: PackageFiles, metadata: Metadata, *, has_grader: bool, has_static_validator: bool
+) -> Group:
     folder = package.folder("data")
     if folder is None:
         raise PackageError("data", "is missing, and with it every test")
     if metadata.is_legacy or (metadata.format == DRAFT and _has_legacy_groups(folder)):
         return LegacyData(metadata, has_grader, package.notes).read(folder)
-    return GroupData(metadata, package.notes).read(folder)
+    if "secret" not in folder.folders:
+        raise PackageError("data/secret", "is missing; the format asks for it")
+    reader = GroupData(metadata, package.notes, has_static_validator=has_static_validator)
+    return reader.read(folder)
 
 
 def _has_legacy_groups(folder: Folder) -> bool:
@@ -122,7 +147,7 @@ def _check_answers(data: Group, submissions: tuple[Submission, ...], metadata: M
         return
     has_model = any(one.name.startswith("accepted/") for one in submissions)
     for test in data.tests():
-        if test.answer is None and not has_model:
+        if test.answer is None and test.static_arguments is None and not has_model:
             raise PackageError(
                 f"data/{test.name}.ans", "is missing, and no accepted submission could make it"
             )

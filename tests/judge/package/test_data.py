@@ -9,6 +9,7 @@ from sandbox.judge.problem import Group
 _T = "problem_format_version: 2023-07-draft\nname: Sums\nuuid: a-b\n"
 _SCORING = "name: Sums\ntype: scoring\n"
 _GROUP = {f"data/secret/{g}/{n}": "1\n" for g in ("a", "b") for n in ("1.in", "1.ans")}
+_LOOK = {"static_validator/look.py": ""}
 _NO_TESTS = {"data/secret/1.in": None, "data/secret/1.ans": None}
 
 
@@ -153,6 +154,46 @@ def test_without_a_most_score_the_validator_must_say_one(scoring) -> None:
     assert secret.grading.max_score is None and secret.grading.score_range == (0, math.inf)
 
 
+def test_a_static_validation_test_comes_first_and_has_points_of_its_own(scoring) -> None:
+    files = {
+        **_LOOK, **_NO_TESTS, **_GROUP,
+        "data/sample/test_group.yaml": "static_validation_score: pass-fail\n",
+        "data/secret/test_group.yaml": "static_validation_score: 10\n",
+        "data/secret/a/2.in": "", "data/secret/a/2.ans": "",
+        "data/secret/a/test_group.yaml":
+            "max_score: 30\nscore_aggregation: sum\nstatic_validation_score: 10\n",
+        "data/secret/b/test_group.yaml":
+            "max_score: 60\nscore_aggregation: min\nstatic_validation_score: 60\n"
+            "static_validator_args: [x]\n",
+        "data/secret/c/test_group.yaml":
+            "max_score: 0\nstatic_validation_score: pass-fail\n",
+    }  # fmt: skip
+    problem = scoring(files)
+    assert problem.static_validator.name == "static_validator"
+    assert problem.validator_sees_score
+    look = "static validation"
+    assert [(test.name, test.accept_score, test.may_score) for test in problem.data.tests()] == [
+        (f"sample/{look}", 0, False), ("sample/1", 0, True), (f"secret/{look}", 10, True),
+        (f"secret/a/{look}", 10, True), ("secret/a/1", 10, True), ("secret/a/2", 10, True),
+        (f"secret/b/{look}", 60, True), ("secret/b/1", 60, True), (f"secret/c/{look}", 0, False),
+    ]  # fmt: skip
+    arguments = {test.name: test.static_arguments for test in problem.data.tests()}
+    assert arguments[f"secret/b/{look}"] == ("x",) and arguments[f"secret/a/{look}"] == ()
+    assert arguments["secret/a/1"] is None
+
+
+def test_a_static_validator_that_nobody_asks_is_noted(new) -> None:
+    problem = new(_LOOK)
+    assert problem.static_validator is None
+    assert any(note.startswith("static_validator: is not used") for note in problem.notes)
+
+
+def test_a_static_validator_needs_programs_to_look_at(new, refusal) -> None:
+    text = "problem_format_version: 2025-09\nname: a\nuuid: x\ntype: submit-answer\n"
+    message = refusal(new, {"problem.yaml": text, **_LOOK})
+    assert message.startswith("static_validator: has nothing to look at")
+
+
 def test_constants_stand_in_group_files(scoring) -> None:
     text = "problem_format_version: 2025-09\nname: a\nuuid: x\ntype: scoring\nconstants: {n: 7}\n"
     files = {"problem.yaml": text, "data/secret/test_group.yaml": "args: ['{{n}}', '{{m}}']\n"}
@@ -162,7 +203,7 @@ def test_constants_stand_in_group_files(scoring) -> None:
 def test_constants_do_not_make_a_group_file_grow_without_end(scoring, refusal) -> None:
     text = "problem_format_version: 2025-09\nname: a\nuuid: x\ntype: scoring\nconstants: {n: %s}\n"
     many = "args: ['" + "{{n}}" * 40_000 + "']\n"
-    files = {"problem.yaml": text % ("7" * 10_000), "data/secret/test_group.yaml": many}
+    files = {"problem.yaml": text % ("x" * 10_000), "data/secret/test_group.yaml": many}
     assert "test_group.yaml: is over 262144 bytes with its constants" in refusal(scoring, files)
 
 
@@ -245,8 +286,38 @@ def test_legacy_data_is_refused_by_file_and_rule(legacy, refusal, files, told) -
         ({"data/sample/test_group.yaml": "max_score: 5"}, "max_score: is not permitted here"),
         (
             {"data/secret/test_group.yaml": "static_validation_score: 5"},
-            "static validation is not supported",
+            "data/secret/test_group.yaml: static_validation_score: there is no static_validator",
         ),
+        (
+            {"data/secret/test_group.yaml": "static_validator_args: [a]"},
+            "static_validator_args: has no meaning without static_validation_score",
+        ),
+        (
+            {**_LOOK, "data/secret/test_group.yaml": "static_validation_score: 500"},
+            "static_validation_score: is over max_score, 100",
+        ),
+        (
+            {**_LOOK, "data/secret/test_group.yaml": "static_validation_score: -1"},
+            "static_validation_score: -1 is out of range",
+        ),
+        (
+            {**_LOOK, "data/secret/test_group.yaml": "static_validation_score: all"},
+            'static_validation_score: "all" is no number',
+        ),
+        (
+            {**_LOOK, "data/secret/test_group.yaml": "static_validation_score: pass-fail"},
+            "static_validation_score: must be a number here",
+        ),
+        (
+            {**_LOOK, "data/sample/test_group.yaml": "static_validation_score: 5"},
+            "data/sample/test_group.yaml: static_validation_score: must be pass-fail here",
+        ),
+        (
+            {**_LOOK, "data/test_group.yaml": "static_validation_score: 5"},
+            "static_validation_score: belongs in sample, secret or a group",
+        ),
+        ({"data/secret/test_group.yaml": "full_feedback: a"}, "is neither true nor false"),
+        ({"data/secret/1.yaml": "output_visualizer_args: a"}, '_args: "a" is no sequence'),
         (
             {"data/secret/test_group.yaml": "", "data/secret/testdata.yaml": ""},
             "stands beside testdata.yaml, its old name; keep one",

@@ -82,6 +82,8 @@ class GroupData:
         most = 100.0 if settings.most_score is None else settings.most_score
         if settings.require_pass not in ((), ("sample",)):
             raise PackageError(settings.where, "require_pass: secret can ask for sample only")
+        if self._is_scoring and aggregation == "pass-fail" and math.isinf(most):
+            raise PackageError(settings.where, "max_score: pass-fail aggregation needs one")
         groups = self._groups(folder)
         if not groups:
             tests = self._tests(folder, settings)
@@ -97,6 +99,7 @@ class GroupData:
                 passed |= {member.name} if is_pass_fail else set()
         if not any(isinstance(member, Group) for member in members):
             raise PackageError(folder.where, "has no test")
+        self._check_most(members, settings, aggregation, most)
         grading = self._grading(aggregation, most, settings.require_pass)
         # Each group has points of its own, whatever the others come to.
         breaks = not self._is_scoring or aggregation != "sum"
@@ -120,10 +123,11 @@ class GroupData:
                 settings.where, "score_aggregation: must be pass-fail, as that of secret is"
             )
         most = math.inf if settings.most_score is None else settings.most_score
-        if math.isinf(most) and whole != "pass-fail":
+        if math.isinf(most):
             if math.isfinite(whole_most):
+                is_said = "is unbounded" if settings.most_score else "is missing"
                 raise PackageError(
-                    settings.where, f"max_score: is missing; secret has one, {whole_most:g}"
+                    settings.where, f"max_score: {is_said}; secret has one, {whole_most:g}"
                 )
             if aggregation == "pass-fail":
                 raise PackageError(settings.where, "max_score: pass-fail aggregation needs one")
@@ -177,6 +181,26 @@ class GroupData:
             static_arguments=settings.static_arguments,
         )
         return (test,)
+
+    def _check_most(
+        self,
+        members: list[Group | Test],
+        settings: GroupSettings,
+        aggregation: str,
+        most: float,
+    ) -> None:
+        """A full score that is over the most there is would be a judge error in each judging."""
+        if not self._is_scoring or aggregation == "pass-fail":
+            return
+        scores = [
+            member.grading.score_range[1] if isinstance(member, Group) else member.accept_score
+            for member in members
+        ]
+        total = sum(scores) if aggregation == "sum" else min(scores)
+        if total > most:
+            raise PackageError(
+                settings.where, f"max_score: is {most:g}, and its groups come to {total:g}"
+            )
 
     def _grading(self, aggregation: str, most: float, require_pass: tuple[str, ...]) -> Grading:
         if not self._is_scoring:

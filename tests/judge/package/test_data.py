@@ -319,6 +319,31 @@ def test_legacy_data_is_refused_by_file_and_rule(legacy, refusal, files, told) -
         ({"data/secret/test_group.yaml": "full_feedback: a"}, "is neither true nor false"),
         ({"data/secret/1.yaml": "output_visualizer_args: a"}, '_args: "a" is no sequence'),
         (
+            {"data/secret/test_group.yaml": "score_aggregation: pass-fail\nmax_score: unbounded"},
+            "data/secret/test_group.yaml: max_score: pass-fail aggregation needs one",
+        ),
+        (
+            {**_NO_TESTS, **_GROUP, "data/secret/test_group.yaml": "score_aggregation: pass-fail",
+             "data/secret/a/test_group.yaml": "max_score: 1", "data/secret/b/test_group.yaml": ""},
+            "data/secret/b/test_group.yaml: max_score: is missing; secret has one, 100",
+        ),
+        (
+            {**_NO_TESTS, **_GROUP, "data/secret/a/test_group.yaml": "max_score: 60",
+             "data/secret/b/test_group.yaml": "max_score: unbounded\nscore_aggregation: sum"},
+            "data/secret/b/test_group.yaml: max_score: is unbounded; secret has one, 100",
+        ),
+        (
+            {**_NO_TESTS, **_GROUP, "data/secret/a/test_group.yaml": "max_score: 60",
+             "data/secret/b/test_group.yaml": "max_score: 60"},
+            "max_score: is 100, and its groups come to 120",
+        ),
+        (
+            {**_LOOK, **_NO_TESTS, **_GROUP, "data/secret/a/test_group.yaml": "max_score: 60",
+             "data/secret/test_group.yaml": "static_validation_score: 10",
+             "data/secret/b/test_group.yaml": "max_score: 40"},
+            "max_score: is 100, and its groups come to 110",
+        ),
+        (
             {"data/secret/test_group.yaml": "", "data/secret/testdata.yaml": ""},
             "stands beside testdata.yaml, its old name; keep one",
         ),

@@ -121,13 +121,22 @@ def _read_data(
 ) -> Group:
     folder = package.folder("data")
     if folder is None:
-        raise PackageError("data", "is missing, and with it every test")
+        raise PackageError("data", f"is missing, and with it every test{_to_generate(package)}")
     if metadata.is_legacy or (metadata.format == DRAFT and _has_legacy_groups(folder)):
         return LegacyData(metadata, has_grader, package.notes).read(folder)
     if "secret" not in folder.folders:
-        raise PackageError("data/secret", "is missing; the format asks for it")
+        problem = f"is missing; the format asks for it{_to_generate(package)}"
+        raise PackageError("data/secret", problem)
     reader = GroupData(metadata, package.notes, has_static_validator=has_static_validator)
     return reader.read(folder)
+
+
+def _to_generate(package: PackageFiles) -> str:
+    """What BAPCtools makes before a package is one, and its authors do not keep beside it."""
+    generators = package.folder("generators")
+    if generators and "generators.yaml" in generators.files:
+        return "; generators/generators.yaml makes it: bt generate"
+    return ""
 
 
 def _has_legacy_groups(folder: Folder) -> bool:

@@ -194,6 +194,14 @@ def test_a_static_validator_needs_programs_to_look_at(new, refusal) -> None:
     assert message.startswith("static_validator: has nothing to look at")
 
 
+def test_tests_that_are_to_be_generated_are_told_how(new, refusal) -> None:
+    files = {**_NO_TESTS, "generators/generators.yaml": "data: {}\n"}
+    assert refusal(new, files).endswith("generators/generators.yaml makes it: bt generate")
+    files |= {"data/sample/1.in": None, "data/sample/1.ans": None}
+    message = refusal(new, files)
+    assert message.startswith("data") and message.endswith("bt generate")
+
+
 def test_constants_stand_in_group_files(scoring) -> None:
     text = "problem_format_version: 2025-09\nname: a\nuuid: x\ntype: scoring\nconstants: {n: 7}\n"
     files = {"problem.yaml": text, "data/secret/test_group.yaml": "args: ['{{n}}', '{{m}}']\n"}

@@ -14,9 +14,10 @@ _KIB, _MIB = 1 << 10, 1 << 20
 _MOST_MIB = 1 << 20
 _MOST_PASSES = 1000
 _LEGACY = "legacy"
-# What the formats call typical of systems, in their units.
+# What the formats call typical of systems, in their units. They leave it to us, and DOMjudge takes
+# twice as much code.
 _SIZES = {
-    "memory": 2048, "output": 8, "code": 128, "compilation_memory": 2048, "validation_memory": 2048,
+    "memory": 2048, "output": 8, "code": 256, "compilation_memory": 2048, "validation_memory": 2048,
     "validation_output": 8,
 }  # fmt: skip
 _SECONDS = {"compilation_time": 60, "validation_time": 60}

@@ -16,7 +16,7 @@ def test_a_silent_legacy_package_has_the_defaults_of_the_format(legacy) -> None:
     assert limits.time_seconds is None
     assert (limits.time_multiplier, limits.safety_margin, limits.time_resolution) == (5, 2, 1)
     assert (limits.memory_bytes, limits.output_bytes) == (2048 * _MIB, 8 * _MIB)
-    assert (limits.code_bytes, limits.passes) == (128 << 10, 1)
+    assert (limits.code_bytes, limits.passes) == (256 << 10, 1)
     assert (limits.compilation_seconds, limits.validation_seconds) == (60, 60)
     assert problem.is_lazy and problem.may_write_files and problem.languages is None
     assert problem.notes == ()

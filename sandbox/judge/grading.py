@@ -207,11 +207,20 @@ class _Walk:
         if not self._problem.is_scoring or not scores:
             return chosen._replace(score=None)
         is_accepted = chosen.verdict == "AC"
+        if grading.of_scores and (own := list(self._own_scores(group))):
+            grading, scores = grading._replace(score=grading.of_scores, max_score=None), own
         try:
             score = combine(grading, group.name, scores, is_accepted=is_accepted)
         except SpecError as problem:
             return _State(False, "JE", None, str(problem))
         return _State(is_accepted, chosen.verdict, score, chosen.why)
+
+    def _own_scores(self, group: Group) -> Iterator[float]:
+        """What validators gave to tests that count."""
+        for member in group.members:
+            outcome = self.outcomes.get(member.name) if member.name in self.counted else None
+            if outcome is not None and outcome.score is not None:
+                yield outcome.score
 
     def _by_grader(self, group: Group, members: Sequence[_State]) -> _State:
         outcome = self._graded.get(group.name)

@@ -75,6 +75,7 @@ class Grading(NamedTuple):
     flags: tuple[str, ...] = ()  # of a custom grader
     is_custom: bool = False
     otherwise: str = "worst_error"  # accept_if_any_accepted, and none was: this verdict
+    of_scores: str = ""  # of "all", where a validator has scored tests: this of their scores
 
 
 class Group(NamedTuple):
@@ -137,6 +138,7 @@ class Problem(NamedTuple):
     languages: frozenset[str] | None = None  # allowed ones; None: all
     is_lazy: bool = True  # the first test that fails decides, and what comes later need not run
     validator_sees_score: bool = False  # score.txt of a custom validator counts
+    scores_rejected: bool = False  # and for what it rejects too
     notes: tuple[str, ...] = ()  # of what was read and has no meaning here
     # What {{name}} and {{name.variant}} stand for in validators, included files and submissions.
     constants: Mapping[str, str] = MappingProxyType({})

@@ -400,3 +400,24 @@ def test_the_order_of_judging_changes_nothing(
     assert counted == settled(subject, at_once) == settled(subject, truth)
     assert {one.test for one in counted if one.verdict} == one_by_one.keys()
     assert [one.test for one in counted] == tests
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "scores", "score"),
+    [
+        ("AC AC AC", {}, 30),
+        ("AC WA AC", {}, 0),
+        ("AC AC AC", {"g/1": 5, "g/2": 8}, 13),  # and nothing of the third
+        ("AC WA AC", {"g/2": 8}, 8),
+        ("AC AC AC", {"g/1": 50}, 50),  # accept_score is no bound of theirs
+        ("AC AC AC", {"g/1": 0}, 0),
+    ],
+)
+def test_scores_of_validators_go_before_that_of_the_group(
+    verdicts: str, scores: dict[str, float], score: float
+) -> None:
+    grading = Grading("first_error", "all", max_score=30, of_scores="sum")
+    subject = problem(group("g", 3, grading, breaks=False, accept=0))
+    found = summed(subject, outcomes(subject, verdicts, scores))
+    assert found.score == score
+    assert found.verdict == ("WA" if "WA" in verdicts else "AC")

@@ -54,6 +54,11 @@ def test_a_score_is_what_the_validator_wrote(
     assert found == value
 
 
+def test_a_rejected_output_is_scored_where_the_package_is_domjudges() -> None:
+    subject = problem("legacy")._replace(scores_rejected=True)
+    assert read_score(subject, BOUNDED, is_accepted=False, score=b"12.5\n") == 12.5
+
+
 @pytest.mark.parametrize(
     ("test", "accepted", "score", "multiplier", "why"),
     [

@@ -63,6 +63,9 @@ def of_directory(directory: str, metadata: Metadata, data: Group) -> Expectation
     table = _LEGACY if metadata.is_legacy else _NEW
     name = directory.lower().replace("-", "_")
     name = "run_time_error" if name in ("runtime_exception", "runtime_error") else name
+    whole = _NAMED.get(directory.upper().replace("_", "-"))
+    if whole and metadata.is_domjudges:  # which says it of the sum, and not of each test
+        return Expectation(verdicts=frozenset(whole), time_bound="lower" if "AC" in whole else None)
     if name in table:
         permitted, required = table[name]
         bound = None
@@ -77,8 +80,7 @@ def of_directory(directory: str, metadata: Metadata, data: Group) -> Expectation
         )
     if name == "partially_accepted":
         return _partial(data, metadata.is_maximal)
-    verdicts = _NAMED.get(directory.upper().replace("_", "-"))
-    return Expectation(verdicts=frozenset(verdicts)) if verdicts else None
+    return Expectation(verdicts=frozenset(whole)) if whole else None
 
 
 def of_fields(

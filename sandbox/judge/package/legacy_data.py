@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sandbox.judge.package.cases import (
@@ -89,9 +90,11 @@ class LegacyData:
             else:
                 members[group.name] = group
         ordered = tuple(members[name] for name in sorted(members))
-        return Group(
-            below_data(folder.where), ordered, settings.breaks, self._grading(settings, is_root)
-        )
+        is_domjudges = self._metadata.is_domjudges
+        grading = self._grading(settings, is_root, is_domjudges=is_domjudges)
+        if is_domjudges:
+            grading = self._as_domjudge_has_it(grading, folder, ordered, settings)
+        return Group(below_data(folder.where), ordered, settings.breaks, grading)
 
     def _test(self, case: Case, settings: _Settings) -> Test:
         is_legacy = self._metadata.is_legacy
@@ -107,8 +110,8 @@ class LegacyData:
             output_validator_flags=settings.output_flags,
             input_validator_flags=flags,
             input_validator_flags_by_name=by_name,
-            accept_score=settings.accept_score,
-            reject_score=settings.reject_score,
+            accept_score=0.0 if self._metadata.is_domjudges else settings.accept_score,
+            reject_score=0.0 if self._metadata.is_domjudges else settings.reject_score,
             hint=read_note(case.hint, f"{case.where}.hint"),
             description=read_note(case.description, f"{case.where}.desc"),
         )
@@ -180,13 +183,26 @@ class LegacyData:
         return settings._replace(grader_flags=kept)
 
     @staticmethod
-    def _grading(settings: _Settings, is_root: bool) -> Grading:
+    def _as_domjudge_has_it(
+        grading: Grading, folder: Folder, members: Sequence[Group | Test], settings: _Settings
+    ) -> Grading:
+        """accept_score is worth all of a group of tests; and what says nothing is no group."""
+        if not any(isinstance(member, Group) for member in members):
+            score, most = grading.score, settings.accept_score
+            return grading._replace(score="all", max_score=most, of_scores=score)
+        sample = folder.folders.get("sample")
+        if folder.where == "data" and sample and _FILE not in sample.files:
+            return grading._replace(ignores_sample=True)
+        return grading
+
+    @staticmethod
+    def _grading(settings: _Settings, is_root: bool, *, is_domjudges: bool) -> Grading:
         if settings.is_custom:
             return Grading(
                 "worst_error", score_range=settings.score_range, flags=settings.grader_flags,
                 is_custom=True,
             )  # fmt: skip
-        verdict, score = "worst_error", "sum"
+        verdict, score = "first_error" if is_domjudges else "worst_error", "sum"
         for flag in settings.grader_flags:  # of several of a kind the last one counts
             verdict = flag if flag in _VERDICT_MODES else verdict
             score = flag if flag in _SCORE_MODES else score
@@ -202,7 +218,7 @@ class LegacyData:
     def _of_problem(self) -> _Settings:
         """What problem.yaml says of grading, where testdata.yaml says nothing."""
         fields = self._metadata.grading
-        settings = _Settings()
+        settings = _Settings(accept_score=0.0) if self._metadata.is_domjudges else _Settings()
         for key in fields:
             if key not in ("objective", "show_test_data_groups", "on_reject", *_SCORES):
                 self._notes.append(str(fields.error(key, "no such key; it is ignored")))

@@ -61,6 +61,7 @@ class Metadata(NamedTuple):
     constants: Mapping[str, str]
     may_write_files: bool
     grading: Fields  # of legacy: what came before testdata.yaml
+    is_domjudges: bool = False  # points, and what submissions come to, are as DOMjudge has them
 
     @property
     def is_legacy(self) -> bool:

@@ -20,12 +20,17 @@ from sandbox.judge.package.programs import (
     read_output_validator,
     read_static_validator,
 )
-from sandbox.judge.package.submissions import read_submissions
+from sandbox.judge.package.submissions import expects_scores, read_submissions
 from sandbox.judge.problem import Group, Problem, Program, Submission
 from sandbox.spec.fields import printable
 
 __all__ = ["read_problem"]
 
+# The published format has accept_score of each test, and score.txt where validation says score.
+_DOMJUDGES = (
+    "data: accept_score is that of a whole group, and a validator may write score.txt: so DOMjudge"
+    " reads packages whose submissions say @EXPECTED_SCORE@, which is its own"
+)
 _METADATA_FILES = ("problem.yaml", "domjudge-problem.ini")
 
 
@@ -42,6 +47,9 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
     metadata = read_metadata(package)
     if not metadata.is_legacy:
         package.ignore_odd_names()
+    elif metadata.is_scoring and expects_scores(package):
+        metadata = metadata._replace(is_domjudges=True, validator_sees_score=True)
+        package.notes.append(_DOMJUDGES)
     extension = read_extension(package)
     validator = _output_validator(package, metadata, extension)
     grader = read_grader(package)
@@ -78,6 +86,7 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
         is_lazy=is_lazy,
         validator_sees_score=metadata.validator_sees_score
         and (validator or static_validator) is not None,
+        scores_rejected=metadata.is_domjudges,
         notes=tuple(map(printable, package.notes)),
         constants=metadata.constants,
         may_write_files=metadata.may_write_files,

@@ -22,7 +22,7 @@ from sandbox.judge.package.metadata import Metadata
 from sandbox.judge.problem import Expectation, Group, Submission
 from sandbox.spec.fields import suggestion
 
-__all__ = ["read_submissions"]
+__all__ = ["expects_scores", "read_submissions"]
 
 _FILE = "submissions.yaml"
 _MOST_SOURCE_BYTES = 1 << 20
@@ -32,6 +32,13 @@ _OFTEN = ("accepted", "wrong_answer", "time_limit_exceeded", "run_time_error")
 _EXPECTED = ("permitted", "required", "score", "message", "use_for_time_limit")
 _OWN = ("language", "entrypoint", "authors", "model_solution")
 _KEYS = (*_OWN, *_EXPECTED)
+
+
+def expects_scores(package: PackageFiles) -> bool:
+    """Whether a comment in a submission says @EXPECTED_SCORE@: DOMjudge reads that, nobody else."""
+    folder = package.folder("submissions")
+    files = folder.walk() if folder else ()
+    return any(_annotation(path, name, []).score is not None for name, path in files)
 
 
 def read_submissions(
@@ -158,9 +165,13 @@ class _Reader:
     def _comment(self, name: str, files: tuple[tuple[str, Path], ...]) -> Annotation:
         for file, path in files:
             where = f"submissions/{name}" if len(files) == 1 else f"submissions/{name}/{file}"
-            # In whatever encoding: a comment's words are ASCII.
-            source = read_start(path, where, _MOST_SOURCE_BYTES).decode("latin-1")
-            found = read_annotation(source, where, self._notes)
+            found = _annotation(path, where, self._notes)
             if found != Annotation():
                 return found
         return Annotation()
+
+
+def _annotation(path: Path, where: str, notes: list[str]) -> Annotation:
+    # In whatever encoding: a comment's words are ASCII.
+    source = read_start(path, where, _MOST_SOURCE_BYTES).decode("latin-1")
+    return read_annotation(source, where, notes)

@@ -110,6 +110,54 @@ def test_an_answer_may_be_made_by_a_model_solution(legacy) -> None:
     assert test.answer is None and test.input is not None
 
 
+_DOMJUDGES = {
+    "problem.yaml": _SCORING,
+    "submissions/partial/a.py": "# @EXPECTED_SCORE@: 30\n",
+    "data/testdata.yaml": "on_reject: continue\n",
+    **_GROUP,
+    "data/secret/a/2.in": "", "data/secret/a/2.ans": "",
+    "data/secret/testdata.yaml": "reject_score: 7\n",
+    "data/secret/a/testdata.yaml": "accept_score: 20\ngrader_flags: max\n",
+    **_NO_TESTS,
+}  # fmt: skip
+
+
+def test_accept_score_is_that_of_each_test(legacy) -> None:
+    problem = legacy({**_DOMJUDGES, "submissions/partial/a.py": "# @EXPECTED_RESULTS@: CORRECT\n"})
+    a, b, root = (_group(problem, name) for name in ("secret/a", "secret/b", ""))
+    assert [(test.accept_score, test.reject_score) for test in a.tests()] == [(20, 7)] * 2
+    assert next(b.tests()).accept_score == 1
+    assert (a.grading.score, a.grading.verdict, a.grading.of_scores) == ("max", "worst_error", "")
+    assert not root.grading.ignores_sample
+    assert not problem.validator_sees_score and not problem.scores_rejected
+
+
+def test_accept_score_is_that_of_the_group_where_submissions_are_domjudges(legacy) -> None:
+    custom = {"problem.yaml": f"{_SCORING}validation: custom\n", "output_validators/v.py": ""}
+    problem = legacy({**_DOMJUDGES, **custom})
+    a, b, root = (_group(problem, name) for name in ("secret/a", "secret/b", ""))
+    assert {(test.accept_score, test.reject_score) for test in problem.data.tests()} == {(0, 0)}
+    assert (a.grading.score, a.grading.max_score, a.grading.of_scores) == ("all", 20, "max")
+    assert (b.grading.score, b.grading.max_score, b.grading.of_scores) == ("all", 0, "sum")
+    assert (root.grading.score, root.grading.verdict) == ("sum", "first_error")
+    assert root.grading.ignores_sample, "a directory that says nothing is no group there"
+    assert problem.validator_sees_score and problem.scores_rejected
+    assert any("so DOMjudge reads packages" in note for note in problem.notes)
+
+
+def test_a_sample_that_is_a_group_counts_for_domjudge(legacy) -> None:
+    problem = legacy({**_DOMJUDGES, "data/sample/testdata.yaml": "accept_score: 5\n"})
+    assert not problem.data.grading.ignores_sample
+    assert _group(problem, "sample").grading.max_score == 5
+
+
+@pytest.mark.parametrize("text", ["name: a\n", f"{_T}type: scoring\n"])
+def test_no_other_package_is_read_as_domjudge_does(legacy, text) -> None:
+    problem = legacy({"problem.yaml": text, "submissions/partial/a.py": "@EXPECTED_SCORE@: 30"})
+    assert not problem.scores_rejected
+    assert not any("DOMjudge" in note for note in problem.notes)
+
+
 def test_a_new_test_says_for_itself(new) -> None:
     files = {
         "data/secret/test_group.yaml": "args: [all]\noutput_validator_args: [x, '1e-6']\n",

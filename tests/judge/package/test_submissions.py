@@ -80,10 +80,24 @@ def test_a_comment_says_it_where_the_directory_does_not(legacy, source, verdicts
 
 def test_a_comment_counts_less_than_a_directory_that_says_it(legacy) -> None:
     source = "# @EXPECTED_RESULTS@: TIMELIMIT\n# @EXPECTED_SCORE@: 60.5\n"
-    files = {"problem.yaml": _SCORING, "submissions/wrong_answer/a.py": source}
+    files = {"submissions/wrong_answer/a.py": source}
     (expectation,) = _find(legacy(files), "wrong_answer/a.py").expectations
     assert (expectation.verdicts, expectation.required) == (None, _WA)
     assert expectation.score == (60.5, 60.5)
+
+
+def test_domjudges_directories_speak_of_the_sum(legacy) -> None:
+    source = "# @EXPECTED_SCORE@: 60.5\n"
+    names = ("wrong_answer/a.py", "accepted/b.py", "run-error/c.py")
+    files = {f"submissions/{name}": source for name in names}
+    problem = legacy({"problem.yaml": _SCORING, **files})
+    score = (60.5, 60.5)
+    assert [_find(problem, name).expectations for name in names] == [
+        (Expectation(verdicts=frozenset(_WA), score=score),),
+        (Expectation(verdicts=frozenset({"AC"}), score=score, time_bound="lower"),),
+        (Expectation(verdicts=frozenset({"RTE", "MLE"}), score=score),),
+    ]
+    assert _find(problem, "accepted/b.py").is_model
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-# @EXPECTED_SCORE@: 50
 # Nothing of the small and medium groups, all of the large one.
 from math import lcm
 

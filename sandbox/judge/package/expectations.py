@@ -79,7 +79,7 @@ def of_directory(directory: str, metadata: Metadata, data: Group) -> Expectation
             time_bound=bound,
         )
     if name == "partially_accepted":
-        return _partial(data, metadata.is_maximal)
+        return _partial(data, metadata) if metadata.is_legacy or metadata.is_scoring else None
     return Expectation(verdicts=frozenset(whole)) if whole else None
 
 
@@ -151,17 +151,19 @@ def of_annotation(annotation: Annotation) -> Expectation | None:
     return Expectation(verdicts=verdicts, score=None if score is None else (score, score))
 
 
-def _partial(data: Group, is_maximal: bool) -> Expectation:
+def _partial(data: Group, metadata: Metadata) -> Expectation:
+    """Some points and not all. The new formats have no such directory, and packages of them do:
+    there what has lost points is not accepted."""
     low, high = data.grading.score_range
     secret = next((m for m in data.members if isinstance(m, Group) and m.name == "secret"), None)
     if secret is not None and math.isinf(high):
         low, high = secret.grading.score_range
-    if is_maximal:
+    if metadata.is_maximal or not metadata.is_legacy:
         high = math.nextafter(high, -math.inf) if math.isfinite(high) else high
-    elif math.isfinite(low):
+    if math.isfinite(low) and not (metadata.is_maximal and metadata.is_legacy):
         low = math.nextafter(low, math.inf)
     score = (low, high) if (low, high) != (-math.inf, math.inf) else None
-    return Expectation(score=score, verdicts=frozenset({"AC"}))
+    return Expectation(score=score, verdicts=frozenset({"AC"}) if metadata.is_legacy else None)
 
 
 def _covered(verdicts: set[str] | frozenset[str]) -> frozenset[str]:

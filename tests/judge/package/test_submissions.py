@@ -62,6 +62,14 @@ def test_a_partial_solution_has_less_than_all_points(legacy) -> None:
     assert expectation.score == (0, math.nextafter(100, 0))
 
 
+def test_a_partial_solution_of_a_new_format_has_some_points_and_is_not_accepted(scoring) -> None:
+    files = {"data/secret/test_group.yaml": "max_score: 100\n"}
+    problem = scoring({**files, "submissions/partially_accepted/a.c": ""})
+    (expectation,) = _find(problem, "partially_accepted/a.c").expectations
+    assert expectation.verdicts is None
+    assert expectation.score == (math.nextafter(0, 1), math.nextafter(100, 0))
+
+
 @pytest.mark.parametrize(
     ("source", "verdicts"),
     [

@@ -16,7 +16,7 @@ __all__ = [
 
 # What lies beside programs of one file and is none: headers that they include, and notes.
 _HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx", ".inc"})
-_NOTES = frozenset({".md", ".txt", ".pdf", ".class", ".pyc", ".o"})
+_NOTES = frozenset({".md", ".txt", ".pdf", ".class", ".pyc", ".o", ".bak"})
 _NO_PROGRAMS = frozenset({"readme", "license", "makefile", "cmakelists.txt"})
 _SCRIPTS = ("build", "run")
 

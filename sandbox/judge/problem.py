@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 __all__ = [
     "Expectation", "Grading", "Group", "Problem", "ProblemLimits", "Program", "Submission", "Test",
+    "ValidationCase",
 ]  # fmt: skip
 
 
@@ -61,6 +62,15 @@ class Test(NamedTuple):
     # Of a static validation test: what the static validator is told beside the submission. It has
     # no input, and the submission is not run. None: an ordinary test.
     static_arguments: tuple[str, ...] | None = None
+
+
+class ValidationCase(NamedTuple):
+    """What only validators are shown, and what they must say of it; no submission is run on it."""
+
+    test: Test
+    accepts_input: bool = True  # all input validators do; False: one at least refuses it
+    output: Path | None = None  # what the output validator is shown; None: nothing
+    accepts_output: bool = True
 
 
 class Grading(NamedTuple):
@@ -144,3 +154,4 @@ class Problem(NamedTuple):
     constants: Mapping[str, str] = MappingProxyType({})
     may_write_files: bool = True  # submissions, in their working directory
     static_validator: Program | None = None  # judges the sources, in tests of their own
+    validation_cases: tuple[ValidationCase, ...] = ()

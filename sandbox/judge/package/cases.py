@@ -11,11 +11,12 @@ from sandbox.judge.package.fields import Fields
 from sandbox.judge.package.files import Folder, read_text
 
 __all__ = [
-    "GROUP_FILES", "Case", "ValidatorFlags", "below_data", "cases_of", "read_note", "read_words",
-    "validator_flags", "without_flags",
+    "GROUP_FILES", "VALIDATION_FOLDERS", "Case", "ValidatorFlags", "below_data", "cases_of",
+    "read_note", "read_words", "validator_flags", "without_flags",
 ]  # fmt: skip
 
 GROUP_FILES = ("test_group.yaml", "testdata.yaml")
+VALIDATION_FOLDERS = ("invalid_input", "invalid_output", "valid_output")  # not for judging
 _MOST_NOTE_BYTES = 64 << 10
 _NEEDS_INPUT = (".ans", ".files")  # others may be for the statement only
 
@@ -30,6 +31,7 @@ class Case(NamedTuple):
     where: str  # below the package, no suffix
     input: Path | None
     answer: Path | None
+    output: Path | None  # .out: what somebody might write
     settings: Path | None  # .yaml
     arguments: Path | None  # .args
     hint: Path | None
@@ -52,7 +54,7 @@ def cases_of(folder: Folder, is_submit_answer: bool) -> Iterator[Case]:
         files = folder.folders.get(f"{name}.files")
         found = {
             suffix: folder.files.get(name + suffix)
-            for suffix in (".in", ".ans", ".yaml", ".args", ".hint", ".desc")
+            for suffix in (".in", ".ans", ".out", ".yaml", ".args", ".hint", ".desc")
         }
         where = f"{folder.where}/{name}"
         yield Case(below_data(where), where, *found.values(), tuple(files.walk()) if files else ())

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 from sandbox.judge.package.cases import (
     GROUP_FILES,
+    VALIDATION_FOLDERS,
     Case,
     below_data,
     cases_of,
@@ -40,7 +41,6 @@ __all__ = ["GroupData"]
 _TEST_KEYS = (*ARGUMENTS, *IGNORED, "hint", "description")
 # No file of a package may be called so, or no such test would be read.
 _STATIC_TEST = "static validation"
-_APART = ("invalid_input", "invalid_output", "valid_output")  # for validators, not for judging
 
 
 class GroupData:
@@ -59,7 +59,7 @@ class GroupData:
         if root.static_arguments is not None:
             raise PackageError(root.where, f"{STATIC_SCORE}: belongs in sample, secret or a group")
         for name in data.folders:
-            if name not in ("sample", "secret", *_APART):
+            if name not in ("sample", "secret", *VALIDATION_FOLDERS):
                 self._notes.append(f"data/{name}: is no directory of the format; it is left out")
         members = []
         if "sample" in data.folders and root.runs_samples:
@@ -235,7 +235,7 @@ class GroupData:
             name = case.where.rpartition("/")[2]
             if name in folder.folders:
                 raise PackageError(case.where, "is a directory and a test at once")
-            yield self._test(case, settings)
+            yield self.test(case, settings)
         for name, inner in folder.folders.items():
             if name.endswith(".files"):
                 continue
@@ -244,7 +244,8 @@ class GroupData:
                     raise PackageError(f"{inner.where}/{file}", "groups are in data/secret only")
             yield from self._walk(inner, settings)
 
-    def _test(self, case: Case, settings: GroupSettings) -> Test:
+    def test(self, case: Case, settings: GroupSettings) -> Test:
+        """One test, in a group of those settings."""
         where = f"{case.where}.yaml"
         fields = Fields(
             where, read_document(case.settings, where) if case.settings else None, _TEST_KEYS

@@ -21,7 +21,8 @@ from sandbox.judge.package.programs import (
     read_static_validator,
 )
 from sandbox.judge.package.submissions import expects_scores, read_submissions
-from sandbox.judge.problem import Group, Problem, Program, Submission
+from sandbox.judge.package.validation_data import read_validation_cases
+from sandbox.judge.problem import Group, Problem, Program, Submission, ValidationCase
 from sandbox.spec.fields import printable
 
 __all__ = ["read_problem"]
@@ -54,7 +55,7 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
     validator = _output_validator(package, metadata, extension)
     grader = read_grader(package)
     static_validator = _static_validator(package, metadata)
-    data = _read_data(
+    data, validation_cases = _read_data(
         package,
         metadata,
         has_grader=grader is not None,
@@ -91,6 +92,7 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
         constants=metadata.constants,
         may_write_files=metadata.may_write_files,
         static_validator=static_validator,
+        validation_cases=validation_cases,
     )
 
 
@@ -127,17 +129,17 @@ def _static_validator(package: PackageFiles, metadata: Metadata) -> Program | No
 
 def _read_data(
     package: PackageFiles, metadata: Metadata, *, has_grader: bool, has_static_validator: bool
-) -> Group:
+) -> tuple[Group, tuple[ValidationCase, ...]]:
     folder = package.folder("data")
     if folder is None:
         raise PackageError("data", f"is missing, and with it every test{_to_generate(package)}")
     if metadata.is_legacy or (metadata.format == DRAFT and _has_legacy_groups(folder)):
-        return LegacyData(metadata, has_grader, package.notes).read(folder)
+        return LegacyData(metadata, has_grader, package.notes).read(folder), ()
     if "secret" not in folder.folders:
         problem = f"is missing; the format asks for it{_to_generate(package)}"
         raise PackageError("data/secret", problem)
-    reader = GroupData(metadata, package.notes, has_static_validator=has_static_validator)
-    return reader.read(folder)
+    tests = GroupData(metadata, package.notes, has_static_validator=has_static_validator)
+    return tests.read(folder), read_validation_cases(folder, tests, metadata, package.notes)
 
 
 def _to_generate(package: PackageFiles) -> str:

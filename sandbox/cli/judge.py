@@ -20,7 +20,7 @@ _OPTIONS = {
     "--time-limit": Option("instead of the package's", "SECONDS"),
     "--all": Option("run every test, also those that cannot matter any more"),
     "--transcript": Option("print the dialogues of an interactive problem"),
-    "--verify": Option("judge the package's own submissions against what it expects of them"),
+    "--verify": Option("check the package: its data by its validators, and its own submissions"),
     "--json": Option("everything as a JSON document: to stdout, or to FILE", "FILE", True),
     "--help": Option("show this"),
 }

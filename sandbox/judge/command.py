@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -13,6 +13,7 @@ from sandbox.judge.cores import Cores
 from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.expectations import check
 from sandbox.judge.here import opened
+from sandbox.judge.input_validation import check_data
 from sandbox.judge.interrupt import run_until_signal
 from sandbox.judge.package import read_problem, repository_of
 from sandbox.judge.problem import Problem, Submission
@@ -59,9 +60,14 @@ async def _judge(
         raise SpecError(problem.name, "has no submissions to verify")
     settings = _settings(request, problem, verifies=verifies)
     async with opened(Cores(request.jobs)) as here, open_judge(problem, here, settings) as judge:
+        _note(problem.notes)
+        data = await check_data(here, problem) if verifies else None
+        if data is not None:
+            _note(f"not run: {what}" for what in data.not_run)
+            if document is not sys.stdout:
+                print("".join(f"{line}\n" for line in data.lines()), end="", flush=True)
         seconds, notes = await _time_limit(request, judge)
-        for note in (*problem.notes, *notes):
-            print(printable(f"sandbox: {note}"), file=sys.stderr)
+        _note(notes)
         progress = report.Progress(sys.stderr, sum(1 for _ in problem.data.tests()))
         judgements, unmet = [], []
         for submission in submissions:
@@ -79,11 +85,19 @@ async def _judge(
             if document is not sys.stdout:
                 _print(submission, judgement, unmet[-1], problem, verifies=verifies)
         if document is not None:
+            more = {} if data is None else {"data": data.document()}
             text = report.json_document(
-                judgements, problem=problem.name, time_limit_seconds=seconds, unmet=unmet
+                judgements, problem=problem.name, time_limit_seconds=seconds, unmet=unmet, **more
             )
             print(text, file=document)
+    if data is not None and data.faults:
+        return _JUDGE_ERROR
     return _exit_code(judgements, unmet, verifies=verifies)
+
+
+def _note(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(printable(f"sandbox: {note}"), file=sys.stderr)
 
 
 def _settings(request: Request, problem: Problem, *, verifies: bool) -> Settings:

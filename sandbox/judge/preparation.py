@@ -19,7 +19,7 @@ from sandbox.judge.problem import Problem, Program, Submission
 from sandbox.judge.trial import Settings, Trials
 from sandbox.spec.errors import HostError, SpecError
 
-__all__ = ["Prepared", "build_submission", "prepare"]
+__all__ = ["Prepared", "build_package_program", "build_submission", "prepare"]
 
 _MODEL_SECONDS = 60.0  # that an accepted submission may take to make an answer
 
@@ -42,11 +42,11 @@ async def prepare(problem: Problem, here: Here, held: contextlib.ExitStack) -> P
     if problem.output_validator is None:
         _check_flags(problem)
     return Prepared(
-        await _build_program(
+        await build_package_program(
             problem.output_validator, problem, here, held, constants=problem.constants
         ),
-        await _build_program(problem.static_validator, problem, here, held),
-        await _build_program(problem.grader, problem, here, held),
+        await build_package_program(problem.static_validator, problem, here, held),
+        await build_package_program(problem.grader, problem, here, held),
         await _make_answers(problem, here),
     )
 
@@ -94,7 +94,7 @@ def _check_flags(problem: Problem) -> None:
         read_flags((*common, *flags), f"data/{test.name}: output validator flags")
 
 
-async def _build_program(
+async def build_package_program(
     program: Program | None,
     problem: Problem,
     here: Here,
@@ -102,6 +102,7 @@ async def _build_program(
     *,
     constants: Mapping[str, str] = {},
 ) -> Built | None:
+    """One program, which `held` keeps from being removed. Raises SpecError: it does not compile."""
     if program is None:
         return None
     built = await build_program(

@@ -20,7 +20,6 @@ from sandbox.kernel.mounts import (
 
 __all__ = ["write_bind_script", "write_input_script", "write_last_input_script"]
 
-_OPEN_HOW_BYTES = 24
 _STATX_INO = 0x100
 _INODE_AT, _DEVICE_AT = 32, 136  # in struct statx, statx(2)
 
@@ -69,9 +68,11 @@ def write_input_script(path: bytes, mode: int, size: int | None, link: bytes = b
     return script.pack()
 
 
-def write_last_input_script() -> bytes:
+def write_last_input_script(cwd: bytes) -> bytes:
     """For the stub: there are no more inputs."""
     script = Script(REPORT_FD, range(REPORT_FD + 1), at=LATE_AT)
+    script.step = Step.CWD
+    script.call("chdir", cwd)  # again: a bind may have covered the one that it is in
     script.end()
     return script.pack()
 
@@ -103,4 +104,4 @@ def _check_source(script: Script, root_fd: int, bind: Bind) -> None:
 
 def _open_beneath(script: Script, at_fd: int, path: bytes, flags: int) -> int:
     how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH_WITHOUT_LINKS)
-    return script.open("openat2", at_fd, path, script.data(how), _OPEN_HOW_BYTES)  # struct open_how
+    return script.open("openat2", at_fd, path, script.data(how), len(how))  # struct open_how

@@ -16,12 +16,13 @@ _PIECE_BYTES = 1 << 18
 _MOST_ERRNO = 4095  # MAX_ERRNO of the kernel; strerror(3) takes an int
 
 
-async def send(sources: tuple[Source, ...], fd: int) -> None:
-    """Write to the non-blocking `fd` what has the stub make these. A stub that is gone ends it."""
+async def send(sources: tuple[Source, ...], cwd: bytes, fd: int) -> None:
+    """Write to the non-blocking `fd` what has the stub make these, and be in `cwd`. A stub that is
+    gone ends it."""
     try:
         for source in sources:
             await _send_one(source, fd)
-        await write(fd, write_last_input_script())
+        await write(fd, write_last_input_script(cwd))
     except ConnectionError:
         return  # the stub is dead, and whoever waits for it knows
 

@@ -161,7 +161,9 @@ def template_key(job: Job, binds: tuple[Bind, ...], policy: Policy) -> TemplateK
 
 def shape_of(job: Job, limits: Limits) -> Shape:
     """Jobs of one template and shape can use the same parked sandboxes."""
-    has_inputs = any(item.copied for item in job.inputs)
+    cwd = job.cwd + b"/"
+    # Nobody can be in a bind that is not there yet.
+    has_inputs = any(item.copied or cwd.startswith(item.destination + b"/") for item in job.inputs)
     return Shape(job.cwd, job.tty, has_inputs, limits.core is not None)
 
 

@@ -164,7 +164,8 @@ class Sandbox:
             await self._attach(binds, disk, open_binds)
         if self._shape.has_inputs:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(artifacts.send, sources, self._report.fileno())
+                end = self._report.fileno()
+                nursery.start_soon(artifacts.send, sources, self._shape.cwd, end)
                 await self._expect(self._report, Kind.LOCKED)
             await self._verify(binds)
 

@@ -46,6 +46,20 @@ def test_the_streams_are_the_callers_byte_for_byte() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, EVERY_BYTE, b"err\n")
 
 
+@pytest.mark.parametrize(("place", "cwd"), [("/work/a", "/work/a"), ("/work/a", "/work/a/b")])
+def test_a_read_only_input_is_seen_from_a_working_directory_in_it(
+    place: str, cwd: str, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    (given / "b").mkdir(parents=True)
+    for path in (given, given / "b"):
+        path.chmod(0o755)
+        (path / "file").touch()
+    done = run("--ro", f"{given}:{place}", "--cwd", cwd, "--", "sh", "-c", "pwd; ls file; >new")
+    assert done.stdout.decode().split() == [cwd, "file"]
+    assert b"Read-only file system" in done.stderr and done.returncode == 2
+
+
 def test_the_streams_are_live() -> None:
     with started("sh", "-c", "echo ready; read -r x; echo $x") as process:
         stdout, _ = process.communicate(b"answer\n", timeout=60)

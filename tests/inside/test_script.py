@@ -313,8 +313,9 @@ def test_an_input_is_a_script_and_its_bytes(size: int | None, calls: Calls) -> N
     copied = [entry.arguments[:3] for entry in found if entry.number == COPY]
     assert copied == ([] if size is None else [(REPORT_FD, REPORT_FD + 1, size)])
     assert found[-1].number == LOAD_NEXT
-    (last,) = calls(late.write_last_input_script())
+    *entering, last = calls(late.write_last_input_script(b"/work/a/b"))
     assert last.number == RETURN
+    assert entering[0].number == pyseccomp.resolve_syscall(ARCH, "chdir")
 
 
 def test_a_script_that_would_reach_into_what_comes_late_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from errno import EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sandbox.judge.building import PROGRAM_PLACE, Built
@@ -53,9 +54,24 @@ class Failure(NamedTuple):
 
 
 def submission_job(
-    built: Built, test: Test, limits: ProblemLimits, time: TimeLimit, core: int
+    built: Built,
+    test: Test,
+    limits: ProblemLimits,
+    time: TimeLimit,
+    core: int,
+    directory: Path | None = None,
 ) -> Job:
-    """One run on one test. Its stdin and streams are for whoever runs it."""
+    """One run on one test. Its stdin and streams are for whoever runs it.
+
+    `directory`: what its working directory is to be, read-only; None: it owns one, with copies of
+    the test's files.
+    """
+    if directory is None:
+        cwd = b"/work"
+        files = [Input(path, b"/work/" + name.encode(), copied=True) for name, path in test.files]
+    else:
+        cwd = b"/work/read-only"
+        files = [Input(directory, cwd, copied=False)]
     return Job(
         command=(*built.command, *(word.encode() for word in test.arguments)),
         policy=built.policy,
@@ -71,10 +87,8 @@ def submission_job(
             "core": core,
         },
         environment=built.environment,
-        inputs=(
-            built.program,
-            *(Input(path, b"/work/" + name.encode(), copied=True) for name, path in test.files),
-        ),
+        cwd=cwd,
+        inputs=(built.program, *files),
     )
 
 

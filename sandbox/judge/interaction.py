@@ -64,12 +64,14 @@ async def interact(
     flags: Sequence[str],
     limit: TimeLimit,
     core: int,
+    directory: Path | None,
     *,
     transcribes: bool,
 ) -> Dialogue | Failure:
     """Let them talk, both on one core, where only one of them has anything to do at a time.
 
-    A Failure: a judge error, for one of the two was not run.
+    `directory`: as `submission_job` has it. A Failure: a judge error, for one of the two was not
+    run.
     """
     transcript, said = _Transcript(), LastWords()
     closed: list[int] = []
@@ -87,7 +89,7 @@ async def interact(
     # Each waits for the other, so that one's wall time is the other's too.
     wall_seconds = limit.wall_seconds + problem.limits.validation_seconds
     limit = limit._replace(wall_seconds=wall_seconds)
-    answering = submission_job(submission, test, problem.limits, limit, core)
+    answering = submission_job(submission, test, problem.limits, limit, core, directory)
     patience = {"wall_seconds": wall_seconds + 1, "idle_seconds": None}
     asking = asking._replace(limits={**asking.limits, **patience})
     pipes = [

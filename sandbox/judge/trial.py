@@ -29,6 +29,7 @@ from sandbox.judge.validation import (
     validate_statically,
 )
 from sandbox.judge.verdict import Outcome, TestRun
+from sandbox.judge.working_directory import WorkingDirectories
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed
 
@@ -79,6 +80,7 @@ class Trials:
         self._answers = answers
         self._here = here
         self._settings = settings
+        self._directories = None if problem.may_write_files else WorkingDirectories(here.scratch)
 
     async def run(self, built: Built, test: Test, limit: TimeLimit) -> Outcome:
         """One test. It is run again on a quiet machine where a disturbed run came near the limit;
@@ -160,8 +162,9 @@ class Trials:
         feedback: Feedback,
         input_path: Path,
     ) -> _Run | Failure:
+        directory = await self._directory(test)
         watched = self._here.cores.watch()
-        job = submission_job(built, test, self._problem.limits, limit, core)
+        job = submission_job(built, test, self._problem.limits, limit, core, directory)
         try:
             done = await self._here.runner.run(Order(job, input_path))
         except SandboxError as error:
@@ -183,11 +186,12 @@ class Trials:
         input_path: Path,
     ) -> _Run | Failure:
         assert self._validator is not None  # a package without one was refused
+        directory = await self._directory(test)
         watched = self._here.cores.watch()
         found = await interact(
             self._here.runner, built, self._validator, feedback, self._problem, test, input_path,
             self._answer(test), self._flags(test), limit, core,
-            transcribes=self._settings.transcribes,
+            directory, transcribes=self._settings.transcribes,
         )  # fmt: skip
         if isinstance(found, Failure):
             return found
@@ -212,6 +216,9 @@ class Trials:
             self._here.runner, self._validator, feedback, self._problem, test, input_path,
             answer, flags, output, core,
         )  # fmt: skip
+
+    async def _directory(self, test: Test) -> Path | None:
+        return None if self._directories is None else await self._directories.of(test.files)
 
     def _flags(self, test: Test) -> Sequence[str]:
         return (*self._problem.output_validator_flags, *test.output_validator_flags)

@@ -15,7 +15,7 @@ from sandbox.judge.problem import ProblemLimits, Submission
 from sandbox.judge.runner import Order
 from sandbox.judge.toolchain import find_toolchain
 from sandbox.spec.errors import HostError
-from sandbox.spec.job import Job
+from sandbox.spec.job import Input, Job
 from sandbox.spec.result import Completed
 
 LANGUAGES = load_languages()
@@ -69,13 +69,21 @@ async def build_in(
         return await build(submission, language, runner, cache, limits=limits, **more)
 
 
-async def run_built(runner: LocalRunner, built: Built, stdin: bytes, *words: bytes) -> Completed:
+async def run_built(
+    runner: LocalRunner,
+    built: Built,
+    stdin: bytes,
+    *words: bytes,
+    inputs: tuple[Input, ...] = (),
+    **more: Any,
+) -> Completed:
     job = Job(
         command=(*built.command, *words),
         policy=built.policy,
         limits={**built.limits, "memory_bytes": LIMITS.memory_bytes + built.memory_overhead_bytes,
                 "stack_bytes": LIMITS.memory_bytes},
         environment=built.environment,
-        inputs=(built.program,),
+        inputs=(built.program, *inputs),
+        **more,
     )  # fmt: skip
     return await runner.run(Order(job, stdin))

@@ -66,6 +66,7 @@ _SAMPLES = 12  # a third must be some
 _SETTLE_SECONDS = 0.3  # for those that are gone to be gone
 # How much of a rise is none: a share, and beside it a number.
 _SLACK = {"kib": (0.05, 1024.0), "processes": (0.0, 2.0), "cgroups": (0.0, 4.0)}
+_KEPT = ("empty", "working-")  # in the scratch directory, of each problem
 _NOT_JUDGED = ("judgings",)
 
 
@@ -118,7 +119,8 @@ async def judge_many(count: int, seed: int = 1) -> Finding:
                     samples.append(await _sample(done, scratch, kept))
                     print(f"{done} of {count} judgings, {len(faults)} faults", file=sys.stderr)
         left = [str(path.relative_to(scratch)) for path in scratch.rglob("*")]
-        faults += [f"left in the scratch directory: {path}" for path in left if path != "empty"]
+        left = [path for path in left if not path.startswith(_KEPT)]
+        faults += [f"left in the scratch directory: {path}" for path in left]
     if processes := _processes():
         faults.append(f"{processes} processes are left")
     faults += [f"{cgroup} is left" for cgroup in _v1_runs()]

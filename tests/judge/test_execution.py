@@ -70,6 +70,10 @@ def test_a_job_has_the_problem_s_limits_and_one_core(tmp_path: Path) -> None:
         (b"/program", False),
         (b"/work/data", True),
     ]
+    assert job.cwd == b"/work"
+    job = submission_job(program, test, LIMITS, LIMIT, 1, tmp_path)
+    assert (job.inputs[1].source, job.inputs[1].copied) == (tmp_path, False)
+    assert job.cwd == job.inputs[1].destination
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from judge.programs import PROGRAMS, Sample
 
 from sandbox.judge.building import Built
 from sandbox.judge.problem import Submission
+from sandbox.judge.working_directory import WorkingDirectories
+from sandbox.spec.job import Input
 
 
 def _id(sample: Sample) -> str:
@@ -27,10 +29,13 @@ def test_a_program_is_detected_built_and_run(
         built = await build_in(runner, tmp_path / "cache", submission)
         assert isinstance(built, Built), built
         assert built.language.code == sample.code
-        done = await run_built(runner, built, b"19 23\n")
-        result = done.result
-        assert (result.verdict, result.exit_code) == ("exited", 0), (done.stderr, result.evidence)
-        assert done.stdout.split() == [b"42"]
+        read_only = await WorkingDirectories(tmp_path).of(())
+        for more in ({}, {"cwd": b"/work/a", "inputs": (Input(read_only, b"/work/a", False),)}):
+            done = await run_built(runner, built, b"19 23\n", **more)
+            result = done.result
+            told = (done.stderr, result.evidence)
+            assert (result.verdict, result.exit_code) == ("exited", 0), told
+            assert done.stdout.split() == [b"42"]
 
     run(main)
 

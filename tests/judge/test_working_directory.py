@@ -1,0 +1,117 @@
+"""Problems whose submissions may write no files: in their working directory there is no way to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from judge.attacking import judged, package
+from judge.attacking import submission as source
+from judge.building import needed
+
+from sandbox.judge.working_directory import WorkingDirectories
+
+NEW = "problem_format_version: 2025-09\nname: Sums\nuuid: a-b\n"
+WRITES = "allow_file_writing: true\n"
+BOOK = {"data/secret/1.files/a/book.txt": "old"}
+# A file that is there is somebody else's, which comes first where it is not to be emptied.
+ATTEMPT = """import errno
+import os
+try:
+    ATTEMPT
+    print("done")
+except OSError as error:
+    print("refused" if error.errno in (errno.EROFS, errno.EACCES) else error)
+"""
+ATTEMPTS = [
+    "open('new', 'w')",
+    "open('a/book.txt', 'w')",
+    "open('a/book.txt', 'a')",
+    "os.unlink('a/book.txt')",
+    "os.rename('a/book.txt', 'a/b')",
+    "os.mkdir('new')",
+    "os.symlink('/etc/passwd', 'new')",
+    "os.chmod('.', 0o777)",
+    "os.open('.', os.O_TMPFILE | os.O_WRONLY)",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    needed("python3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.mark.parametrize(("yaml", "answer"), [("", "refused"), (WRITES, "done")])
+def test_files_are_changed_where_that_is_allowed_and_nowhere_else(
+    yaml: str, answer: str, tmp_path: Path
+) -> None:
+    problem = package(tmp_path / "p", {**BOOK, "data/secret/1.ans": answer}, yaml=NEW + yaml)
+    attempts = [
+        source(tmp_path / "s", f"{number}.py", ATTEMPT.replace("ATTEMPT", attempt))
+        for number, attempt in enumerate(ATTEMPTS)
+    ]
+    found = {
+        attempt: judgement.why
+        for attempt, judgement in zip(ATTEMPTS, judged(problem, attempts), strict=True)
+        if judgement.verdict != "AC"
+    }
+    assert found == {}
+
+
+def test_who_does_not_expect_it_fails_as_programs_do(tmp_path: Path) -> None:
+    problem = package(tmp_path / "p", yaml=NEW)
+    (judgement,) = judged(problem, [source(tmp_path / "s", "a.py", "open('new', 'w')\n")])
+    assert (judgement.verdict, judgement.tests[0].exit_code) == ("RTE", 1)
+
+
+def test_files_of_the_test_and_devices_and_what_is_temporary_are_there(tmp_path: Path) -> None:
+    program = """import os, tempfile
+assert os.listdir() == ["a"]
+with open("/dev/null", "w") as nothing, tempfile.TemporaryFile() as file:
+    nothing.write("x"), file.write(b"x")
+with open("/dev/stdout", "w") as out:
+    out.write(open("a/book.txt").read())
+"""
+    files = {**BOOK, "data/secret/1.ans": "old", "data/secret/2.in": "", "data/secret/2.ans": "old"}
+    files["data/secret/2.files/a/book.txt"] = "old"
+    problem = package(tmp_path / "p", files, yaml=NEW)
+    for judgement in judged(problem, [source(tmp_path / "s", "a.py", program)] * 2):
+        assert judgement.verdict == "AC", judgement.tests
+
+
+def test_a_dialogue_is_held_there_too(tmp_path: Path) -> None:
+    asks = "import sys\nprint(17, flush=True)\nsys.exit(42 if input() == 'refused' else 43)\n"
+    files = {"output_validator/asks.py": asks}
+    problem = package(tmp_path / "p", files, yaml=NEW + "type: interactive\n")
+    program = "input()\n" + ATTEMPT.replace("ATTEMPT", "open('new', 'w')")
+    (judgement,) = judged(problem, [source(tmp_path / "s", "a.py", program)])
+    assert judgement.verdict == "AC", judgement.why
+
+
+def test_each_set_of_files_is_copied_once_for_whoever_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "file").chmod(0o600)
+    files = (("a/b", tmp_path / "file"), ("c", tmp_path / "file"))
+
+    async def main() -> None:
+        made = WorkingDirectories(tmp_path)
+        found: list[Path] = []
+
+        async def ask() -> None:
+            found.append(await made.of(files))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            nursery.start_soon(ask)
+        assert found[0] == found[1] != await made.of(()) == await made.of(())
+        for path in (found[0], *found[0].rglob("*")):
+            assert path.stat().st_mode & 0o777 == 0o755
+        assert {path.name: path.read_text() for path in found[0].rglob("*") if path.is_file()} == {
+            "b": "text", "c": "text",
+        }  # fmt: skip
+
+    trio.run(main)

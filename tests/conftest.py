@@ -97,7 +97,9 @@ def _processes() -> list[str]:
             name = path.joinpath("comm").read_text(errors="replace").strip()
         except OSError:
             continue
-        if uid in ids:
+        # One that is dead and whose parent has gone is init's to reap, and some take seconds to.
+        is_reaped_by_init = "\nState:\tZ" in status and "\nPPid:\t1\n" in status
+        if uid in ids and not is_reaped_by_init:
             found.append(f"process {path.name} ({name}) of uid {uid}")
     return found
 

@@ -30,6 +30,7 @@ __all__ = ["DataCheck", "Fault", "check_data"]
 # typical of systems is the least that an input validator gets.
 _LEAST_SECONDS, _LEAST_MEMORY_BYTES, _LEAST_OUTPUT_BYTES = 60.0, 2048 << 20, 8 << 20
 _IDLE_SECONDS = 10.0  # its input is all there: who waits, waits for ever
+_MOST_MESSAGES = 1000  # there may be a hundred thousand tests, and each validator talks
 _WORK = "/work"
 _GRAMMARS = {".ctd": "checktestdata", ".viva": "VIVA"}  # which describe inputs, and are no programs
 
@@ -234,6 +235,8 @@ class _Check:
             self._tell(number, Fault(test.name, name, f"{did} this {kind} output", message))
 
     def _tell(self, number: int, fault: Fault) -> None:
+        if len(self._faults) >= _MOST_MESSAGES:
+            fault = fault._replace(message="")
         self._faults[fault.test, number] = fault
 
 

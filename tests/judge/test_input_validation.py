@@ -227,6 +227,15 @@ def test_what_a_validator_does_wrong_is_a_refusal(
     assert "\x1b" not in told + fault.message and len(fault.message) <= 4096
 
 
+def test_of_many_faults_the_first_have_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_validation, "_MOST_MESSAGES", 2)
+    files = {f"data/secret/{number}.{end}": "x" for number in range(1, 5) for end in ("in", "ans")}
+    faults = checked(package(tmp_path / "p", {**CHECKS, **files})).faults
+    assert len(faults) == 4 and sum(bool(fault.message) for fault in faults) == 2
+
+
 def test_verifying_tells_of_the_data_and_fails_by_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

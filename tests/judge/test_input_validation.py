@@ -114,6 +114,13 @@ sys.exit(42)
         checked(directory)
 
 
+def test_constants_of_the_package_are_filled_in(tmp_path: Path) -> None:
+    files = {"input_validators/v.py": "raise SystemExit(42 if int(input()) <= {{most}} else 43)\n"}
+    for most, faults in ((17, 0), (16, 1)):
+        yaml = f"{NEW}constants: {{most: {most}}}\n"
+        assert len(checked(package(tmp_path / str(most), files, yaml=yaml)).faults) == faults
+
+
 INVALID = {"data/invalid_input/1.in": "17 \n", "data/invalid_input/2.in": "17\n"}
 
 

@@ -19,7 +19,7 @@ from sandbox.judge.problem import Problem, ProblemLimits, Program, Test, Validat
 from sandbox.judge.runner import Order
 from sandbox.judge.trial import Settings, Trials
 from sandbox.judge.validation import ACCEPTED, MOST_MESSAGE_BYTES, validator_job
-from sandbox.spec.errors import SandboxError, SpecError
+from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.fields import printable
 from sandbox.spec.job import Input
 from sandbox.spec.result import Result
@@ -38,7 +38,7 @@ _GRAMMARS = {".ctd": "checktestdata", ".viva": "VIVA"}  # which describe inputs,
 class Fault(NamedTuple):
     """One file of the data that a validator did not take for what it is."""
 
-    test: str  # "secret/03": below data/, no suffix
+    test: str  # "secret/03": below data/, no suffix; "": of the validator itself
     validator: str
     why: str
     message: str = ""  # what the validator has said: its end, bounded, lines that can be printed
@@ -56,7 +56,7 @@ class DataCheck(NamedTuple):
     def lines(self) -> Iterator[str]:
         """For people."""
         if self.validators or self.outputs:
-            faults = len({fault.test for fault in self.faults})
+            faults = len({fault.test for fault in self.faults if fault.test})
             end = f"{faults} NOT as they should be" if faults else "as they should be"
             inputs = f"inputs: {self.inputs}, by {', '.join(self.validators) or 'nothing'}"
             outputs = f"; outputs: {self.outputs}" if self.outputs else ""
@@ -65,7 +65,8 @@ class DataCheck(NamedTuple):
             said = fault.message.splitlines()
             # The last line: there tracebacks and assertions have what they are about.
             words = f": {said[-1]}" if said else ""
-            yield printable(f"  data/{fault.test}: {fault.validator} {fault.why}{words}")
+            where = f"data/{fault.test}: " if fault.test else ""
+            yield printable(f"  {where}{fault.validator} {fault.why}{words}")
 
     def document(self) -> dict[str, Any]:
         """For programs."""
@@ -105,8 +106,8 @@ async def check_data(here: Here, problem: Problem) -> DataCheck:
     """Show every input to every input validator, and the outputs of `validation_cases` to the
     output validator: as many at once as there are cores.
 
-    Raises SpecError: a validator cannot be built, or a file of a test has the name of one of its;
-    HostError: this host lacks what builds it.
+    Raises SpecError: the output validator cannot be built, or a file of a test has the name of one
+    of an input validator's.
     """
     programs = [one for one in problem.input_validators if not _grammar(one)]
     not_run = [
@@ -126,13 +127,24 @@ async def check_data(here: Here, problem: Problem) -> DataCheck:
         for program in programs:
             _check_names(program, case.test)
     with contextlib.ExitStack() as held:
-        validators = [_Validator(one, await _build(here, problem, one, held)) for one in programs]
+        validators, faults = [], []
+        for program in programs:
+            try:
+                validators.append(_Validator(program, await _build(here, problem, program, held)))
+            except SpecError as error:  # which keeps nobody from being judged
+                why, _, said = error.problem.partition("\n")
+                faults.append(Fault("", program.name, f"does not compile: {why}", said))
+            except HostError as error:  # this host lacks its language
+                not_run.append(f"{program.name}: {error}")
         judge = problem.output_validator if outputs else None
         output_validator = None if judge is None else await _build(here, problem, judge, held)
-        check = _Check(here, problem, validators, output_validator, is_complete=not not_run)
+        check = _Check(
+            here, problem, validators, output_validator, is_complete=not (not_run or faults)
+        )
         await check.run(inputs, outputs)
-    names = tuple(program.name for program in programs)
-    return DataCheck(len(inputs), len(outputs), names, tuple(not_run), check.faults())
+    names = tuple(program.name for program, _ in validators)
+    faults += check.faults()
+    return DataCheck(len(inputs), len(outputs), names, tuple(not_run), tuple(faults))
 
 
 class _Check:

@@ -16,7 +16,7 @@ from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
 from sandbox.judge.input_validation import DataCheck, Fault, check_data
 from sandbox.judge.package import read_problem
-from sandbox.spec.errors import SpecError
+from sandbox.spec.errors import HostError, SpecError
 
 NEW = "problem_format_version: 2025-09\nname: Sums\nuuid: a-b\n"
 NUMBER = """import re, sys
@@ -188,12 +188,29 @@ def test_outputs_are_shown_to_the_output_validator(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "source"), [("v.c", "int main(void) { return x; }\n"), ("v.odd", "?")]
 )
-def test_a_validator_that_does_not_compile_is_named(tmp_path: Path, name: str, source: str) -> None:
+def test_a_validator_that_does_not_compile_is_a_fault_and_the_others_are_run(
+    tmp_path: Path, name: str, source: str
+) -> None:
     if name == "v.c":
         needed("c")
-    directory = package(tmp_path / "p", {f"input_validators/{name}": source})
-    with pytest.raises(SpecError, match=f"input_validators/{name}"):
-        checked(directory)
+    directory = package(tmp_path / "p", {**CHECKS, f"input_validators/{name}": source})
+    found = checked(directory)
+    assert found.validators == ("input_validators/number.py",)
+    (fault,) = found.faults
+    assert (fault.test, fault.validator) == ("", f"input_validators/{name}")
+    assert any(f"input_validators/{name} does not compile: " in line for line in found.lines())
+
+
+def test_a_validator_in_a_language_that_is_not_here_is_told_as_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise HostError("C needs gcc, which is not here")
+
+    monkeypatch.setattr(input_validation, "build_package_program", missing)
+    found = checked(package(tmp_path / "p", CHECKS))
+    assert (found.validators, found.faults) == ((), ())
+    assert found.not_run == ("input_validators/number.py: C needs gcc, which is not here",)
 
 
 HOSTILE = [

@@ -45,9 +45,15 @@ def read_static_validator(package: PackageFiles) -> Program | None:
 
 
 def read_input_validators(package: PackageFiles) -> tuple[Program, ...]:
-    """All of them, those in the directory of the old name too."""
-    directories = ("input_validators", "input_format_validators")
-    return tuple(program for name in directories for program in _programs(package.folder(name)))
+    """All of them, those in the directory of the old name too. What cannot be read of them is a
+    note: nobody is judged by them."""
+    programs: list[Program] = []
+    for name in ("input_validators", "input_format_validators"):
+        try:
+            programs += _programs(package.folder(name))
+        except PackageError as error:
+            package.notes.append(f"{error}; what is in {name} is not run")
+    return tuple(programs)
 
 
 def read_grader(package: PackageFiles) -> Program | None:

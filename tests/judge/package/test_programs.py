@@ -2,6 +2,8 @@
 
 import pytest
 
+from sandbox.judge.package import read_problem
+
 
 def _files(program) -> list[str]:
     return [name for name, _ in program.files]
@@ -62,6 +64,15 @@ def test_every_input_validator_is_found(legacy) -> None:
     }  # fmt: skip
     names = [program.name for program in legacy(files).input_validators]
     assert names == ["input_validators/a.ctd", "input_validators/b", "input_format_validators/c.py"]
+
+
+def test_an_input_validator_that_cannot_be_read_keeps_nobody_from_being_judged(legacy) -> None:
+    package = legacy({"input_validators/v/v.cc": ""}).directory
+    (package / "input_validators/v/v.h").symlink_to("../../../common/v.h")
+    problem = read_problem(package)
+    assert problem.input_validators == ()
+    (note,) = problem.notes
+    assert note.startswith("input_validators/v/v.h: No such file") and note.endswith("is not run")
 
 
 def test_included_files_are_told_by_language(legacy) -> None:

@@ -83,9 +83,11 @@ def parse_document(text: str, where: str) -> Any:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
         raise PackageError(where, f"{line}{error.problem or error.context}") from error
-    # ValueError: a number of more digits than int() takes, a thirteenth month. The others are what
-    # PyYAML lets through of explicit tags on values that they do not fit.
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    # ValueError: more digits than int() takes, a month 13. OverflowError: 1:1:1.5 of many parts.
+    # The others are what PyYAML lets through of explicit tags on values that they do not fit.
+    except (
+        yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError
+    ) as error:  # fmt: skip
         raise PackageError(where, f"is no YAML: {str(error) or type(error).__name__}") from error
 
 

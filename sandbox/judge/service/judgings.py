@@ -219,12 +219,14 @@ class Judgings:
 
             # Nothing is there: it is made at once, and blocks for nobody.
             self._spaces[name] = Space(
-                self._directory / name, tenant, self._service.orders, most_bytes
+                self._directory / name, tenant, self._service.orders, self._work.reader, most_bytes
             )
         return self._spaces[name]
 
     def _find(self) -> list[Space]:
-        return list(Space.found(self._directory, self._service.orders, self._most_bytes))
+        return list(
+            Space.found(self._directory, self._service.orders, self._work.reader, self._most_bytes)
+        )
 
     def _most_bytes(self, tenant: str) -> int:
         return self._service.tenants.config_of(tenant).blob_bytes

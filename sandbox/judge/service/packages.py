@@ -1,9 +1,10 @@
 """Problem packages of one tenant, unpacked: each once, by the SHA-256 of its archive.
 
 The archive is read in a sandbox; what comes out of it is parsed and written here (unpacking.py).
-A package is a directory SHA256 with `manifest` and `problem/`, and appears whole, by a rename. A
-power cut may leave one whose bytes did not get to the disk, so those found at start are read and
-hashed before their first use. They are a copy: the archive is a blob, and can be uploaded again.
+A package is a directory SHA256 with `manifest` and `problem/`, and appears whole, by a rename;
+`read` is for reading.py, and `note` for the judge. A power cut may leave one whose bytes did not
+get to the disk, so those found at start are read and hashed before their first use. They are a
+copy: the archive is a blob, and can be uploaded again.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from typing import Any
 import msgpack
 import trio
 
+from sandbox.judge.problem import Problem
+from sandbox.judge.service.reading import PackageReader
+from sandbox.judge.service.sandboxed import run_sandboxed
 from sandbox.judge.service.unpacking import FILES_MOST, Entry, Unpacking, digest_of
 from sandbox.server.orders import Orders
-from sandbox.spec.errors import HostError, SandboxError, SpecError
-from sandbox.spec.fields import printable
-from sandbox.spec.job import Input, Job
-from sandbox.supervisor.library import Order
+from sandbox.spec.errors import HostError, SpecError
+from sandbox.spec.job import Input
 
 __all__ = ["Packages"]
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SCRIPT = Path(__file__).with_name("unpack_inside.py").read_bytes()
 _PLACE = b"/data/package"
-_MOST_STDERR_BYTES = 4096
 _SPARE_BYTES = FILES_MOST * (11 + 1024) + 4096  # headers and names
-_LIMITS = {"memory_bytes": 512 << 20, "cpu_seconds": 300.0, "wall_seconds": 900.0, "cpus": 1.0}
+_REMOVAL_SECONDS = 2.0
 _TOPS = ("problem.yaml", "domjudge-problem.ini", "data")  # by one of them a package is known
 
 Blob = Callable[[], Awaitable[Any]]  # a Hold of the archive
@@ -43,23 +44,30 @@ Blob = Callable[[], Awaitable[Any]]  # a Hold of the archive
 class _Kept:
     """One package on the disk."""
 
-    def __init__(self, size_bytes: int, used_at: float, *, is_checked: bool) -> None:
-        self.size_bytes, self.used_at, self.is_checked = size_bytes, used_at, is_checked
+    def __init__(self, size_bytes: int, used_at: float, top: Path | None = None) -> None:
+        """`top`: its own directory; None: it is not looked at yet."""
+        self.size_bytes, self.used_at, self.top = size_bytes, used_at, top
         self.holds = 0
+        self.reading = trio.Lock()
 
 
 class Packages:
     """In a directory that is ours alone. Whoever is given one holds it until the block ends."""
 
     def __init__(
-        self, directory: Path, tenant: str, orders: Orders, most_bytes: Callable[[], int]
+        self,
+        directory: Path,
+        tenant: str,
+        orders: Orders,
+        reader: PackageReader,
+        most_bytes: Callable[[], int],
     ) -> None:
         """See what there is, and remove what an earlier process had not finished. Blocks.
 
         `most_bytes`: of all together, and so of each.
         """
         self._directory, self._tenant, self._orders = directory, tenant, orders
-        self._most_bytes = most_bytes
+        self._reader, self._most_bytes = reader, most_bytes
         self._locks: dict[str, trio.Lock] = {}  # of those that somebody wants
         self._kept: dict[str, _Kept] = {}
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -69,38 +77,45 @@ class Packages:
                 shutil.rmtree(path, ignore_errors=True)
                 continue
             size_bytes = sum(entry.size for entry in manifest[0])
-            used_at = path.stat().st_mtime
-            self._kept[path.name] = _Kept(size_bytes, used_at, is_checked=False)
+            self._kept[path.name] = _Kept(size_bytes, path.stat().st_mtime)
 
     def has(self, sha256: str) -> bool:
         """Whether it is unpacked."""
         return sha256 in self._kept
 
     @contextlib.asynccontextmanager
-    async def open(self, sha256: str, blob: Blob) -> AsyncIterator[Path]:
-        """The package's own directory, unpacked now or earlier; it stays for as long as the block.
+    async def open(self, sha256: str, blob: Blob) -> AsyncIterator[Problem]:
+        """The package, unpacked and read now or earlier; it stays for as long as the block.
 
         `blob`: holds the archive, asked only where it is needed. Raises SpecError("problem", the
-        rule that the archive breaks); HostError; as `blob`.
+        rule that is broken); HostError; as `blob`.
         """
+        kept = await self._held(sha256, blob)
+        try:
+            kept.used_at = time.time()
+            assert kept.top is not None, "it was checked"
+            async with kept.reading:
+                place = self._directory / sha256 / "read"
+                problem = await self._reader.read(self._tenant, kept.top, place)
+            yield problem
+        finally:
+            kept.holds -= 1
+            await self._make_room()
+
+    async def _held(self, sha256: str, blob: Blob) -> _Kept:
         lock = self._locks.setdefault(sha256, trio.Lock())
         try:
             async with lock:
                 kept = self._kept.get(sha256)
-                if kept is not None and not kept.is_checked and not await self._check(sha256, kept):
+                if kept is not None and kept.top is None and not await self._check(sha256, kept):
                     kept = None
                 if kept is None:
                     kept = await self._unpack(sha256, blob)
                 kept.holds += 1
+                return kept
         finally:
             if not lock.statistics().tasks_waiting and not lock.locked():
                 self._locks.pop(sha256, None)
-        try:
-            kept.used_at = time.time()
-            yield _top(self._directory / sha256 / "problem")
-        finally:
-            kept.holds -= 1
-            await self._make_room()
 
     def place_of_note(self, sha256: str) -> Path:
         """Where the judge may note something of a package that is held: it goes with it."""
@@ -108,16 +123,15 @@ class Packages:
 
     async def _check(self, sha256: str, kept: _Kept) -> bool:
         path = self._directory / sha256
-        manifest = _read_manifest(path)
-        if manifest is not None:
-            found = await trio.to_thread.run_sync(digest_of, path / "problem", manifest[0])
-            kept.is_checked = found == manifest[1]
-        if not kept.is_checked:
+        # It reads all of it, and writes nothing: whoever is cancelled need not wait for that.
+        kept.top = await trio.to_thread.run_sync(_whole, path, abandon_on_cancel=True)
+        if kept.top is None:
             del self._kept[sha256]
-            await trio.to_thread.run_sync(shutil.rmtree, path, True)
-        return kept.is_checked
+            await _remove(path)
+        return kept.top is not None
 
     async def _unpack(self, sha256: str, blob: Blob) -> _Kept:
+        path = self._directory / sha256
         with await blob() as hold:
             draft = Path(tempfile.mkdtemp(prefix="draft-", dir=self._directory))
             try:
@@ -127,63 +141,30 @@ class Packages:
                 unpacking = Unpacking(draft / "problem", self._most_bytes())
                 try:
                     await self._run(hold.path, unpacking)
-                    digest = unpacking.finish()
                 finally:
                     unpacking.close()
-                _top(draft / "problem")
-                manifest = {"files": unpacking.entries, "digest": digest}
-                (draft / "manifest").write_bytes(msgpack.packb(manifest))
-                draft.rename(self._directory / sha256)
+                top = await trio.to_thread.run_sync(_finish, draft, unpacking)
+                draft.rename(path)
             except OSError as error:
                 raise HostError(
-                    f"no room to unpack it: {self._directory}: {error.strerror}; fix: free some"
+                    f"no room for unpacking it: {self._directory}: {error.strerror}; fix: free some"
                 ) from error
             finally:
-                with trio.CancelScope(shield=True):  # half of it is of no use to anybody
-                    await trio.to_thread.run_sync(shutil.rmtree, draft, True)
+                await _remove(draft)  # half of it is of no use to anybody
         size_bytes = sum(entry.size for entry in unpacking.entries)
-        kept = self._kept[sha256] = _Kept(size_bytes, time.time(), is_checked=True)
+        kept = self._kept[sha256] = _Kept(size_bytes, time.time(), path / "problem" / top)
         return kept
 
     async def _run(self, archive: Path, unpacking: Unpacking) -> None:
         most_bytes = self._most_bytes()
-        failure: list[SandboxError] = []
-        stderr = bytearray()
-
-        async def sink(stream: str, data: bytes) -> None:
-            if stream == "stderr":
-                stderr.extend(data[: _MOST_STDERR_BYTES - len(stderr)])
-                return
-            try:
-                await trio.to_thread.run_sync(unpacking.feed, data)
-            except SpecError as error:
-                failure.append(error)
-            except OSError as error:
-                failure.append(HostError(f"no room to unpack it: {error.strerror}; fix: free some"))
-            if failure:
-                raise BrokenPipeError  # as one who has heard enough: the job ends
-
-        job = Job(
-            command=(
-                b"python3", b"-I", b"-S", b"-c", _SCRIPT, _PLACE,
-                str(FILES_MOST).encode(), str(most_bytes).encode(),
-            ),
-            policy="python",
-            limits={**_LIMITS, "output_bytes": most_bytes + _SPARE_BYTES},
-            inputs=(Input(archive, _PLACE, copied=False),),
+        command = (
+            b"python3", b"-I", b"-S", b"-c", _SCRIPT, _PLACE,
+            str(FILES_MOST).encode(), str(most_bytes).encode(),
         )  # fmt: skip
-        (outcome,) = await self._orders.run(self._tenant, [Order(job, None, sink)])
-        if failure:
-            raise failure[0]
-        if isinstance(outcome, SandboxError):
-            raise outcome
-        result = outcome.result
-        if result.verdict != "exited":
-            why = "; ".join(result.evidence)
-            raise SpecError("problem", f"unpacking it was ended: {result.verdict}: {why}")
-        if result.exit_code:
-            said = printable(stderr.decode("utf-8", "replace"))
-            raise SpecError("problem", said or f"unpacking it ended with {result.exit_code}")
+        await run_sandboxed(
+            self._orders, self._tenant, "unpacking it", command,
+            [Input(archive, _PLACE, copied=False)], most_bytes + _SPARE_BYTES, unpacking.feed,
+        )  # fmt: skip
 
     async def _make_room(self) -> None:
         """Remove what was not used for the longest time, and is not in use, until they fit."""
@@ -197,8 +178,29 @@ class Packages:
                 # Out of the way at once: half of it must not be found under its name.
                 gone = Path(tempfile.mkdtemp(prefix="gone-", dir=self._directory))
                 (self._directory / sha256).rename(gone / sha256)
-                with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(shutil.rmtree, gone, True)
+                await _remove(gone)
+
+
+async def _remove(directory: Path) -> None:
+    """Cancelled or not. Whoever waits does not wait for long: if we end, the next process goes on
+    with it."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + _REMOVAL_SECONDS):
+        await trio.to_thread.run_sync(shutil.rmtree, directory, True, abandon_on_cancel=True)
+
+
+def _finish(draft: Path, unpacking: Unpacking) -> Path:
+    """Note what was unpacked; where the package is, below `problem`. Blocks. Raises SpecError."""
+    manifest = {"files": unpacking.entries, "digest": unpacking.finish()}
+    (draft / "manifest").write_bytes(msgpack.packb(manifest))
+    return _top(draft / "problem").relative_to(draft / "problem")
+
+
+def _whole(path: Path) -> Path | None:
+    """Where the package is, if it is as it was unpacked; None: it is not. Blocks."""
+    manifest = _read_manifest(path)
+    if manifest is None or digest_of(path / "problem", manifest[0]) != manifest[1]:
+        return None
+    return _top(path / "problem")
 
 
 def _read_manifest(path: Path) -> tuple[list[Entry], str] | None:

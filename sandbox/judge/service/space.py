@@ -11,6 +11,7 @@ import trio
 
 from sandbox.judge.service.judging import Judging
 from sandbox.judge.service.packages import Packages
+from sandbox.judge.service.reading import PackageReader
 from sandbox.server.blobs import Hold
 from sandbox.server.orders import Orders
 from sandbox.spec.errors import HostError
@@ -25,7 +26,12 @@ class Space:
     """In a directory that is ours alone."""
 
     def __init__(
-        self, directory: Path, tenant: str, orders: Orders, most_bytes: Callable[[], int]
+        self,
+        directory: Path,
+        tenant: str,
+        orders: Orders,
+        reader: PackageReader,
+        most_bytes: Callable[[], int],
     ) -> None:
         """See what there is, and remove what was not finished. Blocks.
 
@@ -38,7 +44,7 @@ class Space:
         name = directory / "tenant"
         if not name.exists():
             name.write_text(tenant)
-        self.packages = Packages(directory / "packages", tenant, orders, most_bytes)
+        self.packages = Packages(directory / "packages", tenant, orders, reader, most_bytes)
         self.builds = directory / "builds"
         self.builds.mkdir(mode=0o700, exist_ok=True)
         self.lock = trio.Lock()  # of whoever adds a judging
@@ -60,13 +66,17 @@ class Space:
 
     @classmethod
     def found(
-        cls, directory: Path, orders: Orders, most_bytes: Callable[[str], int]
+        cls,
+        directory: Path,
+        orders: Orders,
+        reader: PackageReader,
+        most_bytes: Callable[[str], int],
     ) -> Iterator[Space]:
         """Those of an earlier process, each below `directory`. Blocks."""
         for path in sorted(directory.iterdir()):
             if (path / "tenant").exists():
                 tenant = (path / "tenant").read_text()
-                yield cls(path, tenant, orders, lambda tenant=tenant: most_bytes(tenant))
+                yield cls(path, tenant, orders, reader, lambda tenant=tenant: most_bytes(tenant))
 
     def place(self, judging: str) -> Path:
         """Where the judging of this id is, or will be."""

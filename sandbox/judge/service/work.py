@@ -16,10 +16,10 @@ from sandbox.judge.building import BuildCache
 from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.here import Here
 from sandbox.judge.language import Language, find_language, load_languages
-from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.service.judging import Judging
 from sandbox.judge.service.plain import judgement_map, outcome_map
+from sandbox.judge.service.reading import PackageReader
 from sandbox.judge.service.runner import TenantRunner, Turns
 from sandbox.judge.service.space import Space
 from sandbox.judge.toolchain import find_toolchain, report_languages
@@ -34,7 +34,6 @@ __all__ = ["Work"]
 
 _MOST_OUTPUT_BYTES = 64 << 20  # of a run: it is kept in our memory
 _MOST_TESTS = 10_000  # to sum them up takes a look at each, in which nobody is served
-_MOST_THREADS = 2  # that read packages: others are for blobs, and for the journal
 
 
 class Work:
@@ -50,10 +49,10 @@ class Work:
         self._versions: dict[str, str] = {}  # of compilers, by the language's code
         self._versions_known, self._is_asking = trio.Event(), False
         self._outputs: dict[str, trio.CapacityLimiter] = {}  # in our memory, by tenant
-        self._threads = trio.CapacityLimiter(_MOST_THREADS)
         self._scratch = directory / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(mode=0o700)
+        self.reader = PackageReader(service.orders, directory)
 
     async def judge(self, space: Space, judging: Judging) -> Mapping[str, Any]:
         """From its package to its result. Raises SandboxError: it cannot be judged."""
@@ -66,9 +65,9 @@ class Work:
                 problem = f"{request.problem} is no blob that is held any more; upload it again"
                 raise SpecError("problem", problem) from error
 
-        async with space.packages.open(request.problem, blob) as directory:
+        async with space.packages.open(request.problem, blob) as problem:
             with _named("problem"):
-                problem = await trio.to_thread.run_sync(_read, directory, limiter=self._threads)
+                await trio.to_thread.run_sync(_check, problem)
             async with contextlib.AsyncExitStack() as held:
                 here = held.enter_context(self._opened(space, judging))
                 with _named("problem"):
@@ -178,12 +177,6 @@ def _named(field: str) -> Iterator[None]:
         yield
     except SpecError as error:
         raise SpecError(field, str(error)) from error
-
-
-def _read(directory: Path) -> Problem:
-    problem = read_problem(directory)
-    _check(problem)
-    return problem
 
 
 def _check(problem: Problem) -> None:

@@ -46,15 +46,24 @@ class Events(Source):
             fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if os.pwrite(fd, data, self.size_bytes) < len(data):
-                    raise HostError(f"{self._path} cannot be written: the disk is full; free some")
+                    raise _unwritten(self._path, "the disk is full")
             finally:
                 os.close(fd)
         except OSError as error:
-            raise HostError(
-                f"{self._path} cannot be written: {error.strerror}; fix that"
-            ) from error
+            raise _unwritten(self._path, error.strerror) from error
         self.size_bytes += len(data)
         self._readers.unpark_all()
+
+    def sync(self) -> None:
+        """Have what there is on the disk, fsync(2). Blocks. Raises HostError."""
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                raise _unwritten(self._path, error.strerror) from error
+            finally:
+                os.close(fd)
 
     def finish(self) -> None:
         """Nothing comes after these."""
@@ -122,6 +131,10 @@ class Events(Source):
         finally:
             os.close(fd)
         self.size_bytes = whole
+
+
+def _unwritten(path: Path, problem: str | None) -> HostError:
+    return HostError(f"{path} cannot be written: {problem}; fix: free some of that disk")
 
 
 def _no_number(number: int) -> InvalidParamsError:

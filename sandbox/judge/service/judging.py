@@ -1,12 +1,14 @@
 """One judging: what was submitted, how far it is, and what came of it, all in one directory.
 
 `record` is replaced as a whole, by a rename; `files/N` are the submission's, and `events` are as
-events.py has them.
+events.py has them. What was accepted, and what has ended, has reached the disk before anybody is
+told: it outlives a loss of power, as jobs of durability "power" do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ import trio
 
 from sandbox.judge.problem import Submission
 from sandbox.judge.service.events import Events
+from sandbox.server.directories import sync_directory
 from sandbox.spec.errors import HostError, SandboxError
 from sandbox.wire.errors import error_to_map
 
@@ -101,28 +104,41 @@ class Judging:
             "error": kept.get("error"),
         }
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """A run of it begins. Raises HostError."""
         self.state, self.started_at = "running", time.time()
         self.runs += 1
-        self.save()
+        await trio.to_thread.run_sync(self._save)
 
     def leave(self) -> None:
-        """Leave it to the supervisor that comes after this one, which ends by plan."""
+        """Leave it to the supervisor that comes after this one, which ends by plan. Blocks."""
         self.state, self.started_at = "queued", None
         self.runs -= 1
-        self.save()
+        self._save()
 
-    def finish(self, state: str, outcome: Mapping[str, Any] | SandboxError | None = None) -> None:
-        """It is over: first on the disk, then told. `outcome`: the result, or why there is none."""
-        self.state, self.ended_at = state, time.time()
+    async def finish(
+        self, state: str, outcome: Mapping[str, Any] | SandboxError | None = None
+    ) -> None:
+        """It is over: first on the disk, then told. `outcome`: the result, or why there is none.
+
+        Raises HostError: it is not over then.
+        """
+        changes: dict[str, Any] = {"state": state, "ended_at": time.time()}
         more: dict[str, Any] = {"result": None, "error": None}
         if isinstance(outcome, SandboxError):
             more["error"] = error_to_map(outcome)
         elif outcome is not None:
             more["result"] = outcome
-            self.verdict, self.score = outcome["verdict"], outcome["score"]
-        self.save(**more)
+            changes |= {"verdict": outcome["verdict"], "score": outcome["score"]}
+
+        def save() -> None:
+            self.events.sync()
+            self._save(**changes, **more)
+
+        with trio.CancelScope(shield=True):  # if we end, it need not be judged again for that
+            await trio.to_thread.run_sync(save)
+        for name, value in changes.items():
+            setattr(self, name, value)
         self.tell_end(more)
 
     def tell_end(self, kept: Mapping[str, Any] | None = None) -> None:
@@ -139,19 +155,20 @@ class Judging:
         """Wait until it is over."""
         await self._ended.wait()
 
-    def save(self, **more: Any) -> None:
-        """Replace the record. Raises HostError."""
+    def _save(self, **changes: Any) -> None:
+        """Replace the record, on the disk when this returns. Blocks. Raises HostError."""
         document = {
             "request": self.request._asdict(),
             "size_bytes": self.size_bytes,
             **{name: getattr(self, name) for name in _BRIEF},
-            **more,
+            **changes,
         }
-        data = msgpack.packb(document, unicode_errors="backslashreplace")
         try:
             draft = self.directory / "record.new"
-            draft.write_bytes(data)
+            # Before the rename: it may reach the disk before what it names.
+            _write(draft, msgpack.packb(document, unicode_errors="backslashreplace"))
             draft.replace(self.directory / "record")
+            sync_directory(self.directory)
         except OSError as error:
             raise HostError(
                 f"{self.directory} cannot be written: {error.strerror}; fix: free some of that disk"
@@ -164,12 +181,14 @@ class Judging:
         try:
             (draft / "files").mkdir(mode=0o700, parents=True)
             for number, data in enumerate(files):
-                (draft / "files" / str(number)).write_bytes(data)
+                _write(draft / "files" / str(number), data)
+            sync_directory(draft / "files")
             judging = cls(draft, request)
             judging.id = directory.name
             judging.size_bytes = sum(map(len, files))
-            judging.save()
+            judging._save()
             draft.rename(directory)
+            sync_directory(directory.parent)
         except (OSError, HostError) as error:
             shutil.rmtree(draft, ignore_errors=True)
             raise HostError(f"no room for a judging: {error}; fix: free some") from error
@@ -217,6 +236,13 @@ class Judging:
             return _read(self.directory)
         except (ValueError, msgpack.UnpackException) as error:
             raise HostError(f"{self.directory} is no judging: {error!r}") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(directory: Path) -> Mapping[str, Any]:

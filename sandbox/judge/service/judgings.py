@@ -108,15 +108,11 @@ class Judgings:
                 if (earlier := _earlier(space, request)) is not None:
                     return earlier
                 self._refuse_much(space, sum(map(len, contents)))
-                try:
-                    hold = await self._hold(space, request.problem)
-                except NotFoundError as error:
-                    if not space.packages.has(request.problem):
-                        problem = f"{request.problem} is no blob that is held; upload it first"
-                        raise InvalidParamsError("problem", problem) from error
-                    hold = None
+                hold = await self._package(space, request.problem)
                 place = space.place(new_id())
                 try:
+                    if hold is not None:
+                        await _flush(hold)
                     judging = await trio.to_thread.run_sync(
                         Judging.create, place, request, contents
                     )
@@ -171,7 +167,7 @@ class Judgings:
         try:
             outcome: Mapping[str, Any] | SandboxError | None = None
             try:
-                judging.begin()
+                await judging.begin()
                 with judging.scope:
                     outcome = await self._work.judge(space, judging)
             except SandboxError as error:
@@ -180,7 +176,8 @@ class Judgings:
                 self._service.log.bug(error, tenant=space.tenant, judging=judging.id)
                 outcome = InternalError(str(error))
             except BaseException:  # we are about to end: the next supervisor judges it
-                judging.leave()
+                with contextlib.suppress(HostError):  # then it is as if we had been killed
+                    judging.leave()
                 raise
             await self._finish(space, judging, outcome)
         finally:
@@ -196,7 +193,7 @@ class Judgings:
             state = "failed"
         while True:
             try:
-                judging.finish(state, outcome)
+                await judging.finish(state, outcome)
                 break
             except HostError as error:  # no room: it is not lost while we live
                 self._service.log.event("judging_unsaved", level="error", error=str(error))
@@ -231,6 +228,16 @@ class Judgings:
     def _most_bytes(self, tenant: str) -> int:
         return self._service.tenants.config_of(tenant).blob_bytes
 
+    async def _package(self, space: Space, sha256: str) -> Hold | None:
+        """Of its archive; None: it was unpacked, and is held no more. Raises InvalidParamsError."""
+        try:
+            return await self._hold(space, sha256)
+        except NotFoundError as error:
+            if not space.packages.has(sha256):
+                problem = f"{sha256} is no blob that is held; upload it first"
+                raise InvalidParamsError("problem", problem) from error
+            return None
+
     async def _hold(self, space: Space, sha256: str) -> Hold:
         return await self._service.blobs.hold(space.tenant, sha256)
 
@@ -242,6 +249,14 @@ class Judgings:
         if space.unended_bytes + size_bytes > (most := self._most_bytes(space.tenant)):
             queued = f"the files of judgings of {space.tenant} that have not ended"
             raise RefusedError(f"busy: {queued} may have {format_size(most)} in sum", 5.0)
+
+
+async def _flush(hold: Hold) -> None:
+    """Have the package on the disk, as all else that it takes to judge. Raises HostError."""
+    try:
+        await hold.flush()
+    except OSError as error:
+        raise HostError(f"{hold.path} cannot be flushed: {error.strerror}; fix that") from error
 
 
 async def _content(given: bytes | Path) -> bytes:

@@ -19,6 +19,7 @@ from sandbox.judge.language import Language, find_language, load_languages
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.service.judging import Judging
 from sandbox.judge.service.plain import judgement_map, outcome_map
+from sandbox.judge.service.quiet import Quiet
 from sandbox.judge.service.reading import PackageReader
 from sandbox.judge.service.runner import TenantRunner, Turns
 from sandbox.judge.service.space import Space
@@ -52,6 +53,7 @@ class Work:
         self._scratch = directory / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(mode=0o700)
+        self._quiet = Quiet()
         self.reader = PackageReader(service.orders, directory)
 
     async def judge(self, space: Space, judging: Judging) -> Mapping[str, Any]:
@@ -115,7 +117,7 @@ class Work:
 
     async def _ask_for_versions(self, tenant: str) -> None:
         try:
-            runner = TenantRunner(self._service.orders, tenant, 0, 0)
+            runner = TenantRunner(self._service.orders, tenant, 0, 0, self._quiet)
             for report in await report_languages(self._languages, runner):
                 self._versions[report.code] = report.version
             self._versions_known.set()
@@ -142,7 +144,9 @@ class Work:
     @contextlib.contextmanager
     def _opened(self, space: Space, judging: Judging) -> Iterator[Here]:
         service, request = self._service, judging.request
-        runner = TenantRunner(service.orders, space.tenant, self.cores, request.priority)
+        runner = TenantRunner(
+            service.orders, space.tenant, self.cores, request.priority, self._quiet
+        )
         with (
             BuildCache.open(space.builds) as cache,
             tempfile.TemporaryDirectory(dir=self._scratch) as scratch,

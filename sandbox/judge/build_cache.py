@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sandbox.judge.scratch import locked, scratch_directory
+from sandbox.judge.scratch import DIRECTORY, locked, scratch_directory
 
 __all__ = ["BuildCache"]
 
 _FILES, _RECORD = "files", "record.json"
 _MOST_BYTES = 1 << 30
 _MOST_ENTRIES = 1000
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Others may make files in a sticky directory, but not replace ours; path_resolution(7), chmod(2).
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -131,7 +130,7 @@ class BuildCache:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """One process at a time makes, takes and removes what is here."""
-        lock = os.open(self.directory, _DIRECTORY)
+        lock = os.open(self.directory, DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["locked", "scratch_directory"]
+__all__ = ["DIRECTORY", "locked", "scratch_directory"]
 
 _PREFIX = "sandbox-judge-"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # how it is opened
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def scratch_directory() -> Iterator[Path]:
 def locked(path: Path, kind: int) -> int:
     """A lock of that directory, as an fd. Raises OSError: another holds it otherwise, or it went
     while we looked."""
-    lock = os.open(path, _DIRECTORY)
+    lock = os.open(path, DIRECTORY)
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(lock), os.lstat(path)):

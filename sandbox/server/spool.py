@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from sandbox.server.growing import Growing
 from sandbox.spec.errors import HostError
 from sandbox.wire.errors import InvalidParamsError
 
@@ -22,18 +23,16 @@ _WINDOW_BYTES = 256 << 10
 _PIECE_BYTES = 64 << 10
 
 
-class Spool:
+class Spool(Growing):
     """One output stream of one job."""
 
     def __init__(self, path: Path, data: bytes = b"") -> None:
         """`path`: its file, made when it is needed. `data`: all of it, if that has none."""
+        super().__init__(len(data))
         self._path = path
         self._memory = bytearray(data)
         self._fd = -1
         self._is_in_file = False
-        self.size_bytes = len(data)
-        self.is_complete = False
-        self._readers = trio.lowlevel.ParkingLot()
 
     @classmethod
     def kept(cls, path: Path, data: bytes | None) -> "Spool":
@@ -65,8 +64,7 @@ class Spool:
                     f"output cannot be spooled to {self._path.parent}: {error.strerror};"
                     " fix: free some of that disk"
                 ) from error
-        self.size_bytes += len(data)
-        self._readers.unpark_all()
+        self._grow(len(data))
 
     def spill(self) -> None:
         """Have it in the file, which outlives us, from here on. Raises OSError."""
@@ -86,9 +84,8 @@ class Spool:
 
     def finish(self) -> None:
         """Nothing more comes."""
-        self.is_complete = True
         self.close()
-        self._readers.unpark_all()
+        super().finish()
 
     def close(self) -> None:
         """Close its file."""
@@ -113,15 +110,6 @@ class Spool:
             raise HostError(f"{self._path} was removed; the output is lost") from error
         except OSError as error:
             raise HostError(f"{self._path} cannot be read: {error.strerror}; fix that") from error
-
-    def is_end(self, offset: int) -> bool:
-        """Whether nothing is and nothing will be there from `offset` on."""
-        return self.is_complete and offset >= self.size_bytes
-
-    async def readable(self, offset: int) -> None:
-        """Wait until there is a byte at `offset`, or it is the end."""
-        while offset >= self.size_bytes and not self.is_complete:
-            await self._readers.park()
 
     def _cut(self) -> None:
         # What was written of a piece that did not fit was never counted, nor told to anybody.

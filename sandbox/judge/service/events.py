@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-import trio
 
-from sandbox.server.subscription import Source
+from sandbox.server.growing import Growing
 from sandbox.spec.errors import HostError
 from sandbox.wire.errors import InvalidParamsError
 
@@ -24,14 +23,13 @@ __all__ = ["Events"]
 _MOST_BYTES = 256 << 10  # of one event, by far
 
 
-class Events(Source):
+class Events(Growing):
     """They are added while the judging runs, and read at any time."""
 
     def __init__(self, path: Path, *, is_complete: bool = False) -> None:
         """Take up what an earlier process has written there, but for half an event at its end."""
+        super().__init__()
         self._path = path
-        self._readers = trio.lowlevel.ParkingLot()
-        self.size_bytes = 0
         with contextlib.suppress(FileNotFoundError):
             self.size_bytes = path.stat().st_size
             if not is_complete:
@@ -51,8 +49,7 @@ class Events(Source):
                 os.close(fd)
         except OSError as error:
             raise _unwritten(self._path, error.strerror) from error
-        self.size_bytes += len(data)
-        self._readers.unpark_all()
+        self._grow(len(data))
 
     def sync(self) -> None:
         """Have what there is on the disk, fsync(2). Blocks. Raises HostError."""
@@ -64,11 +61,6 @@ class Events(Source):
                 raise _unwritten(self._path, error.strerror) from error
             finally:
                 os.close(fd)
-
-    def finish(self) -> None:
-        """Nothing comes after these."""
-        self.is_complete = True
-        self._readers.unpark_all()
 
     def after(self, number: int, most_bytes: int) -> tuple[list[Mapping[str, Any]], int]:
         """Those from `number` on, one at least if there is one, and the number that comes next.
@@ -105,15 +97,6 @@ class Events(Source):
             if not self.size_bytes:
                 return b""
             raise HostError(f"{self._path} was removed; the events are lost") from None
-
-    def is_end(self, offset: int) -> bool:
-        """Whether nothing is and nothing will be there from `offset` on."""
-        return self.is_complete and offset >= self.size_bytes
-
-    async def readable(self, offset: int) -> None:
-        """Wait until there is one at `offset`, or it is the end."""
-        while offset >= self.size_bytes and not self.is_complete:
-            await self._readers.park()
 
     def _cut(self) -> None:
         whole = 0

@@ -8,7 +8,9 @@ the name of a shape; and any of them `or nil`.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["EMPTY", "JOB", "LIMITS", "PIECE", "SHAPES", "STATUS", "Field", "Shape"]
+__all__ = [
+    "BRIEF", "EMPTY", "ERROR", "JOB", "LIMITS", "PIECE", "SHAPES", "STATUS", "Field", "Shape",
+]  # fmt: skip
 
 
 class Field(NamedTuple):

@@ -1,6 +1,8 @@
-"""The maps of the judge's methods, as server/shapes.py has those of the service."""
+"""The maps of the judge's methods, as server/shapes.py has those of the service: with what is the
+same in both."""
 
-from sandbox.server.shapes import Field, Shape
+from sandbox.server import shapes
+from sandbox.server.shapes import BRIEF, Field, Shape
 
 __all__ = ["BRIEF_JUDGING", "JUDGEMENT", "JUDGE_SHAPES", "JUDGING"]
 
@@ -31,13 +33,13 @@ JUDGEMENT = Shape(
 )  # fmt: skip
 
 ERROR = Shape(
-    {"code": Field("text", "as of any error: [the codes](rpc.md#errors)"),
-     "message": Field("text", "what is wrong, and where in the package"),
-     "field": Field("text or nil", "`problem` or `files`, where one of them is to blame"),
-     "retry_after_seconds": Field("number or nil", "with `refused`")},
+    {**shapes.ERROR.fields,
+     "code": Field("text", "as of any error: [the codes](rpc.md#errors)"),
+     "field": Field("text or nil", "`problem` or `files`, where one of them is to blame")},
     "error", "Why there is no judgement.",
 )  # fmt: skip
 
+_OF_JOBS_TOO = ("label", "priority", "created_at", "started_at", "ended_at", "runs")
 BRIEF_JUDGING = Shape(
     {"judging": Field("text", "its id, of 22 digits; a later one's sorts behind it"),
      "state": Field("text", "`queued`, `running`, `ended` (there is a result), `failed` (there is"
@@ -45,14 +47,9 @@ BRIEF_JUDGING = Shape(
      "verdict": Field("text or nil", "of the result"),
      "score": Field("number or nil", "of the result"),
      "problem": Field("text", "the SHA-256 of its package"),
-     "label": Field("text or nil", "as submitted"),
-     "key": Field("text or nil", "as submitted"),
-     "priority": Field("integer", "as submitted"),
      "rejudge_of": Field("text or nil", "the judging that it repeats"),
-     "created_at": Field("number", "when it was accepted; seconds since 1970, UTC"),
-     "started_at": Field("number or nil", "when it last left the queue"),
-     "ended_at": Field("number or nil", "when it was over"),
-     "runs": Field("integer", "how often it was begun: again, where the server was killed")},
+     "key": Field("text or nil", "as submitted"),
+     **{name: BRIEF.fields[name] for name in _OF_JOBS_TOO}},
     "brief", "A judging in a list.",
 )  # fmt: skip
 

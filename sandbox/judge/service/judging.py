@@ -42,6 +42,7 @@ class Request(NamedTuple):
     entry_point: str | None = None
     time_limit_seconds: float | None = None
     judges_all: bool = False
+    transcribes: bool = False
     key: str | None = None
     label: str | None = None
     priority: int = 0

@@ -130,7 +130,6 @@ class Judgings:
         """The same once more, as another judging. Raises as `submit`."""
         old = judging.request
         files = dict(judging.submission().files)
-        changes["problem"] = changes.get("problem") or old.problem
         return await self.submit(tenant, old._replace(**changes, rejudge_of=judging.id), files)
 
     # Ending
@@ -281,7 +280,7 @@ def _earlier(space: Space, request: Request) -> Judging | None:
 def _fingerprint(request: Request, names: Iterable[str], contents: Iterable[bytes]) -> str:
     decides = [
         request.problem, request.language, request.entry_point, request.time_limit_seconds,
-        request.judges_all, request.rejudge_of,
+        request.judges_all, request.transcribes, request.rejudge_of,
         [(name, hashlib.sha256(data).digest()) for name, data in zip(names, contents, strict=True)],
     ]  # fmt: skip
     return hashlib.sha256(msgpack.packb(decides)).hexdigest()

@@ -91,9 +91,18 @@ EVENT = Shape(
      "exit_code": Field("integer or nil", "the submission's", is_optional=True),
      "signal": Field("integer or nil", "that ended it", is_optional=True),
      "runs": Field("array of run", "the last one counts", is_optional=True),
+     "transcript": Field("array of utterance", "of a dialogue, if that was asked for: the first"
+                         " 64 KiB of each, and of 8 MiB in sum", is_optional=True),
      "result": Field("judgement or nil", "with the last event", is_optional=True),
      "error": Field("error or nil", "with the last event", is_optional=True)},
     "event", "Something that happened in a judging.",
+)  # fmt: skip
+
+UTTERANCE = Shape(
+    {"seconds": Field("number", "since the dialogue began"),
+     "by": Field("text", "`submission`, or `validator`"),
+     "data": Field("data", "what was written; in pieces as they came")},
+    "utterance", "What one of two that talk to each other has said.",
 )  # fmt: skip
 
 LANGUAGE = Shape(
@@ -110,5 +119,5 @@ LANGUAGE = Shape(
 
 JUDGE_SHAPES = {
     shape.name: shape
-    for shape in (JUDGING, BRIEF_JUDGING, JUDGEMENT, GROUP, EVENT, RUN, LANGUAGE, ERROR)
+    for shape in (JUDGING, BRIEF_JUDGING, JUDGEMENT, GROUP, EVENT, RUN, UTTERANCE, LANGUAGE, ERROR)
 }

@@ -13,10 +13,11 @@ import trio
 
 from sandbox.judge import time_limit
 from sandbox.judge.building import BuildCache
-from sandbox.judge.engine import Judge, open_judge
+from sandbox.judge.engine import Judge
 from sandbox.judge.here import Here
 from sandbox.judge.language import Language, find_language, load_languages
 from sandbox.judge.problem import Problem, Submission
+from sandbox.judge.service.dialogues import judge_of
 from sandbox.judge.service.judging import Judging
 from sandbox.judge.service.plain import judgement_map, outcome_map
 from sandbox.judge.service.quiet import Quiet
@@ -70,10 +71,11 @@ class Work:
         async with space.packages.open(request.problem, blob) as problem:
             with _named("problem"):
                 await trio.to_thread.run_sync(_check, problem)
-            async with contextlib.AsyncExitStack() as held:
+            with contextlib.ExitStack() as held:
                 here = held.enter_context(self._opened(space, judging))
+                settings = Settings(transcribes=request.transcribes)
                 with _named("problem"):
-                    judge = await held.enter_async_context(open_judge(problem, here, Settings()))
+                    judge, dialogues = await judge_of(problem, here, settings, held)
                     seconds = await self._time_limit(space, judging, judge)
                 judging.events.add(
                     "begun",
@@ -84,7 +86,8 @@ class Work:
                 )
 
                 def progress(_submission: Submission, outcome: Outcome) -> None:
-                    judging.events.add("test", **outcome_map(outcome))
+                    told = dialogues.of(outcome.test)
+                    judging.events.add("test", **outcome_map(outcome), **told)
 
                 with _named("files"):
                     judgement = await judge.judge(

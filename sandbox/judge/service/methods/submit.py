@@ -49,6 +49,7 @@ _NOT_ACCEPTED = (
     time_limit_seconds=Param("number", "in place of the package's", None,
                              {"least": 0.001, "most": 86400.0}),
     all_tests=Param("flag", "run those too that cannot matter any more", False),
+    transcribes=Param("flag", "of an interactive problem, tell each dialogue with its test", False),
     **_SUBMITTING,
 )  # fmt: skip
 def submit(
@@ -87,19 +88,23 @@ def submit(
     "judge.rejudge", JUDGING, "not_found", *_NOT_ACCEPTED,
     judging=JUDGING_ID,
     problem=Param("text", "the SHA-256 of another package; by default, the same", None, _SHA256),
+    transcribes=Param("flag", "as of judge.submit; by default, the same", None),
     **_SUBMITTING,
 )  # fmt: skip
 def rejudge(
     service: Service, peer: Peer, judging: str, problem: str | None,
-    wait_seconds: float, **changes: Any,
+    transcribes: bool | None, wait_seconds: float, **changes: Any,
 ) -> Coroutine[Any, Any, Answer]:  # fmt: skip
     """Judge the same files again, as another judging that names the old one, which stays."""
     judgings = service.parts[Judgings]
     found = judgings.find(peer.tenant.name, judging)
     _check(service, peer, problem, changes["priority"])
+    for name, value in (("problem", problem), ("transcribes", transcribes)):
+        if value is not None:
+            changes[name] = value
 
     async def submitted() -> Answer:
-        again = await judgings.rejudge(peer.tenant.name, found, problem=problem, **changes)
+        again = await judgings.rejudge(peer.tenant.name, found, **changes)
         return await status_at_end(again, wait_seconds)
 
     return submitted()

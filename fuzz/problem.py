@@ -4,6 +4,7 @@ An input is a package: for each file a line "==== " and its path, then its text.
 link to what the next line says, "====|" a FIFO.
 """
 
+import io
 import itertools
 import os
 import stat
@@ -14,6 +15,8 @@ from pathlib import Path
 from fuzz.driver import main
 from sandbox.judge.package import PackageError, matches, read_problem
 from sandbox.judge.problem import Group, Problem, Program
+from sandbox.judge.service.problem_text import problem_from_lines, problem_lines
+from sandbox.judge.service.unpacking import name_problem
 
 __all__ = ["TOKENS", "target"]
 
@@ -56,6 +59,9 @@ def target(data: bytes) -> None:
             return
         _require_contained(problem, package.resolve())
         _require_told_apart(problem)
+        lines = "".join(problem_lines(problem)).encode()
+        again = problem_from_lines(io.BytesIO(lines), problem.directory, name_problem)
+        assert again == problem, "as a service is told of it"
 
 
 def _write(package: Path, data: bytes) -> None:

@@ -5,7 +5,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sandbox.client.aio import AsyncClient
+    from sandbox.client.aio_judge import AsyncJudgeClient
     from sandbox.client.errors import DisconnectedError, UntrustedError
+    from sandbox.client.judge import JudgeClient
     from sandbox.client.sync import Client
     from sandbox.spec.errors import (
         ExecError,
@@ -32,16 +34,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AsyncClient", "Client", "Completed", "DisconnectedError", "ExecError", "HostError",
-    "InternalError", "InvalidParamsError", "Job", "Limits", "LostError", "NotFoundError", "Order",
-    "Pipe", "ProtocolError", "RefusedError", "Result", "SandboxError", "SetupError", "SpecError",
-    "Supervisor", "UnknownMethodError", "UntrustedError", "ZygoteError",
+    "AsyncClient", "AsyncJudgeClient", "Client", "Completed", "DisconnectedError", "ExecError",
+    "HostError", "InternalError", "InvalidParamsError", "Job", "JudgeClient", "Limits", "LostError",
+    "NotFoundError", "Order", "Pipe", "ProtocolError", "RefusedError", "Result", "SandboxError",
+    "SetupError", "SpecError", "Supervisor", "UnknownMethodError", "UntrustedError", "ZygoteError",
 ]  # fmt: skip
 
 # Where each name is. None is imported before it is used (PEP 562): a command that needs no trio
 # must not wait for it.
 _MODULES = {
     "client.aio": ("AsyncClient",),
+    "client.aio_judge": ("AsyncJudgeClient",),
+    "client.judge": ("JudgeClient",),
     "client.errors": ("DisconnectedError", "UntrustedError"),
     "client.sync": ("Client",),
     "spec.errors": (

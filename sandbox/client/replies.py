@@ -26,9 +26,9 @@ else:
 
 __all__ = [
     "STATES", "ArtifactInfo", "Blob", "JobStats", "Output", "Piece", "Status", "Summary", "Upload",
-    "read_blob", "read_blobs", "read_job_stats", "read_mapping", "read_metrics", "read_nothing",
-    "read_offset", "read_piece", "read_result", "read_status", "read_statuses", "read_summaries",
-    "read_upload",
+    "fields_of", "moment", "read_blob", "read_blobs", "read_job_stats", "read_mapping",
+    "read_metrics", "read_nothing", "read_offset", "read_piece", "read_result", "read_status",
+    "read_statuses", "read_summaries", "read_upload", "reader", "text_of",
 ]  # fmt: skip
 
 STATES = ("queued", "running", "ended", "failed", "lost")
@@ -125,7 +125,9 @@ class JobStats(NamedTuple):
     wall_seconds: float | None
 
 
-def _reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`read`, whose complaints are of a reply."""
+
     def guarded(value: Any) -> Any:
         try:
             return read(value)
@@ -135,21 +137,24 @@ def _reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return guarded
 
 
-def _fields(value: Any, *known: str, field: str = "") -> Fields:
+def fields_of(value: Any, *known: str, field: str = "") -> Fields:
+    """Of a map, in a reply or `field` of it."""
     return Fields(value, known, field, ignore_unknown=True)
 
 
-def _moment(fields: Fields, key: str) -> float | None:
+def moment(fields: Fields, key: str) -> float | None:
+    """Seconds, if there are any."""
     return fields.number(key, None, least=0, most=_MOST_SECONDS)
 
 
-def _text(fields: Fields, key: str) -> str | None:
+def text_of(fields: Fields, key: str) -> str | None:
+    """A text, of any length; None: it is empty, or there is none."""
     # A label may be empty, which Fields.text takes for a mistake.
     return fields.data(key, b"", most_bytes=FRAME_BYTES).decode("utf-8", "replace") or None
 
 
 def _output(value: Any, field: str) -> Output:
-    fields = _fields(value, "bytes", "is_complete", "data", field=field)
+    fields = fields_of(value, "bytes", "is_complete", "data", field=field)
     return Output(
         fields.integer("bytes"),
         fields.flag("is_complete"),
@@ -158,7 +163,7 @@ def _output(value: Any, field: str) -> Output:
 
 
 def _artifact(value: Any, field: str) -> ArtifactInfo:
-    fields = _fields(value, "bytes", "is_executable", field=field)
+    fields = fields_of(value, "bytes", "is_executable", field=field)
     return ArtifactInfo(fields.integer("bytes"), fields.flag("is_executable", False))
 
 
@@ -168,7 +173,7 @@ _NO_OUTPUT = {"bytes": 0, "is_complete": False}
 def _status(value: Any) -> Status:
     brief = _summary(value)
     state = brief.state
-    fields = _fields(value, "result", "error", "stdout", "stderr", "artifacts")
+    fields = fields_of(value, "result", "error", "stdout", "stderr", "artifacts")
     result, error = (fields.table(key, default=None) for key in ("result", "error"))
     if state == "ended" and result is None:
         raise SpecError("result", "is missing, and the job has ended")
@@ -188,40 +193,40 @@ def _status(value: Any) -> Status:
 
 
 def _summary(value: Any) -> Summary:
-    fields = _fields(value, *Summary._fields)
+    fields = fields_of(value, *Summary._fields)
     return Summary(
         fields.text("job"),
         fields.choice("state", STATES),
-        _text(fields, "label"),
-        _text(fields, "key"),
+        text_of(fields, "label"),
+        text_of(fields, "key"),
         fields.integer("priority", 0, least=-1000),
-        _moment(fields, "created_at"),
-        _moment(fields, "started_at"),
-        _moment(fields, "ended_at"),
+        moment(fields, "created_at"),
+        moment(fields, "started_at"),
+        moment(fields, "ended_at"),
         fields.integer("runs", 0),
     )
 
 
-read_status = _reader(_status)
+read_status = reader(_status)
 read_result = result_from_map
 
 
-@_reader
+@reader
 def read_statuses(value: Any) -> tuple[Status, ...]:
     """The `jobs` of a reply to pipeline.submit."""
-    return tuple(_status(item) for item in _fields(value, "jobs").array("jobs"))
+    return tuple(_status(item) for item in fields_of(value, "jobs").array("jobs"))
 
 
-@_reader
+@reader
 def read_summaries(value: Any) -> tuple[Summary, ...]:
     """The `jobs` of a reply to job.list."""
-    return tuple(_summary(item) for item in _fields(value, "jobs").array("jobs"))
+    return tuple(_summary(item) for item in fields_of(value, "jobs").array("jobs"))
 
 
-@_reader
+@reader
 def read_piece(value: Any) -> Piece:
     """{offset, data, is_end}."""
-    fields = _fields(value, *Piece._fields)
+    fields = fields_of(value, *Piece._fields)
     return Piece(
         fields.integer("offset"),
         fields.data("data", b"", most_bytes=FRAME_BYTES),
@@ -229,66 +234,66 @@ def read_piece(value: Any) -> Piece:
     )
 
 
-@_reader
+@reader
 def read_offset(value: Any) -> int:
     """{offset}: what is expected next."""
-    return _fields(value, "offset").integer("offset")
+    return fields_of(value, "offset").integer("offset")
 
 
-@_reader
+@reader
 def read_upload(value: Any) -> Upload:
     """{offset, is_complete}."""
-    fields = _fields(value, *Upload._fields)
+    fields = fields_of(value, *Upload._fields)
     return Upload(fields.integer("offset"), fields.flag("is_complete"))
 
 
 def _blob(value: Any, sha256: str | None = None) -> Blob:
-    fields = _fields(value, "sha256", "bytes", "is_complete", "expires_at")
+    fields = fields_of(value, "sha256", "bytes", "is_complete", "expires_at")
     return Blob(
         sha256 or fields.text("sha256"),
         fields.integer("bytes"),
         fields.flag("is_complete", True),
-        _moment(fields, "expires_at"),
+        moment(fields, "expires_at"),
     )
 
 
 def read_blob(sha256: str) -> Callable[[Any], Blob]:
     """A reader of what is known of this blob."""
-    return _reader(lambda value: _blob(value, sha256))
+    return reader(lambda value: _blob(value, sha256))
 
 
-@_reader
+@reader
 def read_blobs(value: Any) -> tuple[Blob, ...]:
     """The `blobs` of a reply."""
-    return tuple(_blob(item) for item in _fields(value, "blobs").array("blobs"))
+    return tuple(_blob(item) for item in fields_of(value, "blobs").array("blobs"))
 
 
-@_reader
+@reader
 def read_job_stats(value: Any) -> tuple[JobStats, ...]:
     """The `jobs` of a reply to job.stats."""
-    return tuple(_job_stats(item) for item in _fields(value, "jobs").array("jobs"))
+    return tuple(_job_stats(item) for item in fields_of(value, "jobs").array("jobs"))
 
 
 def _job_stats(value: Any) -> JobStats:
-    fields = _fields(value, *JobStats._fields)
+    fields = fields_of(value, *JobStats._fields)
     return JobStats(
         fields.text("job"),
-        _text(fields, "label"),
+        text_of(fields, "label"),
         fields.text("state"),
-        _moment(fields, "cpu_seconds"),
+        moment(fields, "cpu_seconds"),
         fields.integer("memory_bytes", None),
         fields.integer("processes", None),
-        _moment(fields, "wall_seconds"),
+        moment(fields, "wall_seconds"),
     )
 
 
-@_reader
+@reader
 def read_metrics(value: Any) -> str:
     """{text}."""
-    return _fields(value, "text").data("text", most_bytes=FRAME_BYTES).decode("utf-8", "replace")
+    return fields_of(value, "text").data("text", most_bytes=FRAME_BYTES).decode("utf-8", "replace")
 
 
-@_reader
+@reader
 def read_mapping(value: Any) -> dict[str, Any]:
     """A map, as it came."""
     return dict(read_table(value, "reply"))

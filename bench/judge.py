@@ -4,6 +4,7 @@ A package of a hundred tests, and two accepted submissions in C: one that ends a
 some 20 ms of CPU time a test. The judge stays, as a backend's would: it has compiled them before.
 Bare is each test run one after the other with no sandbox, and nothing else of the judge's; the
 loop around bubblewrap runs each test in it and compares the output, as many at once as the judge.
+Then judgings over RPC, of five tests: see judge_service.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import NamedTuple
 
 import trio
 
+from bench.daemon import Daemon, serving
+from bench.judge_service import judging_figures
 from bench.machine import Watch
 from bench.peers import BWRAP
 from bench.ratios import Ratio
@@ -35,7 +38,7 @@ from sandbox.judge.trial import Settings
 
 __all__ = ["main"]
 
-_TESTS = 100
+_TESTS, _FEW_TESTS = 100, 5
 _ROUNDS = 7
 _JOBS = (1, 2)
 _LIMIT_SECONDS = 10.0
@@ -65,10 +68,16 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--markdown", action="store_true", help="as docs/performance.md has it")
+    parser.add_argument("--service", action="store_true", help="judgings over RPC only")
     options = parser.parse_args(arguments)
-    with _package() as package:
+    with (
+        _package(_TESTS) as package, _package(_FEW_TESTS) as few,
+        tempfile.TemporaryDirectory() as top,
+    ):  # fmt: skip
         watch = Watch()
-        ratios = trio.run(_run, package, options.rounds)
+        ratios = [] if options.service else trio.run(_run, package, options.rounds)
+        with serving(Path(__file__).resolve().parents[1], Path(top) / "service") as daemon:
+            ratios += trio.run(_run_service, daemon, few, options.rounds)
     print(format_rows(ratio_rows(ratios), markdown=options.markdown))
     print(f"\n{options.rounds} rounds; {watch.machine().text()}")
 
@@ -88,6 +97,15 @@ async def _run(package: _Package, rounds: int) -> list[Ratio]:
                 peers = {"bare": bare, "a bwrap loop": _bwrap(program, package.tests, jobs)}
                 title = f"judging, {name}, jobs: {jobs}"
                 figures.append(Figure(title, _judging(judge, number), peers))
+        return await run_rounds(figures, rounds)
+
+
+async def _run_service(daemon: Daemon, package: _Package, rounds: int) -> list[Ratio]:
+    async with (
+        opened(Cores()) as here,
+        open_judge(package.problem, here, Settings()) as judge,
+        judging_figures(daemon, judge, _LIMIT_SECONDS) as figures,
+    ):
         return await run_rounds(figures, rounds)
 
 
@@ -146,7 +164,7 @@ def _bwrap(program: Path, tests: Sequence[tuple[Path, bytes]], jobs: int) -> Mea
 
 
 @contextmanager
-def _package() -> Iterator[_Package]:
+def _package(count: int) -> Iterator[_Package]:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         place.chmod(0o755)
@@ -158,7 +176,7 @@ def _package() -> Iterator[_Package]:
             f"name: sums\nlimits:\n  time_limit: {_LIMIT_SECONDS}\n"
         )
         tests = []
-        for number in range(_TESTS):
+        for number in range(count):
             question, answer = secret / f"{number:03}.in", b"%d\n" % (3 * number)
             question.write_text(f"{number} {2 * number}\n")
             question.with_suffix(".ans").write_bytes(answer)

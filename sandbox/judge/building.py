@@ -185,7 +185,10 @@ async def _build_in(
     with cache.draft() as draft:
         staged = draft / "sources"
         staged.mkdir()
-        content = stage(plan.files, staged, plan.constants, plan.filled)
+        # In a thread: they may be thousands, of megabytes.
+        content = await trio.to_thread.run_sync(
+            stage, plan.files, staged, plan.constants, plan.filled
+        )
         key = _key(plan, content, build_script)
         if (found := cache.find(key)) is not None:
             files, note = found

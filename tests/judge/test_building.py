@@ -1,16 +1,21 @@
 """From sources to a program that can be run: what is kept, what is told, what a package's are."""
 
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 from judge.building import LANGUAGES, LIMITS, build_in, needed, run_built
 from judge.building import written as write
 from judge.local import LocalRunner, run
 
+from sandbox.judge import building
 from sandbox.judge.building import BuildCache, Built, NotBuilt, build, build_program
 from sandbox.judge.language_file import language_from_mapping
 from sandbox.judge.problem import Program, Submission
+from sandbox.judge.sources import stage
 from sandbox.judge.toolchain import find_toolchain, language_lines, report_languages
 from sandbox.spec.errors import HostError, SandboxError, SetupError
 
@@ -52,6 +57,28 @@ def test_a_changed_language_or_compiler_is_compiled_for_anew(tmp_path: Path) -> 
                 language = LANGUAGES["c"]._replace(digest=digest)
                 await build(submission, language, runner, cache, limits=LIMITS)
         assert len(runner.jobs) == 2
+
+    run(main)
+
+
+def test_nobody_waits_while_sources_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_copying, is_seen = threading.Event(), threading.Event()
+
+    def held(*arguments: Any) -> bytes:
+        is_copying.set()
+        assert is_seen.wait(30), "the loop ran nothing meanwhile"
+        return stage(*arguments)
+
+    monkeypatch.setattr(building, "stage", held)
+    submission = Submission("it", write(tmp_path / "it", {"a.py": "print(1)\n"}))
+
+    async def main(runner: LocalRunner) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(build_in, runner, tmp_path / "cache", submission)
+            await trio.to_thread.run_sync(is_copying.wait)
+            is_seen.set()
 
     run(main)
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import marshal
 import os
 import zipfile
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,7 +114,10 @@ async def _in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
 
 
 def _program() -> bytes:
-    """An archive of all that it takes, whichever way we were installed. Raises HostError."""
+    """An archive of all that it takes, whichever way we were installed. Raises HostError.
+
+    With the bytecode of it, which a Python of another version leaves aside.
+    """
     data = io.BytesIO()
     ours, theirs = Path(sandbox.__file__).parent, Path(yaml.__file__).parent
     with zipfile.ZipFile(data, "w") as archive:
@@ -120,6 +126,14 @@ def _program() -> bytes:
             if not found:
                 raise HostError(f"{top} has no sources; fix: install them as files")
             for path in found:
-                name = f"{top.name}/{path.relative_to(top)}"
-                archive.writestr(zipfile.ZipInfo(name), path.read_bytes())  # of 1980, always
+                name, source = f"{top.name}/{path.relative_to(top)}", path.read_bytes()
+                archive.writestr(zipfile.ZipInfo(name), source)  # of 1980, always
+                archive.writestr(zipfile.ZipInfo(f"{name}c"), _bytecode(path, source))
     return data.getvalue()
+
+
+def _bytecode(path: Path, source: bytes) -> bytes:
+    """PEP 552: by the hash of its source, which is not looked at again."""
+    code = SourceFileLoader(path.stem, str(path)).get_code(path.stem)
+    head = MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source)
+    return head + marshal.dumps(code)

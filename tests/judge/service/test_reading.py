@@ -1,8 +1,19 @@
 """Packages that are slow to read: who sent one waits for it, and nobody else."""
 
+import io
+import subprocess
+import sys
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+
 import pytest
 from judge.service.contest import RIGHT, judged, package, upload, zipped
 from server.daemon import PATIENCE_SECONDS, Client, Daemon
+
+from sandbox.judge.package import read_problem
+from sandbox.judge.service import reading
+from sandbox.judge.service.problem_text import problem_from_lines
+from sandbox.judge.service.unpacking import name_problem
 
 # PyYAML takes some ten seconds for each of these, of one CPU.
 SLOW = b"[" + b"1," * 120_000 + b"]\n"
@@ -75,3 +86,20 @@ def test_the_name_of_a_problem_without_one_is_its_directorys(client: Client) -> 
     told = judged(client, upload(client, zipped(files, "twice as much/")), RIGHT)
     events = client.call("judge.events", judging=told["judging"])["events"]
     assert events[0]["problem"] == "twice as much"
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["our-python", "another-python"])
+def test_the_program_runs_by_itself(tmp_path: Path, is_ours: bool) -> None:
+    program = tmp_path / "reader.zip"
+    # No Python has a magic number of zeros: bytecode of that is another one's.
+    data = reading._program()
+    program.write_bytes(data if is_ours else data.replace(MAGIC_NUMBER, bytes(4)))
+    assert is_ours or program.read_bytes() != data
+    start = reading._START.replace(reading._PROGRAM.decode(), str(program))
+    for name, data in package().items():
+        (tmp_path / "it" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "it" / name).write_bytes(data)
+    command = [sys.executable, "-I", "-S", "-c", start, tmp_path / "it"]
+    done = subprocess.run(command, check=True, capture_output=True)
+    found = problem_from_lines(io.BytesIO(done.stdout), tmp_path / "it", name_problem)
+    assert found == read_problem(tmp_path / "it")

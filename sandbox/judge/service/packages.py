@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ _SCRIPT = Path(__file__).with_name("unpack_inside.py").read_bytes()
 _PLACE = b"/data/package"
 _SPARE_BYTES = FILES_MOST * (11 + 1024) + 4096  # headers and names
 _REMOVAL_SECONDS = 2.0
+_ENTRY_BYTES = 4096  # a block, and its place in `manifest` and `read`
 _TOPS = ("problem.yaml", "domjudge-problem.ini", "data")  # by one of them a package is known
 
 Blob = Callable[[], Awaitable[Any]]  # a Hold of the archive
@@ -76,7 +77,7 @@ class Packages:
             if manifest is None:
                 shutil.rmtree(path, ignore_errors=True)
                 continue
-            size_bytes = sum(entry.size for entry in manifest[0])
+            size_bytes = _disk_bytes(manifest[0])
             self._kept[path.name] = _Kept(size_bytes, path.stat().st_mtime)
 
     def has(self, sha256: str) -> bool:
@@ -126,8 +127,7 @@ class Packages:
         # It reads all of it, and writes nothing: whoever is cancelled need not wait for that.
         kept.top = await trio.to_thread.run_sync(_whole, path, abandon_on_cancel=True)
         if kept.top is None:
-            del self._kept[sha256]
-            await _remove(path)
+            await self._forget([sha256])
         return kept.top is not None
 
     async def _unpack(self, sha256: str, blob: Blob) -> _Kept:
@@ -151,7 +151,7 @@ class Packages:
                 ) from error
             finally:
                 await _remove(draft)  # half of it is of no use to anybody
-        size_bytes = sum(entry.size for entry in unpacking.entries)
+        size_bytes = _disk_bytes(unpacking.entries)
         kept = self._kept[sha256] = _Kept(size_bytes, time.time(), path / "problem" / top)
         return kept
 
@@ -169,16 +169,24 @@ class Packages:
     async def _make_room(self) -> None:
         """Remove what was not used for the longest time, and is not in use, until they fit."""
         most_bytes = self._most_bytes()
-        in_order = sorted(self._kept, key=lambda sha256: self._kept[sha256].used_at)
-        for sha256 in in_order:
-            if sum(kept.size_bytes for kept in self._kept.values()) <= most_bytes:
+        total = sum(kept.size_bytes for kept in self._kept.values())
+        unwanted = []
+        for sha256, kept in sorted(self._kept.items(), key=lambda item: item[1].used_at):
+            if total <= most_bytes:
                 break
-            if not self._kept[sha256].holds and sha256 not in self._locks:
-                del self._kept[sha256]
-                # Out of the way at once: half of it must not be found under its name.
-                gone = Path(tempfile.mkdtemp(prefix="gone-", dir=self._directory))
-                (self._directory / sha256).rename(gone / sha256)
-                await _remove(gone)
+            if not kept.holds and sha256 not in self._locks:
+                unwanted.append(sha256)
+                total -= kept.size_bytes
+        if unwanted:
+            await self._forget(unwanted)
+
+    async def _forget(self, unwanted: Sequence[str]) -> None:
+        # Out of the way at once: half of one must not be found under its name.
+        gone = Path(tempfile.mkdtemp(prefix="gone-", dir=self._directory))
+        for sha256 in unwanted:
+            del self._kept[sha256]
+            (self._directory / sha256).rename(gone / sha256)
+        await _remove(gone)
 
 
 async def _remove(directory: Path) -> None:
@@ -186,6 +194,11 @@ async def _remove(directory: Path) -> None:
     with it."""
     with trio.CancelScope(shield=True, deadline=trio.current_time() + _REMOVAL_SECONDS):
         await trio.to_thread.run_sync(shutil.rmtree, directory, True, abandon_on_cancel=True)
+
+
+def _disk_bytes(entries: Iterable[Entry]) -> int:
+    """About what they take, with what is noted of them: of ten thousand tests that is most."""
+    return sum(entry.size + _ENTRY_BYTES for entry in entries)
 
 
 def _finish(draft: Path, unpacking: Unpacking) -> Path:

@@ -74,6 +74,24 @@ def test_half_a_package_is_never_taken_for_whole(daemon: Daemon) -> None:
     assert not list(daemon.state.glob("judge/*/packages/draft-*"))
 
 
+def test_many_small_files_count_as_what_they_take(tmp_path: Path, leftovers: None) -> None:
+    daemon = Daemon(tmp_path, with_quota("4MiB"))
+    try:
+        daemon.start()
+        with daemon.client() as client:
+            problems = []
+            for number in range(3):
+                files = {f"statement/{number}-{n}": b"" for n in range(400)}
+                problems.append(upload(client, zipped(package(**files))))
+                assert judged(client, problems[-1], RIGHT)["verdict"] == "AC"
+            kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}
+            assert kept == set(problems[1:])
+        assert not daemon.bugs()
+        assert daemon.drain() == 0
+    finally:
+        daemon.close()
+
+
 def test_the_oldest_packages_go_where_there_are_too_many(tmp_path: Path, leftovers: None) -> None:
     daemon = Daemon(tmp_path, with_quota("4MiB"))
     try:

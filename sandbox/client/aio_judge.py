@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from sandbox.client import judge_calls as calls
 from sandbox.client.judge_calls import Event, Judgement, Judging
+from sandbox.spec.errors import RefusedError
 
 if TYPE_CHECKING:
     from sandbox.client.aio import AsyncClient
+    from sandbox.client.operations import Steps
 
 __all__ = ["AsyncJudgeClient", "AsyncJudgingHandle"]
+
+T = TypeVar("T")
 
 
 class AsyncJudgeClient:
@@ -90,19 +95,20 @@ class AsyncJudgingHandle:
 
     async def wait(self, most_seconds: float | None = None) -> Judging:
         """Wait for its end, or at most so long: what is known of it then."""
-        return await self._client.do(calls.end_of(self.id, trio.current_time, most_seconds))
+        deadline = math.inf if most_seconds is None else trio.current_time() + most_seconds
+        return await self._patiently(lambda: calls.end_of(self.id, trio.current_time, deadline))
 
     async def result(self) -> Judgement:
         """Wait for its end: the judgement. Raises what was wrong with the package, or with us;
         RefusedError: it was cancelled.
         """
-        return await self._client.do(calls.result_of(self.id, trio.current_time))
+        return await self._patiently(lambda: calls.result_of(self.id, trio.current_time))
 
     async def events(self, number: int = 0) -> AsyncIterator[Event]:
         """What happens in it, as it comes, from `number` on. As JudgingHandle.events."""
         is_end = False
         while not is_end:
-            found = await self._client.do(calls.more_events(self.id, number))
+            found = await self._patiently(lambda after=number: calls.more_events(self.id, after))
             for event in found.events:
                 number = event.next_number
                 yield event
@@ -123,3 +129,14 @@ class AsyncJudgingHandle:
     async def delete(self) -> None:
         """Have the server forget it. Raises RefusedError: it has not ended."""
         await self._client.ask(calls.delete(self.id))
+
+    async def _patiently(self, steps: Callable[[], Steps[T]]) -> T:
+        """Carry out; where the server is about to end, the next one says the rest."""
+        while True:
+            try:
+                return await self._client.do(steps())
+            except RefusedError as error:
+                if error.retry_after_seconds is None:
+                    raise
+                seconds = error.retry_after_seconds
+            await trio.sleep(seconds)

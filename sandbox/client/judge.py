@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from sandbox.client import judge_calls as calls
+from sandbox.spec.errors import RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
-    from typing import Any
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, TypeVar
 
     from sandbox.client.judge_calls import Event, Judgement, Judging
+    from sandbox.client.operations import Steps
     from sandbox.client.sync import Client
+
+    T = TypeVar("T")
 
 __all__ = ["JudgeClient", "JudgingHandle"]
 
@@ -96,13 +101,14 @@ class JudgingHandle:
 
     def wait(self, most_seconds: float | None = None) -> Judging:
         """Wait for its end, or at most so long: what is known of it then."""
-        return self._client.do(calls.end_of(self.id, time.monotonic, most_seconds))
+        deadline = math.inf if most_seconds is None else time.monotonic() + most_seconds
+        return self._patiently(lambda: calls.end_of(self.id, time.monotonic, deadline))
 
     def result(self) -> Judgement:
         """Wait for its end: the judgement. Raises what was wrong with the package, or with us;
         RefusedError: it was cancelled.
         """
-        return self._client.do(calls.result_of(self.id, time.monotonic))
+        return self._patiently(lambda: calls.result_of(self.id, time.monotonic))
 
     def events(self, number: int = 0) -> Iterator[Event]:
         """What happens in it, until its end, as it comes; each test when it is judged.
@@ -112,7 +118,7 @@ class JudgingHandle:
         """
         is_end = False
         while not is_end:
-            found = self._client.do(calls.more_events(self.id, number))
+            found = self._patiently(lambda after=number: calls.more_events(self.id, after))
             for event in found.events:
                 number = event.next_number
                 yield event
@@ -133,3 +139,14 @@ class JudgingHandle:
     def delete(self) -> None:
         """Have the server forget it. Raises RefusedError: it has not ended."""
         self._client.ask(calls.delete(self.id))
+
+    def _patiently(self, steps: Callable[[], Steps[T]]) -> T:
+        """Carry out; where the server is about to end, the next one says the rest."""
+        while True:
+            try:
+                return self._client.do(steps())
+            except RefusedError as error:
+                if error.retry_after_seconds is None:
+                    raise
+                seconds = error.retry_after_seconds
+            time.sleep(seconds)

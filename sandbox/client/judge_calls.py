@@ -13,7 +13,7 @@ from sandbox.wire.errors import InvalidParamsError, error_from_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from typing import Any, NamedTuple
 
     from sandbox.spec.errors import SandboxError
@@ -144,19 +144,19 @@ def languages(wait_seconds: float) -> Call:
 # What takes several calls: as in operations.py
 
 
-def end_of(judging: str, clock: Any, most_seconds: float | None) -> Generator[Call, Any, Judging]:
-    """Wait for its end, or so long, by bounded waits: what is known of it then."""
-    deadline = math.inf if most_seconds is None else clock() + most_seconds
+def end_of(
+    judging: str, clock: Callable[[], float], deadline: float
+) -> Generator[Call, Any, Judging]:
+    """Wait for its end, or until then, by bounded waits: what is known of it then."""
     while True:
-        wait_seconds = min(WAIT_SECONDS, max(deadline - clock(), 0.0))
-        found: Judging = yield wait(judging, wait_seconds)
+        found: Judging = yield wait(judging, min(WAIT_SECONDS, max(deadline - clock(), 0.0)))
         if found.is_over or clock() >= deadline:
             return found
 
 
-def result_of(judging: str, clock: Any) -> Generator[Call, Any, Judgement]:
+def result_of(judging: str, clock: Callable[[], float]) -> Generator[Call, Any, Judgement]:
     """The judgement, at its end. Raises its error; RefusedError: it was cancelled."""
-    found = yield from end_of(judging, clock, None)
+    found = yield from end_of(judging, clock, math.inf)
     if found.result is not None:
         return found.result
     if found.error is not None:

@@ -59,6 +59,10 @@ class Jobs:
         """Whether nothing is accepted any more."""
         return self._drain.has_begun
 
+    async def draining(self) -> None:
+        """Wait until nothing is accepted any more."""
+        await self._drain.begun()
+
     # Looking up
 
     def held(self, tenant: str, job: str) -> Record | None:

@@ -30,6 +30,7 @@ class Events(Growing):
         """Take up what an earlier process has written there, but for half an event at its end."""
         super().__init__()
         self._path = path
+        self._is_left = False
         with contextlib.suppress(FileNotFoundError):
             self.size_bytes = path.stat().st_size
             if not is_complete:
@@ -62,6 +63,16 @@ class Events(Growing):
             finally:
                 os.close(fd)
 
+    def leave(self) -> None:
+        """Those that come are of another process: whoever waits for one is told."""
+        self._is_left = True
+        self._readers.unpark_all()
+
+    async def readable(self, offset: int) -> None:
+        """Wait until there is one at `offset`, or it is the end, or there will be none here."""
+        while offset >= self.size_bytes and not (self.is_complete or self._is_left):
+            await self._readers.park()
+
     def after(self, number: int, most_bytes: int) -> tuple[list[Mapping[str, Any]], int]:
         """Those from `number` on, one at least if there is one, and the number that comes next.
 
@@ -70,6 +81,8 @@ class Events(Growing):
         if number > self.size_bytes:
             raise InvalidParamsError("after", f"{number} is beyond {self.size_bytes}, the last one")
         found: list[Mapping[str, Any]] = []
+        if number == self.size_bytes:
+            return found, number
         unpacker = msgpack.Unpacker(max_buffer_size=_MOST_BYTES + most_bytes)
         unpacker.feed(self.read(number, _MOST_BYTES + most_bytes))
         taken = 0
@@ -81,14 +94,16 @@ class Events(Growing):
                 found.append(event)
                 taken = unpacker.tell()
         except msgpack.OutOfData:
-            if not found and number < self.size_bytes:
+            if not found:
                 raise _no_number(number) from None
         except (ValueError, msgpack.UnpackException):
             raise _no_number(number) from None
         return found, number + taken
 
     def read(self, offset: int, most_bytes: int) -> bytes:
-        """The bytes of them, from there on. Raises HostError."""
+        """The bytes of them, from there on. Raises HostError, also where there will be none."""
+        if self._is_left and offset >= self.size_bytes and not self.is_complete:
+            raise HostError("the server is about to end; the next one goes on with it")
         try:
             with self._path.open("rb", buffering=0) as file:
                 size = min(most_bytes, max(0, self.size_bytes - offset))

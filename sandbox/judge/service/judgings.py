@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ __all__ = ["Judgings"]
 
 _MOST_QUEUED = 1000  # of a tenant
 _RETRY_SECONDS = 1.0
+_LEAVING = "the server is about to end; the next one goes on with what is not over"
+_LEAVING_SECONDS = 5.0
 
 
 class Judgings:
@@ -37,11 +39,13 @@ class Judgings:
         self._service, self._directory, self._nursery = service, directory, nursery
         self._spaces: dict[str, Space] = {}
         self._work = Work(service, directory, nursery)
+        self._waiting: set[trio.CancelScope] = set()
         # While one compiles or ends, the others have the cores.
         self._most_running = self._work.cores + 1
 
     async def start(self) -> None:
         """Take up what an earlier process has left: what was not over is judged again."""
+        self._nursery.start_soon(self._leave)
         found = await trio.to_thread.run_sync(self._find)
         for space in found:
             self._spaces[directory_name(space.tenant)] = space
@@ -57,6 +61,32 @@ class Judgings:
                     problem = f"the supervisor was killed {judging.runs} times while it ran"
                     self._nursery.start_soon(self._finish, space, judging, LostError(problem))
             self._pump(space)
+
+    # Waiting
+
+    @contextlib.contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """The block waits for so long at most. Raises RefusedError: the server drains meanwhile, so
+        that what it waits for comes of the next one; and whoever waits keeps this one from ending.
+        """
+        with trio.move_on_after(seconds) as scope:
+            self._waiting.add(scope)
+            try:
+                if seconds and self._service.jobs.is_draining:
+                    scope.cancel()
+                yield
+            finally:
+                self._waiting.discard(scope)
+        if seconds and scope.cancelled_caught and self._service.jobs.is_draining:
+            raise RefusedError(_LEAVING, _LEAVING_SECONDS)
+
+    async def _leave(self) -> None:
+        await self._service.jobs.draining()
+        for scope in list(self._waiting):
+            scope.cancel()
+        for space in self._spaces.values():
+            for judging in space.judgings.values():
+                judging.events.leave()
 
     # Looking up
 
@@ -81,7 +111,7 @@ class Judgings:
 
     async def languages(self, tenant: str, wait_seconds: float) -> dict[str, Any]:
         """Which there are here."""
-        return await self._work.languages_here(tenant, wait_seconds)
+        return await self._work.languages_here(tenant, self.patience(wait_seconds))
 
     def language_code(self, word: str) -> str:
         """The code of the language that is called so. Raises InvalidParamsError."""
@@ -242,7 +272,7 @@ class Judgings:
 
     def _refuse_much(self, space: Space, size_bytes: int) -> None:
         if self._service.jobs.is_draining:
-            raise RefusedError("the server is about to end and judges nothing more", 5.0)
+            raise RefusedError(_LEAVING, _LEAVING_SECONDS)
         if space.waiting >= _MOST_QUEUED:
             raise RefusedError(f"busy: {_MOST_QUEUED} judgings of {space.tenant} are queued", 5.0)
         if space.unended_bytes + size_bytes > (most := self._most_bytes(space.tenant)):

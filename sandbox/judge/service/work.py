@@ -105,13 +105,15 @@ class Work:
         except SpecError as error:
             raise InvalidParamsError("language", error.problem) from error
 
-    async def languages_here(self, tenant: str, wait_seconds: float) -> dict[str, Any]:
+    async def languages_here(
+        self, tenant: str, patience: contextlib.AbstractContextManager[None]
+    ) -> dict[str, Any]:
         """Each language, and what this host has for it. Compilers are asked for their versions
         once, in jobs of the tenant that asks first, and some of them take seconds for that."""
         if not self._is_asking:
             self._is_asking = True
             self._nursery.start_soon(self._ask_for_versions, tenant)
-        with trio.move_on_after(wait_seconds):
+        with patience:
             await self._versions_known.wait()
         return {
             "languages": [self._language_here(one) for one in self._languages.values()],

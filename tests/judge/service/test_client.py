@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,22 @@ def test_events_go_on_when_the_service_was_killed(
     assert events == ["begun", "test", "begun", "test", "test", "test", "ended"]
     assert handle.status().runs == 2
     assert len(list(judging.judgings())) == 1
+
+
+def test_events_and_a_wait_go_on_with_the_next_service(
+    daemon: Daemon, judging: JudgeClient
+) -> None:
+    restart(daemon, HELD_AFTER_A_TEST)
+    handle = judging.submit(zipped(package()), {"a.py": RIGHT})
+    ended = threading.Thread(target=lambda: (daemon.drain(), daemon.start()))
+    events = []
+    for event in handle.events():
+        events.append(event.event)
+        if events == ["begun", "test"]:
+            ended.start()
+    ended.join()
+    assert events == ["begun", "test", "begun", "test", "test", "test", "ended"]
+    assert handle.wait().verdict == "AC"
 
 
 def test_a_submit_whose_answer_was_lost_is_judged_once(

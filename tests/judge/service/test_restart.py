@@ -1,5 +1,6 @@
 """What becomes of judgings when the service is killed, or ends: each is judged, and told once."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from judge.service.contest import RIGHT, WRONG, judged, package, upload, zipped
 from server.daemon import PATIENCE_SECONDS, Client, Daemon, holding
 
+from sandbox.spec.errors import RefusedError
 from sandbox.wire.errors import NotFoundError
 
 ENDS: list[Callable[[Daemon], Any]] = [Daemon.kill, Daemon.drain]
@@ -64,6 +66,39 @@ def test_a_judging_that_ran_is_judged_again(daemon: Daemon, end: Callable[[Daemo
         assert [event["event"] for event in more] == ["begun", "test", "test", "test", "ended"]
         assert submitted(client, key="k") == judging
         assert len(client.call("judge.list")["judgings"]) == 1
+
+
+def test_who_waits_is_told_that_the_service_ends(daemon: Daemon) -> None:
+    restart(daemon, HELD_AFTER_A_TEST)
+    with daemon.client() as client:
+        judging = submitted(client)
+        told = {"events": (), "next": 0}
+        while not any(event["event"] == "test" for event in told["events"]):
+            told = client.call(
+                "judge.events", judging=judging, after=told["next"], wait_seconds=PATIENCE_SECONDS
+            )
+        client.call("judge.stream", judging=judging, after=told["next"])
+        wait = {"judging": judging, "wait_seconds": PATIENCE_SECONDS}
+        waiting = [
+            client.begin("judge.wait", **wait),
+            client.begin("judge.result", **wait),
+            client.begin("judge.events", **wait, after=told["next"]),
+        ]
+        submitting = client.begin("judge.rejudge", **wait)
+        while len(client.call("judge.list")["judgings"]) < 2:
+            pass
+        daemon.signal(signal.SIGTERM)
+        for msgid in waiting:
+            with pytest.raises(RefusedError, match="about to end") as caught:
+                client.answer(msgid)
+            assert caught.value.retry_after_seconds
+        assert client.answer(submitting)["rejudge_of"] == judging, "it is accepted"
+        (end,) = (note for note in client.notifications if note.method == "stream.end")
+        assert "about to end" in end.params[0]["error"]["message"]
+    assert daemon.ended() == 0
+    restart(daemon)
+    for each in (judging, at_its_end(daemon, judging)["judging"]):
+        assert at_its_end(daemon, each)["verdict"] == "AC"
 
 
 @pytest.mark.parametrize("end", ENDS, ids=["killed", "drained"])

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-import trio
-
 from sandbox.judge.service.judging import Judging
 from sandbox.judge.service.judgings import Judgings
-from sandbox.judge.service.methods.declared import JUDGING_ID, WAIT, Answer, method, on_judging
+from sandbox.judge.service.methods.declared import (
+    DRAINS,
+    JUDGING_ID,
+    WAIT,
+    Answer,
+    method,
+    on_judging,
+)
 from sandbox.server.method import Param
 from sandbox.server.service import Peer
 from sandbox.server.shapes import Field, Shape
@@ -27,7 +32,7 @@ _MOST_EVENTS_BYTES = 256 << 10
         "next": Field("integer", "what `after` is to be in the next call"),
         "is_end": Field("flag", "nothing comes after these"),
     }),
-    "not_found", "invalid_params: `after` is no number that an answer had as `next`",
+    "not_found", DRAINS, "invalid_params: `after` is no number that an answer had as `next`",
     judging=JUDGING_ID,
     after=Param("integer", "`next` of the last answer; 0: from the first on", 0,
                 {"most": MOST_INTEGER - (1 << 20)}),
@@ -37,7 +42,7 @@ _MOST_EVENTS_BYTES = 256 << 10
 )  # fmt: skip
 @on_judging
 def events(
-    _judgings: Judgings, _peer: Peer, judging: Judging,
+    judgings: Judgings, _peer: Peer, judging: Judging,
     after: int, most_bytes: int, wait_seconds: float,
 ) -> Coroutine[Any, Any, Answer]:  # fmt: skip
     """What has happened since: each test as it is judged, in whatever order, then the end. Waits
@@ -48,7 +53,7 @@ def events(
         return {"events": found, "next": number, "is_end": judging.events.is_end(number)}
 
     async def waited() -> Answer:
-        with trio.move_on_after(wait_seconds):
+        with judgings.patience(wait_seconds):
             await judging.events.readable(after)
         return answer
 
@@ -68,7 +73,8 @@ def stream(
     _judgings: Judgings, peer: Peer, judging: Judging, after: int, credit_bytes: int
 ) -> dict[str, Any]:
     """Have the events pushed as they come, as outputs of jobs are: notifications stream.data, whose
-    `data` together are the maps of the events, each msgpack, one behind the other; then stream.end.
-    stream.grant and stream.close are for this, too."""
+    `data` together are the maps of the events, each msgpack, one behind the other; then stream.end,
+    with an error where the server drains and the next one goes on. stream.grant and stream.close
+    are for this, too."""
     judging.events.after(after, 1)  # refuses what is no event's number
     return {"subscription": peer.open_stream(judging.events, after, credit_bytes)}

@@ -7,6 +7,7 @@ from typing import Any
 from sandbox.judge.service.judging import STATES, Judging
 from sandbox.judge.service.judgings import Judgings
 from sandbox.judge.service.methods.declared import (
+    DRAINS,
     JUDGING_ID,
     WAIT,
     Answer,
@@ -33,20 +34,21 @@ def status(_judgings: Judgings, _peer: Peer, judging: Judging) -> Answer:
     return judging.status
 
 
-@method("judge.wait", JUDGING, "not_found", judging=JUDGING_ID, wait_seconds=WAIT)
+@method("judge.wait", JUDGING, "not_found", DRAINS, judging=JUDGING_ID, wait_seconds=WAIT)
 @on_judging
-def wait(_judgings: Judgings, _peer: Peer, judging: Judging, wait_seconds: float) -> Any:
+def wait(judgings: Judgings, _peer: Peer, judging: Judging, wait_seconds: float) -> Any:
     """What is known of a judging at its end, or when the time is over."""
-    return status_at_end(judging, wait_seconds)
+    return status_at_end(judgings, judging, wait_seconds)
 
 
 @method(
     "judge.result", JUDGEMENT, "not_found",
-    "refused: it has not ended, or was cancelled", "what a status has as `error`: any code",
+    "refused: it has not ended, or was cancelled, or the server drains",
+    "what a status has as `error`: any code",
     judging=JUDGING_ID, wait_seconds=WAIT,
 )  # fmt: skip
 @on_judging
-def result(_judgings: Judgings, _peer: Peer, judging: Judging, wait_seconds: float) -> Any:
+def result(judgings: Judgings, _peer: Peer, judging: Judging, wait_seconds: float) -> Any:
     """The judgement; where there is an error in its place, that is raised."""
 
     def answer() -> Any:
@@ -60,7 +62,7 @@ def result(_judgings: Judgings, _peer: Peer, judging: Judging, wait_seconds: flo
         return told["result"]
 
     async def waited() -> Answer:
-        await status_at_end(judging, wait_seconds)
+        await status_at_end(judgings, judging, wait_seconds)
         return answer
 
     return waited()

@@ -7,13 +7,14 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.judge.service.judging import Request
+from sandbox.judge.service.judging import Judging, Request
 from sandbox.judge.service.judgings import Judgings
 from sandbox.judge.service.methods.declared import JUDGING_ID, WAIT, Answer, method, status_at_end
 from sandbox.judge.service.shapes import JUDGING
 from sandbox.judge.service.submitted import MOST_FILE_BYTES, read_files
 from sandbox.server.method import Param
 from sandbox.server.service import Peer, Service
+from sandbox.spec.errors import RefusedError
 from sandbox.wire.errors import InvalidParamsError, NotFoundError
 
 __all__ = ["rejudge", "submit"]
@@ -79,7 +80,7 @@ def submit(
             if sum(sizes) > MOST_FILE_BYTES:
                 raise InvalidParamsError("files", f"{sum(sizes)} bytes; up to {MOST_FILE_BYTES}")
             judging = await judgings.submit(peer.tenant.name, request, content)
-        return await status_at_end(judging, wait_seconds)
+        return await _told(judgings, judging, wait_seconds)
 
     return submitted()
 
@@ -105,9 +106,15 @@ def rejudge(
 
     async def submitted() -> Answer:
         again = await judgings.rejudge(peer.tenant.name, found, **changes)
-        return await status_at_end(again, wait_seconds)
+        return await _told(judgings, again, wait_seconds)
 
     return submitted()
+
+
+async def _told(judgings: Judgings, judging: Judging, wait_seconds: float) -> Answer:
+    with contextlib.suppress(RefusedError):  # it is accepted, whenever we end
+        await status_at_end(judgings, judging, wait_seconds)
+    return judging.status
 
 
 def _check(service: Service, peer: Peer, problem: str | None, priority: int) -> None:

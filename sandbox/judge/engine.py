@@ -153,9 +153,11 @@ class Judge:
         async def run(test: Test) -> None:
             with running[test.name]:
                 outcome = await self.run_test(built, test, limit)
-                learn(schedule.settle, outcome)
                 if progress is not None:
                     progress(submission, outcome)
+                if not self._settings.keeps_transcripts:
+                    outcome = outcome._replace(transcript=None)
+                learn(schedule.settle, outcome)
             del running[test.name]
             ended.set()
 

@@ -13,11 +13,11 @@ import trio
 
 from sandbox.judge import time_limit
 from sandbox.judge.building import BuildCache
-from sandbox.judge.engine import Judge
+from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.here import Here
 from sandbox.judge.language import Language, find_language, load_languages
 from sandbox.judge.problem import Problem, Submission
-from sandbox.judge.service.dialogues import judge_of
+from sandbox.judge.service.dialogues import Dialogues
 from sandbox.judge.service.judging import Judging
 from sandbox.judge.service.plain import judgement_map, outcome_map
 from sandbox.judge.service.quiet import Quiet
@@ -71,11 +71,12 @@ class Work:
         async with space.packages.open(request.problem, blob) as problem:
             with _named("problem"):
                 await trio.to_thread.run_sync(_check, problem)
-            with contextlib.ExitStack() as held:
+            async with contextlib.AsyncExitStack() as held:
                 here = held.enter_context(self._opened(space, judging))
-                settings = Settings(transcribes=request.transcribes)
+                # They may be many, and what a judgement is made of stays in memory to its end.
+                settings = Settings(transcribes=request.transcribes, keeps_transcripts=False)
                 with _named("problem"):
-                    judge, dialogues = await judge_of(problem, here, settings, held)
+                    judge = await held.enter_async_context(open_judge(problem, here, settings))
                     seconds = await self._time_limit(space, judging, judge)
                 judging.events.add(
                     "begun",
@@ -85,9 +86,10 @@ class Work:
                     time_limit_seconds=seconds,
                 )
 
+                dialogues = Dialogues()
+
                 def progress(_submission: Submission, outcome: Outcome) -> None:
-                    told = dialogues.of(outcome.test)
-                    judging.events.add("test", **outcome_map(outcome), **told)
+                    judging.events.add("test", **outcome_map(outcome), **dialogues.of(outcome))
 
                 with _named("files"):
                     judgement = await judge.judge(

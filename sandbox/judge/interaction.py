@@ -73,15 +73,15 @@ async def interact(
     `directory`: as `submission_job` has it. A Failure: a judge error, for one of the two was not
     run.
     """
-    transcript, said = _Transcript(), LastWords()
+    transcript, said, answered = _Transcript(), LastWords(), LastWords()
     closed: list[int] = []
 
-    def recording(direction: str):
+    def recording(direction: str, words: LastWords):
         async def sink(stream: str, data: bytes) -> None:
             if stream == "stdout":
                 transcript.add(direction, data)
-            elif direction == "<":
-                await said.add(stream, data)
+            else:
+                await words.add(stream, data)
 
         return sink
 
@@ -98,7 +98,10 @@ async def interact(
     ]
     try:
         outcomes = await runner.run_pipeline(
-            [Order(asking, None, recording("<")), Order(answering, None, recording(">"))],
+            [
+                Order(asking, None, recording("<", said)),
+                Order(answering, None, recording(">", answered)),
+            ],
             pipes,
             closed.append,
         )
@@ -109,6 +112,7 @@ async def interact(
         return not_run(done)
     if isinstance(told, SandboxError):
         return Failure("JE", f"the output validator was not run: {told}")
+    done = done._replace(stderr=answered.text())  # where a runtime says that its heap is full
     validation = judged_by(told._replace(stderr=said.text()), feedback, problem, test)
     was_first = closed[:1] == [_VALIDATOR]
     if not was_first and _died_of_pipe(told.result, said.text()):

@@ -56,9 +56,13 @@ class Built(NamedTuple):
     entry: str = ""  # file or class that is started; "": the language has none, or finds it itself
 
     @property
-    def program(self) -> Input:
-        """Its directory, as a job that runs it is shown it."""
-        return Input(self.directory, PROGRAM_PLACE.encode(), copied=False)
+    def inputs(self) -> tuple[Input, ...]:
+        """What a job that runs it is shown: its directory, and settings of its runtime."""
+        settings = (path for path in self.language.run.host_files if path.exists())
+        return (
+            Input(self.directory, PROGRAM_PLACE.encode(), copied=False),
+            *(Input(path, os.fsencode(path), copied=False) for path in settings),
+        )
 
 
 class _Plan(NamedTuple):

@@ -88,7 +88,7 @@ def submission_job(
         },
         environment=built.environment,
         cwd=cwd,
-        inputs=(built.program, *files),
+        inputs=(*built.inputs, *files),
     )
 
 

@@ -32,7 +32,7 @@ _KEYS = (
     "entry", "time_multiplier", "memory_overhead", "out_of_memory", "compile", "run",
 )  # fmt: skip
 _COMPILE_KEYS = ("policy", "command", "environment", "limits", "output", "is_archive", "host_files")
-_RUN_KEYS = ("policy", "command", "environment", "limits")
+_RUN_KEYS = ("policy", "command", "environment", "limits", "host_files")
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _COMPILE_PLACEHOLDERS = frozenset({"sources", "entry", "output"})
 _RUN_PLACEHOLDERS = frozenset({"directory", "entry", "stem", "memory_mib", "stack_kib"})
@@ -61,6 +61,7 @@ class Running(NamedTuple):
     policy: str
     environment: Mapping[bytes, bytes] = MappingProxyType({})
     limits: Mapping[str, Any] = MappingProxyType({})
+    host_files: tuple[Path, ...] = ()  # settings of the runtime that the policy does not show
 
 
 class Language(NamedTuple):
@@ -159,7 +160,7 @@ def _compiling(table: Mapping[str, Any], tools: Mapping[str, Any]) -> Compiling:
         limits_from_mapping(inner.get("limits", {}), "compile.limits"),
         output,
         is_archive,
-        tuple(Path(path) for path in _texts(inner, "host_files", "compile", like=_ABSOLUTE)),
+        _host_files(inner, "compile"),
     )
 
 
@@ -170,6 +171,7 @@ def _running(table: Mapping[str, Any], tools: Mapping[str, Any]) -> Running:
         read_text(inner.get("policy"), "run.policy"),
         _environment(inner, "run"),
         limits_from_mapping(inner.get("limits", {}), "run.limits"),
+        _host_files(inner, "run"),
     )
 
 
@@ -212,6 +214,10 @@ def _environment(table: Mapping[str, Any], inside: str) -> Mapping[bytes, bytes]
         read_bytes(key, dotted(field, key)): read_bytes(value, dotted(field, key))
         for key, value in read_table(table.get("environment", {}), field).items()
     }
+
+
+def _host_files(table: Mapping[str, Any], inside: str) -> tuple[Path, ...]:
+    return tuple(map(Path, _texts(table, "host_files", inside, like=_ABSOLUTE)))
 
 
 def _content(table: Mapping[str, Any]) -> re.Pattern[bytes] | None:

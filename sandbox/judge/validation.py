@@ -212,7 +212,7 @@ def validator_job(
         },
         environment=built.environment,
         cwd=_FEEDBACK,  # made where it is missing
-        inputs=(built.program, *inputs),
+        inputs=(*built.inputs, *inputs),
         artifacts=tuple(artifacts),
         disk_counts="apart",
     )

@@ -83,7 +83,7 @@ async def run_built(
         limits={**built.limits, "memory_bytes": LIMITS.memory_bytes + built.memory_overhead_bytes,
                 "stack_bytes": LIMITS.memory_bytes},
         environment=built.environment,
-        inputs=(built.program, *inputs),
+        inputs=(*built.inputs, *inputs),
         **more,
     )  # fmt: skip
     return await runner.run(Order(job, stdin))

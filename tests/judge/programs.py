@@ -144,6 +144,9 @@ PROGRAMS = [
         int main(void) { long a, b; if (scanf("%ld %ld", &a, &b) != 2) return 1;
             printf("%ld\\n", [Adder add:a to:b]); }
     """),
+    _one("csharp", "fraction.cs", """
+        class Fraction { static void Main() { System.Console.WriteLine("{0:0.##}", 42.0); } }
+    """),
     Sample("c", {"main.c": '#include "add/add.h"\n#include <stdio.h>\nint main(void)'
                  ' { long a, b; scanf("%ld%ld", &a, &b); printf("%ld\\n", add(a, b)); }\n',
                  "add/add.h": "long add(long, long);\n",

@@ -49,6 +49,7 @@ def running(**changes: Any) -> dict[str, Any]:
         (compiling(host_files=["etc"]), r"compile\.host_files\[0\]: \"etc\" does not match"),
         (running(command=["{output}"]), r"run\.command: \{output\} stands for nothing here"),
         (running(policy=None), r"run\.policy: nothing is no text"),
+        (running(host_files=["etc"]), r"run\.host_files\[0\]: \"etc\" does not match"),
         (running(environment={"A": 1}), r"run\.environment\.A: 1 is no text"),
     ],
 )  # fmt: skip

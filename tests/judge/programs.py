@@ -144,6 +144,89 @@ PROGRAMS = [
         int main(void) { long a, b; if (scanf("%ld %ld", &a, &b) != 2) return 1;
             printf("%ld\\n", [Adder add:a to:b]); }
     """),
+    _one("awk", "sum.awk", """
+        function two(a, b) { return a + b }
+        { print two($1, $2) }
+    """),
+    _one("r", "sum.R", """
+        numbers <- scan(file("stdin"), quiet = TRUE)
+        cat(sum(numbers), "\\n")
+    """),
+    _one("scala", "Sum.scala", """
+        object Sum {
+          def main(words: Array[String]) {
+            println(scala.io.StdIn.readLine().split(" ").map(_.toLong).sum)
+          }
+        }
+    """),
+    _one("erlang", "sum.erl", """
+        -module(sum).
+        -export([main/0]).
+        main() -> {ok, [A, B]} = io:fread("", "~d ~d"), io:format("~w~n", [A + B]).
+    """),
+    _one("elixir", "sum.ex", """
+        defmodule Sum do
+          def two(line), do: line |> String.split() |> Enum.map(&String.to_integer/1) |> Enum.sum()
+        end
+        IO.gets("") |> Sum.two() |> IO.puts()
+    """),
+    _one("nim", "sum.nim", """
+        import strutils, sequtils
+        echo stdin.readLine.splitWhitespace.map(parseInt).foldl(a + b)
+    """),
+    _one("crystal", "sum.cr", """
+        puts gets.not_nil!.split.map(&.to_i64).sum
+    """),
+    _one("cobol", "sum.cob", """
+        IDENTIFICATION DIVISION.
+        PROGRAM-ID. SUM-OF.
+        DATA DIVISION.
+        WORKING-STORAGE SECTION.
+        01 LINE-IN PIC X(80).
+        01 A-TEXT PIC X(20).
+        01 B-TEXT PIC X(20).
+        01 RESULT PIC 9(9).
+        01 SHOWN PIC Z(8)9.
+        PROCEDURE DIVISION.
+            ACCEPT LINE-IN.
+            UNSTRING LINE-IN DELIMITED BY " " INTO A-TEXT B-TEXT.
+            COMPUTE RESULT = FUNCTION NUMVAL(A-TEXT) + FUNCTION NUMVAL(B-TEXT).
+            MOVE RESULT TO SHOWN.
+            DISPLAY FUNCTION TRIM(SHOWN).
+            STOP RUN.
+    """),
+    _one("octave", "sum.m", """
+        % the sum
+        numbers = fscanf(stdin, '%d');
+        printf("%d\\n", sum(numbers));
+    """),
+    _one("scheme", "sum.scm", """
+        (define a (read))
+        (display (+ a (read)))
+        (newline)
+    """),
+    _one("racket", "sum.rkt", """
+        #lang racket
+        (displayln (+ (read) (read)))
+    """),
+    _one("forth", "sum.fth", """
+        create line 80 allot
+        line 80 stdin read-line throw drop line swap
+        0 0 2swap >number 1 /string 2swap drop -rot
+        0 0 2swap >number 2drop drop + . cr
+    """),
+    _one("algol68", "sum.a68", """
+        BEGIN INT a, b; read((a, b)); print((whole(a + b, 0), new line)) END
+    """),
+    _one("modula2", "sum.mod", """
+        MODULE sum;
+        FROM SWholeIO IMPORT ReadCard, WriteCard;
+        FROM STextIO IMPORT WriteLn;
+        VAR a, b: CARDINAL;
+        BEGIN
+           ReadCard(a); ReadCard(b); WriteCard(a + b, 1); WriteLn
+        END sum.
+    """),
     _one("csharp", "fraction.cs", """
         class Fraction { static void Main() { System.Console.WriteLine("{0:0.##}", 42.0); } }
     """),
@@ -175,6 +258,8 @@ PROGRAMS = [
     Sample("ocaml", {"z.ml": "let two a b = a + b\n",
                      "main.ml": "let () = Scanf.scanf \" %d %d\" (fun a b ->"
                      " print_int (Z.two a b); print_newline ())\n"}),
+    Sample("haskell", {"sum.lhs": "The sum.\n\n"
+                       "> main = interact (show . sum . map (read :: String -> Int) . words)\n"}),
     Sample("haskell", {"Main.hs": "module Main where\nimport Add\nmain = interact (show . total)\n",
                        "Add.hs": "module Add where\ntotal :: String -> Integer\n"
                        "total = sum . map read . words\n"}),

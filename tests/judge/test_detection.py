@@ -21,7 +21,12 @@ CODES = {
     "typescript": "typescript", "ts": "typescript", "pascal": "pascal", "pas": "pascal",
     "haskell": "haskell", "hs": "haskell", "csharp": "csharp", "C#": "csharp", "cs": "csharp",
     "ruby": "ruby", "rb": "ruby", "bash": "bash", "sh": "bash", "perl": "perl", "pl": "perl",
-    "ocaml": "ocaml", "ml": "ocaml", "lua": "lua", "Python 3": "python3",
+    "ocaml": "ocaml", "ml": "ocaml", "lua": "lua", "Python 3": "python3", "algol68": "algol68",
+    "awk": "awk", "cobol": "cobol", "cob": "cobol", "crystal": "crystal", "elixir": "elixir",
+    "erlang": "erlang", "forth": "forth", "modula2": "modula2", "nim": "nim", "octave": "octave",
+    "objectivec": "objectivec", "r": "r", "R": "r", "racket": "racket", "rkt": "racket",
+    "scala": "scala", "golang": "go", "f95": "fortran", "adb": "ada", "p": "pascal",
+    "plg": "prolog", "lhs": "haskell", "node": "javascript",
 }  # fmt: skip
 FILES = [
     ({"a.c": ""}, "c"),
@@ -36,6 +41,22 @@ FILES = [
     ({"solve": "#!/bin/sh\n"}, "bash"),
     ({"a.cc": "", "b.cc": "", "helper.c": ""}, "cpp"),
     ({"Main.java": "", "README": "", "notes.txt": ""}, "java"),
+    ({"a.R": ""}, "r"),
+    ({"a.r": ""}, "r"),
+    ({"a.p": ""}, "pascal"),
+    ({"a": "#!/usr/bin/env Rscript\n"}, "r"),
+    ({"a": "#!/usr/bin/mawk -f\n"}, "awk"),
+    ({"a.exs": "#!/usr/bin/env elixir\n"}, "elixir"),
+    ({"a.m": '#import <stdio.h>\nint main(void) {\n  printf("%d", 1);\n}\n'}, "objectivec"),
+    ({"a.m": "@interface A\n@end\nint main(void) { char s[9]; gets(s); }\n"}, "objectivec"),
+    ({"a.m": '// % of it\nint main(void) { int n; fscanf(stdin, "%d", &n); }\n'}, "objectivec"),
+    ({"a.m": "% the sum\nx = 1;\n"}, "octave"),
+    ({"a.m": "n = fscanf(stdin, '%d');\n"}, "octave"),
+    ({"a.m": "function r = f(n)\n  r = n;\nend\n"}, "octave"),
+    ({"a.m": "n = str2num(input('', 's'));\n"}, "octave"),
+    ({"a.m": "#!/usr/bin/env octave\nx = 1\n"}, "octave"),
+    ({"a.pl": "print 1;\n"}, "perl"),
+    ({"a.pl": "main :-\n  writeln(1).\n"}, "prolog"),
 ]
 
 
@@ -60,7 +81,7 @@ def test_what_the_submission_says_wins(tmp_path: Path) -> None:
         (
             {"a.xyz": ""},
             None,
-            r"it: in no language that is known here: a\.xyz; there are ada, bash, c, ",
+            r"it: in no language that is known here: a\.xyz; there are ada, algol68, awk, ",
         ),
         ({"a": ""}, None, "it: in no language"),
         ({}, None, "it: in no language that is known here: no file"),

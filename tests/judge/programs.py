@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["PROGRAMS", "Sample"]
 
@@ -14,10 +14,12 @@ class Sample(NamedTuple):
     code: str
     files: dict[str, str]
     entry_point: str | None = None
+    is_named: bool = False  # by who submits it: nothing else tells this language
+    needs: str = ""  # of the host's files, beside the language's tools
 
 
-def _one(code: str, name: str, text: str) -> Sample:
-    return Sample(code, {name: textwrap.dedent(text).lstrip()})
+def _one(code: str, name: str, text: str, **more: Any) -> Sample:
+    return Sample(code, {name: textwrap.dedent(text).lstrip()}, **more)
 
 
 PROGRAMS = [
@@ -227,6 +229,30 @@ PROGRAMS = [
            ReadCard(a); ReadCard(b); WriteCard(a + b, 1); WriteLn
         END sum.
     """),
+    _one("cgmp", "sum.c", """
+        #include <gmp.h>
+        int main(void) { mpz_t a, b; mpz_inits(a, b, NULL); gmp_scanf("%Zd %Zd", a, b);
+            mpz_add(a, a, b); gmp_printf("%Zd\\n", a); }
+    """, is_named=True),
+    _one("cppgmp", "sum.cpp", """
+        #include <gmpxx.h>
+        #include <iostream>
+        int main() { mpz_class a, b; std::cin >> a >> b; std::cout << a + b << '\\n'; }
+    """, is_named=True),
+    _one("python3numpy", "sum.py", """
+        import numpy
+        numbers = numpy.array(input().split(), dtype=float)
+        print(int(numpy.linalg.solve(numpy.eye(2), numbers).sum()))
+    """, is_named=True),
+    _one("objectivec", "fraction.m", """
+        #import <Foundation/Foundation.h>
+        int main(void) {
+            NSAutoreleasePool *pool = [[NSAutoreleasePool alloc] init];
+            NSNumber *number = [NSNumber numberWithDouble:42.0];
+            @try { [NSException raise:@"none" format:@"of %@", number]; }
+            @catch (NSException *caught) { printf("%s\\n", [[number stringValue] UTF8String]); }
+            [pool release]; return 0; }
+    """, needs="/usr/include/GNUstep/Foundation"),
     _one("csharp", "fraction.cs", """
         class Fraction { static void Main() { System.Console.WriteLine("{0:0.##}", 42.0); } }
     """),

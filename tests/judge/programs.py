@@ -299,6 +299,16 @@ PROGRAMS = [
                       "add.pas": "unit add;\ninterface\nfunction two(a, b: longint): longint;\n"
                       "implementation\nfunction two(a, b: longint): longint;"
                       " begin two := a + b end;\nend.\n"}),
+    Sample("pascal", {"add.pas": "{ A part. }\nUnit add;\ninterface\n"
+                      "function two(a, b: longint): longint;\n"
+                      "implementation\nfunction two(a, b: longint): longint;"
+                      " begin two := a + b end;\nend.\n",
+                      "sum.pas": "uses add;\nvar a, b: longint;\nbegin readln(a, b);"
+                      " writeln(two(a, b)) end.\n"}),
+    Sample("prolog", {"sum.pl": "[two].\nmain :-\n    read_line_to_string(user_input, Line),"
+                      ' split_string(Line, " ", "", Words), two(Words, Sum), writeln(Sum).\n',
+                      "two.pl": ":- module(two, [two/2]).\ntwo([X, Y], Sum) :-\n"
+                      "    number_string(A, X), number_string(B, Y), Sum is A + B.\n"}),
     Sample("kotlin", {"Main.kt": "package sums\nfun main(args: Array<String>) {"
                       " println(readLine()!!.split(' ').map { it.toInt() }.total()) }\n",
                       "Add.kt": "package sums\nfun List<Int>.total() = sum()\n"}),

@@ -66,10 +66,7 @@ def detect(submission: Submission, languages: Mapping[str, Language]) -> Languag
             counts[language.code] += 1
     if not counts:
         names = ", ".join(sorted(name for name, _ in submission.files)[:5]) or "no file"
-        raise SpecError(
-            submission.name,
-            f"in no language that is known here: {names}{_known('', (), languages)}",
-        )
+        raise SpecError(submission.name, f"in no language that is known here: {names}")
     most = max(counts.values())
     best = [code for code, count in counts.items() if count == most]
     if len(best) > 1:

@@ -81,7 +81,7 @@ def test_what_the_submission_says_wins(tmp_path: Path) -> None:
         (
             {"a.xyz": ""},
             None,
-            r"it: in no language that is known here: a\.xyz; there are ada, algol68, awk, ",
+            r"it: in no language that is known here: a\.xyz",
         ),
         ({"a": ""}, None, "it: in no language"),
         ({}, None, "it: in no language that is known here: no file"),

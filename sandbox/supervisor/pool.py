@@ -20,7 +20,8 @@ __all__ = ["Budget", "Line", "Pool"]
 
 AFTERWARDS_SECONDS = 0.002  # after a job's end, for its caller to hear of it
 SANDBOX_BYTES = 1 << 20  # nearly all of it the kernel's own, for namespaces, mounts and cgroups
-_QUIET_SECONDS = 0.05  # without a start or an end of a job: those that run are long ones
+# Without a start or an end of a job: those that run take longer than a sandbox takes to be built.
+_QUIET_SECONDS = 0.005
 _WINDOW_SECONDS = 30.0  # demand is remembered for one to two of them
 _LOOK_SECONDS = 1.0
 _FAILURE_SECONDS = (1.0, 60.0)  # after the first failure to build one, and at most
@@ -106,6 +107,7 @@ class Pool:
         self._lines: dict[tuple[Template, Shape], Line] = {}
         self._busy = 0
         self._moved_at = 0.0
+        self._moved = trio.Event()
         self._wake = trio.Event()
         self._filled = trio.Event()
 
@@ -125,14 +127,12 @@ class Pool:
     def in_use(self, line: Line, limits: Limits, *, disk_apart: bool) -> Iterator[None]:
         """A job of this line runs or waits for as long as this lasts."""
         line.begin(limits, disk_apart=disk_apart)
-        self._busy += 1
-        self._moved_at = trio.current_time()
+        self._move(1)
         try:
             yield
         finally:
             line.in_use -= 1
-            self._busy -= 1
-            self._moved_at = trio.current_time()
+            self._move(-1)
             self._change()
 
     def take(self, line: Line) -> Sandbox | None:
@@ -179,8 +179,10 @@ class Pool:
 
     async def _refill(self) -> None:
         while self._next_line() is not None:
-            if not self._is_quiet():
-                await trio.sleep(_QUIET_SECONDS / 10)
+            if (seconds := self._seconds_to_quiet()) > 0:
+                self._moved = trio.Event()
+                with trio.move_on_after(seconds):
+                    await self._moved.wait()
                 continue
             async with trio.open_nursery() as nursery:
                 # Beside a job on one core, else on all of them: one alone waits half of its time.
@@ -210,12 +212,20 @@ class Pool:
             self._filled = trio.Event()
         self._wake.set()
 
-    def _is_quiet(self) -> bool:
-        """Whether a core is free for this: a refill beside short jobs doubles their latency."""
+    def _move(self, jobs: int) -> None:
+        """Jobs have begun, or ended."""
+        self._busy += jobs
+        self._moved_at = trio.current_time()
+        self._moved.set()
+
+    def _seconds_to_quiet(self) -> float:
+        """Until a core is free for this, if no job begins or ends; 0: one is. A refill beside
+        short jobs doubles their latency."""
         if self._busy == 0:
-            return True
-        is_still = trio.current_time() - self._moved_at >= _QUIET_SECONDS
-        return is_still and self._busy < CORES
+            return 0.0
+        if self._busy >= CORES:
+            return float("inf")
+        return max(0.0, self._moved_at + _QUIET_SECONDS - trio.current_time())
 
     def _by_use(self) -> list[Line]:
         return sorted(self._lines.values(), key=lambda line: line.used_at, reverse=True)

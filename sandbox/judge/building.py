@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -13,28 +12,21 @@ import trio
 
 from sandbox.judge.archive import unpack
 from sandbox.judge.build_cache import BuildCache
+from sandbox.judge.build_plan import NOTHING, PROGRAM_PLACE, Plan, plan_program, plan_submission
 from sandbox.judge.compilation import Compiled, NotBuilt, compile_sources
-from sandbox.judge.language import Language, detect, preferred_entry
-from sandbox.judge.language_file import Running, fill_in
+from sandbox.judge.language_file import Language, fill_in
 from sandbox.judge.problem import ProblemLimits, Program, Submission
 from sandbox.judge.runner import Runner
-from sandbox.judge.sources import Files, SourceError, digest_of, included, name_problem, stage
-from sandbox.judge.toolchain import Toolchain, find_toolchain, identity_of_all
+from sandbox.judge.sources import Files, SourceError, stage
 from sandbox.spec.errors import HostError
 from sandbox.spec.fields import shown
 from sandbox.spec.job import Input
 
 __all__ = ["PROGRAM_PLACE", "BuildCache", "Built", "NotBuilt", "build", "build_program"]
 
-PROGRAM_PLACE = "/program"  # where a run sees the directory that was built
 _OUTPUT_PLACE = "/tmp"
 _ARCHIVE_PLACE = b"/tmp/program.tar"
 _MOST_STACK_BYTES = 64 << 20
-_CLASS = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)*")
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_FORMAT = b"1"  # of an entry in the cache: a new one when what is built from the same input changes
-# A script says by its first line what runs it, and may start others: as ordinary programs may.
-_SCRIPT = Language("script", "script", Running((f"{PROGRAM_PLACE}/{{entry}}",), "default"))
 _BUILD = """
 "./$1" && { [ -f "./$2" ] || { echo "$1 made no file $2" >&2; exit 1; }; } && chmod +x "./$2" &&
     exec tar -c -h --hard-dereference --format=ustar -f /tmp/program.tar .
@@ -65,48 +57,30 @@ class Built(NamedTuple):
         )
 
 
-class _Plan(NamedTuple):
-    """What is built how: all that decides what comes of it."""
-
-    language: Language
-    toolchain: Toolchain
-    files: tuple[tuple[str, Path], ...]
-    sources: tuple[str, ...]
-    entry: str
-    memory_bytes: int  # of a run
-    constants: Mapping[str, str] = _NOTHING
-    filled: frozenset[str] = frozenset()  # names of the files that constants stand in
-    keeps_sources: bool = False  # beside what is made of them
-
-
 async def build(
     submission: Submission,
     language: Language,
     runner: Runner,
     cache: BuildCache,
     *,
-    includes: Mapping[str, Files] | None = None,
-    constants: Mapping[str, str] = _NOTHING,
+    includes: Mapping[str, Files] = MappingProxyType({}),
+    constants: Mapping[str, str] = NOTHING,
     is_of_package: bool = False,
     keeps_sources: bool = False,
     limits: ProblemLimits,
 ) -> Built | NotBuilt:
     """Compile a submission, or take what the same sources came to before.
 
-    The constants stand in what is included, and in a submission `is_of_package`: never in what
-    somebody else has written. `keeps_sources`: they are in the directory too. One job of at most
-    `limits.compilation_*`; what it does wrong is a NotBuilt. Raises HostError: this host lacks the
-    compiler; SandboxError as `runner`.
+    `is_of_package` as `plan_submission`; `keeps_sources`: they are in the directory too. One job of
+    at most `limits.compilation_*`; what it does wrong is a NotBuilt. Raises HostError: this host
+    lacks the compiler; SandboxError as `runner`.
     """
-    files = included(submission.files, language, includes or {})
-    plan = _plan(files, submission.entry_point, language, limits.memory_bytes)
-    if isinstance(plan, NotBuilt):
-        return plan
-    others = () if is_of_package else submission.files
-    filled = frozenset(name for name, _ in {*files}.difference(others))
-    plan = plan._replace(constants=constants, filled=filled, keeps_sources=keeps_sources)
+    plan = plan_submission(
+        submission, language, includes, constants,
+        is_of_package=is_of_package, keeps_sources=keeps_sources, memory_bytes=limits.memory_bytes,
+    )  # fmt: skip
     try:
-        return await _build(plan, runner, cache, limits)
+        return plan if isinstance(plan, NotBuilt) else await _build(plan, runner, cache, limits)
     except SourceError as error:
         return NotBuilt(str(error), "")
 
@@ -117,74 +91,25 @@ async def build_program(
     runner: Runner,
     cache: BuildCache,
     *,
-    constants: Mapping[str, str] = _NOTHING,
+    constants: Mapping[str, str] = NOTHING,
     limits: ProblemLimits,
 ) -> Built | NotBuilt:
-    """The same for a program of a package's: in a language that is known, by its build script, or
-    not at all. The constants stand in all of it. Raises SpecError as `detect` too."""
-    names = tuple(name for name, _ in program.files)
-    if not (program.is_static or program.build or program.run):
-        language = detect(Submission(program.name, program.files), languages)
-        plan = _plan(program.files, None, language, limits.validation_memory_bytes)
-        if isinstance(plan, NotBuilt):
-            return plan
-        plan = plan._replace(constants=constants, filled=frozenset(names))
-        return await _build(plan, runner, cache, limits)
-    entry = program.run or ("run" if program.build else preferred_entry(names or ("",)))
-    needed = program.build or entry
-    if why := name_problem(program.files):
-        return NotBuilt(why, "")
-    if needed not in names:
-        return NotBuilt(f"there is no file {shown(needed)}", "")
-    toolchain = Toolchain({}, identity_of_all(languages) if program.build else ())
-    plan = _Plan(
-        _SCRIPT, toolchain, program.files, names, entry, limits.validation_memory_bytes,
-        constants, frozenset(names),
-    )  # fmt: skip
-    return await _build(plan, runner, cache, limits, program.build)
-
-
-def _plan(
-    files: Files, entry_point: str | None, language: Language, memory_bytes: int
-) -> _Plan | NotBuilt:
-    if why := name_problem(files):
-        return NotBuilt(why, "")
-    names = sorted(name for name, _ in files)
-    sources = [name for name in names if PurePosixPath(name).suffix in language.sources]
-    if not sources and len(names) == 1:
-        sources = names  # a script without an extension, or what the caller says it is
-    if not sources:
-        return NotBuilt(f"no file is {language.name} source ({' '.join(language.sources)})", "")
-    entry = entry_point or ""
-    if language.entry == "file":
-        entry = entry or preferred_entry(sources)
-        if entry not in sources:
-            return NotBuilt(f"the entry point {shown(entry)} is no {language.name} source", "")
-    elif language.entry == "class" and entry and not _CLASS.fullmatch(entry):
-        return NotBuilt(f"the entry point {shown(entry)} is no name of a class", "")
-    toolchain = find_toolchain(language)
-    return _Plan(language, toolchain, tuple(files), tuple(sources), entry, memory_bytes)
+    """The same for a program of a package's. Raises SpecError as `plan_program` too."""
+    plan = plan_program(program, languages, constants, limits)
+    return plan if isinstance(plan, NotBuilt) else await _build(plan, runner, cache, limits)
 
 
 async def _build(
-    plan: _Plan,
-    runner: Runner,
-    cache: BuildCache,
-    limits: ProblemLimits,
-    build_script: str | None = None,
+    plan: Plan, runner: Runner, cache: BuildCache, limits: ProblemLimits
 ) -> Built | NotBuilt:
     try:
-        return await _build_in(plan, runner, cache, limits, build_script)
+        return await _build_in(plan, runner, cache, limits)
     except OSError as error:
         raise HostError(f"{cache.directory} cannot keep a built program: {error}") from error
 
 
 async def _build_in(
-    plan: _Plan,
-    runner: Runner,
-    cache: BuildCache,
-    limits: ProblemLimits,
-    build_script: str | None,
+    plan: Plan, runner: Runner, cache: BuildCache, limits: ProblemLimits
 ) -> Built | NotBuilt:
     with cache.draft() as draft:
         staged = draft / "sources"
@@ -193,14 +118,14 @@ async def _build_in(
         content = await trio.to_thread.run_sync(
             stage, plan.files, staged, plan.constants, plan.filled
         )
-        key = _key(plan, content, build_script)
+        key = plan.key(content)
         if (found := cache.find(key)) is not None:
             files, note = found
             return _built(plan, files, note["seconds"], note["output"])
         made = draft / "made"
         made.mkdir()
-        if build_script is not None:
-            outcome = await _run_script(plan, runner, staged, made, limits, build_script)
+        if plan.build_script is not None:
+            outcome = await _run_script(plan, runner, staged, made, limits, plan.build_script)
         elif plan.language.compile is None:
             outcome = Compiled("", 0.0)
             (staged / plan.entry).chmod(0o755)  # archives lose it
@@ -221,7 +146,7 @@ async def _build_in(
 
 
 async def _compile(
-    plan: _Plan, runner: Runner, staged: Path, made: Path, limits: ProblemLimits
+    plan: Plan, runner: Runner, staged: Path, made: Path, limits: ProblemLimits
 ) -> Compiled | NotBuilt:
     compiling = plan.language.compile
     assert compiling is not None
@@ -255,7 +180,7 @@ async def _compile(
 
 
 async def _run_script(
-    plan: _Plan, runner: Runner, staged: Path, made: Path, limits: ProblemLimits, build_script: str
+    plan: Plan, runner: Runner, staged: Path, made: Path, limits: ProblemLimits, build_script: str
 ) -> Compiled | NotBuilt:
     for name in {build_script, plan.entry} & set(plan.sources):
         (staged / name).chmod(0o755)
@@ -293,23 +218,15 @@ def _moved(source: Path, place: Path) -> bool:
     return True
 
 
-def _staged(plan: _Plan, staged: Path) -> list[tuple[str, Path]]:
+def _staged(plan: Plan, staged: Path) -> list[tuple[str, Path]]:
     return [(name, staged / name) for name, _ in plan.files]
 
 
-def _argument(plan: _Plan) -> str:
+def _argument(plan: Plan) -> str:
     return f"./{plan.entry}" if plan.language.entry == "file" else plan.entry
 
 
-def _key(plan: _Plan, content: bytes, build_script: str | None) -> str:
-    identity = repr(plan.toolchain.identity).encode()
-    more = (b"sources",) if plan.keeps_sources else ()
-    words = (plan.language.code, plan.entry, build_script or "", *plan.sources)
-    parts = (_FORMAT, plan.language.digest, content, identity, *map(os.fsencode, words), *more)
-    return digest_of(*parts).hex()
-
-
-def _built(plan: _Plan, directory: Path, seconds: float, output: str) -> Built:
+def _built(plan: Plan, directory: Path, seconds: float, output: str) -> Built:
     language = plan.language
     stack_bytes = min(_MOST_STACK_BYTES, plan.memory_bytes // 4)
     values = {

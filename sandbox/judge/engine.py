@@ -12,6 +12,7 @@ from sandbox.judge.answer_files import check_answers
 from sandbox.judge.building import Built
 from sandbox.judge.compilation import NotBuilt
 from sandbox.judge.execution import TimeLimit
+from sandbox.judge.feedback import validator_job
 from sandbox.judge.grader import GraderRun, read_grade
 from sandbox.judge.grading import settled, summed
 from sandbox.judge.here import Here
@@ -20,7 +21,6 @@ from sandbox.judge.problem import Problem, Submission, Test
 from sandbox.judge.runner import Order
 from sandbox.judge.schedule import Schedule
 from sandbox.judge.trial import Settings, Trials
-from sandbox.judge.validation import validator_job
 from sandbox.judge.verdict import GroupOutcome, Judgement, Outcome
 from sandbox.spec.errors import SandboxError, SpecError
 

@@ -7,7 +7,8 @@ from errno import EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sandbox.judge.building import PROGRAM_PLACE, Built
+from sandbox.judge.build_plan import PROGRAM_PLACE
+from sandbox.judge.building import Built
 from sandbox.judge.problem import ProblemLimits, Test
 from sandbox.judge.verdict import TestRun
 from sandbox.spec.errors import ExecError, SandboxError

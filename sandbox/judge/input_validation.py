@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import trio
 
 from sandbox.judge.building import Built
+from sandbox.judge.feedback import MOST_MESSAGE_BYTES, validator_job
 from sandbox.judge.here import Here
 from sandbox.judge.preparation import build_package_program
 from sandbox.judge.problem import Problem, ProblemLimits, Program, Test, ValidationCase
 from sandbox.judge.runner import Order
 from sandbox.judge.trial import Settings, Trials
-from sandbox.judge.validation import ACCEPTED, MOST_MESSAGE_BYTES, validator_job
+from sandbox.judge.validation import ACCEPTED
 from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.fields import printable
 from sandbox.spec.job import Input

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from sandbox.judge.building import Built
 from sandbox.judge.execution import Failure, TimeLimit, failure_of, not_run, submission_job
+from sandbox.judge.feedback import Feedback, LastWords
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Pipe, Runner
-from sandbox.judge.validation import ACCEPTED, REJECTED, Feedback, LastWords, Validation, judged_by
+from sandbox.judge.validation import ACCEPTED, REJECTED, Validation, judged_by
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed, Result
 

@@ -16,18 +16,12 @@ from sandbox.judge.execution import (
     not_run,
     submission_job,
 )
+from sandbox.judge.feedback import MOST_MESSAGE_BYTES, Feedback
 from sandbox.judge.here import Here
 from sandbox.judge.interaction import interact
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order
-from sandbox.judge.validation import (
-    MOST_MESSAGE_BYTES,
-    Feedback,
-    Validation,
-    by_comparing,
-    validate,
-    validate_statically,
-)
+from sandbox.judge.validation import Validation, by_comparing, validate, validate_statically
 from sandbox.judge.verdict import Outcome, TestRun
 from sandbox.judge.working_directory import WorkingDirectories
 from sandbox.spec.errors import SandboxError

@@ -6,57 +6,29 @@ is a judge error, never the submission's.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import functools
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import trio
 
 from sandbox.judge.building import Built
 from sandbox.judge.compare import compare
-from sandbox.judge.problem import Problem, ProblemLimits, Test
+from sandbox.judge.feedback import MOST_MESSAGE_BYTES, Feedback, LastWords, shown_lines, unread
+from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Runner
 from sandbox.judge.scores import read_score
 from sandbox.spec.errors import SandboxError, SpecError
-from sandbox.spec.fields import printable
-from sandbox.spec.job import Artifact, Input, Job
+from sandbox.spec.job import Job
 from sandbox.spec.result import Completed, Result
 
 __all__ = [
-    "ACCEPTED", "MOST_MESSAGE_BYTES", "REJECTED", "Feedback", "LastWords", "Validation",
-    "by_comparing", "judged_by", "validate", "validate_statically", "validator_job",
+    "ACCEPTED", "REJECTED", "Validation", "by_comparing", "judged_by", "validate",
+    "validate_statically",
 ]  # fmt: skip
 
 ACCEPTED, REJECTED = 42, 43  # exit codes of validators, in every format
-_FEEDBACK = b"/work/feedback"
-_SUBMISSION = b"/submission"
-_STATE = b"/work/state.tar"
-_WRITTEN = (
-    "judgemessage.txt", "teammessage.txt", "score.txt", "score_multiplier.txt", "nextpass.in",
-)  # fmt: skip
-_DECIDING = ("score.txt", "score_multiplier.txt", "nextpass.in", "state.tar")
-MOST_MESSAGE_BYTES = 4096  # to judges and to teams, each
-_ABSENT = f"not collected: {os.strerror(errno.ENOENT)}"
-_MOST_STDERR_BYTES = 1 << 16  # the last of it: there it says what it died of
 _LONG_BYTES = 1 << 16  # to compare more than this takes a while in which nobody is served
-# What a validator leaves in its directory is there again in the next pass, and nextpass.in is not.
-# A tar of it comes out and goes in: which names there will be, nobody knows before.
-_WITH_STATE = b"""\
-[ ! -e /work/state ] || tar -xf /work/state/state.tar -C /work/feedback || exit 99
-rm -f nextpass.in
-"$@"
-code=$?
-tar -cf /work/state.tar -C /work/feedback . || exit 98
-[ $code -le 128 ] || kill -$((code - 128)) $$
-exit $code
-"""
-_AMONG_SOURCES = b'cd /submission && exec "$@"'
 
 
 class Validation(NamedTuple):
@@ -68,159 +40,6 @@ class Validation(NamedTuple):
     judge_message: str = ""
     team_message: str = ""
     wants_another_pass: bool = False
-
-
-class LastWords:
-    """What a validator writes, of which only the end of stderr is of use: a submission may have
-    it write as much as it is allowed to, on every test."""
-
-    def __init__(self) -> None:
-        self._text = bytearray()
-
-    async def add(self, stream: str, data: bytes) -> None:
-        """As a sink is called."""
-        if stream == "stderr":
-            self._text += data
-            del self._text[:-_MOST_STDERR_BYTES]
-
-    def text(self) -> bytes:
-        """That end."""
-        return bytes(self._text)
-
-
-class Feedback:
-    """A host directory for what one test's validator leaves, and its state between passes."""
-
-    def __init__(self, scratch: Path, held: contextlib.ExitStack, *, keeps_state: bool) -> None:
-        """Use `open`."""
-        self._scratch = scratch
-        self._held = held
-        self._keeps_state = keeps_state
-        self._passes = 0
-
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, scratch: Path, *, keeps_state: bool) -> Iterator[Feedback]:
-        """Below `scratch`, and gone afterwards."""
-        with contextlib.ExitStack() as held:
-            yield cls(scratch, held, keeps_state=keeps_state)
-
-    @functools.cached_property
-    def _directory(self) -> Path:
-        # Made when it is asked for: most problems have no validator of their own.
-        made = tempfile.TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True)
-        return Path(self._held.enter_context(made))
-
-    def job(
-        self,
-        built: Built,
-        input_path: Path,
-        answer_path: Path,
-        flags: Sequence[str],
-        limits: ProblemLimits,
-        core: int | None,
-    ) -> Job:
-        """The validator's: what it is to be told, and what of it is wanted."""
-        self._passes += 1
-        command = _command(built, b"/data/input", b"/data/answer", flags)
-        inputs = [
-            Input(input_path, b"/data/input", copied=False),
-            Input(answer_path, b"/data/answer", copied=False),
-        ]
-        artifacts = self._artifacts()
-        policy = built.policy
-        if self._keeps_state:
-            command = (b"/bin/sh", b"-c", _WITH_STATE, b"sh", *command)
-            artifacts.append(Artifact(_STATE, self._path("state.tar")))
-            policy = "default"
-            if self._passes > 1:
-                state = self._directory / str(self._passes - 1) / "state.tar"
-                inputs.append(Input(state, b"/work/state/state.tar", copied=True))
-                # There may be a thousand passes, and each leaves as much as a disk holds.
-                shutil.rmtree(self._directory / str(self._passes - 2), ignore_errors=True)
-        return validator_job(command, policy, built, inputs, artifacts, limits, core)
-
-    def static_job(
-        self,
-        built: Built,
-        submission: Built,
-        flags: Sequence[str],
-        limits: ProblemLimits,
-        core: int | None,
-    ) -> Job:
-        """The static validator's, which is started among the files of the submission."""
-        code, entry = submission.language.code.encode(), submission.entry.encode()
-        inputs = [Input(submission.directory, _SUBMISSION, copied=False)]
-        # By a shell: a job's own directory is one that it may write to.
-        command = (b"/bin/sh", b"-c", _AMONG_SOURCES, b"sh", *_command(built, code, entry, flags))
-        return validator_job(command, "default", built, inputs, self._artifacts(), limits, core)
-
-    def text(self, name: str) -> str:
-        """What it has written there, in the last pass; bounded and printable."""
-        return _shown((self.read(name) or b"").strip())
-
-    def read(self, name: str) -> bytes | None:
-        """The same as bytes; None: it has not written that."""
-        if not self.has(name):
-            return None
-        with self._path(name).open("rb") as file:
-            return file.read(MOST_MESSAGE_BYTES)
-
-    def has(self, name: str) -> bool:
-        """Whether it has written that, in the last pass."""
-        return self._path(name).exists()
-
-    def next_input_path(self, number: int) -> Path:
-        """What the validator of that pass has left as the input of the next one."""
-        return self._directory / str(number) / "nextpass.in"
-
-    def _artifacts(self) -> list[Artifact]:
-        place = _FEEDBACK + b"/"
-        return [Artifact(place + name.encode(), self._path(name)) for name in _WRITTEN]
-
-    def _path(self, name: str) -> Path:
-        directory = self._directory / str(self._passes)
-        directory.mkdir(exist_ok=True)
-        return directory / name
-
-
-def validator_job(
-    command: tuple[bytes, ...],
-    policy: str,
-    built: Built,
-    inputs: Sequence[Input],
-    artifacts: Sequence[Artifact],
-    limits: ProblemLimits,
-    core: int | None = None,
-) -> Job:
-    """A program of the package's: its limits are the package's for validation.
-
-    `core`: that of the test, so that it disturbs no run on another one; None: any.
-    """
-    return Job(
-        command=command,
-        policy=policy,
-        limits={
-            **built.limits,
-            "memory_bytes": limits.validation_memory_bytes + built.memory_overhead_bytes,
-            "cpu_seconds": limits.validation_seconds,
-            # A busy machine takes longer for it, and who does nothing ends sooner.
-            "wall_seconds": 4 * limits.validation_seconds + 1,
-            "idle_seconds": 2 * limits.validation_seconds + 1,
-            "output_bytes": limits.validation_output_bytes,
-            "core": core,
-        },
-        environment=built.environment,
-        cwd=_FEEDBACK,  # made where it is missing
-        inputs=(*built.inputs, *inputs),
-        artifacts=tuple(artifacts),
-        disk_counts="apart",
-    )
-
-
-def _command(built: Built, first: bytes, second: bytes, flags: Sequence[str]) -> tuple[bytes, ...]:
-    place = _FEEDBACK + b"/"  # so that the name of a file behind it makes a path
-    return (*built.command, first, second, place, *(flag.encode() for flag in flags))
 
 
 async def by_comparing(answer: bytes, output: bytes, flags: Sequence[str]) -> Validation:
@@ -246,12 +65,7 @@ async def validate(
 ) -> Validation:
     """By the package's validator."""
     job = feedback.job(built, input_path, answer_path, flags, problem.limits, core)
-    said = LastWords()
-    try:
-        done = await runner.run(Order(job, output, said.add))
-    except SandboxError as error:
-        return Validation("JE", f"the output validator was not run: {error}")
-    return judged_by(done._replace(stderr=said.text()), feedback, problem, test)
+    return await _asked(runner, job, output, feedback, problem, test)
 
 
 async def validate_statically(
@@ -267,24 +81,29 @@ async def validate_statically(
     2025-09: it says what it has to say as an output validator does."""
     flags = test.static_arguments or ()
     job = feedback.static_job(built, submission, flags, problem.limits, core)
+    return await _asked(runner, job, b"", feedback, problem, test)
+
+
+async def _asked(
+    runner: Runner, job: Job, stdin: bytes, feedback: Feedback, problem: Problem, test: Test
+) -> Validation:
     said = LastWords()
     try:
-        done = await runner.run(Order(job, b"", said.add))
+        done = await runner.run(Order(job, stdin, said.add))
     except SandboxError as error:
-        return Validation("JE", f"the static validator was not run: {error}")
+        return Validation("JE", f"{_who(test)} was not run: {error}")
     return judged_by(done._replace(stderr=said.text()), feedback, problem, test)
 
 
 def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test) -> Validation:
     """What its exit code and files say."""
-    is_static = test.static_arguments is not None
-    who = "the static validator" if is_static else "the output validator"
+    who = _who(test)
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (ACCEPTED, REJECTED):
-        said = _shown(done.stderr[-MOST_MESSAGE_BYTES:].strip())
+        said = shown_lines(done.stderr[-MOST_MESSAGE_BYTES:].strip())
         return Validation("JE", f"{who} {_end(done.result)}", judge_message=said)
-    if unread := _unread(done.result):
-        return Validation("JE", f"{who}'s {unread}")
+    if problem_found := unread(done.result):
+        return Validation("JE", f"{who}'s {problem_found}")
     judge, team = feedback.text("judgemessage.txt"), feedback.text("teammessage.txt")
     verdict = "AC" if code == ACCEPTED else "WA"
     try:
@@ -297,7 +116,8 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
         )
     except SpecError as error:
         return Validation("JE", f"{who}'s {error}", None, judge, team)
-    is_more = problem.limits.passes > 1 and feedback.has("nextpass.in") and not is_static
+    is_multi_pass = problem.limits.passes > 1 and test.static_arguments is None
+    is_more = is_multi_pass and feedback.has("nextpass.in")
     if is_more and verdict != "AC":  # "Multi-pass validation" of the format
         why = "the output validator wants another pass of an output that it has rejected"
         return Validation("JE", why, None, judge, team)
@@ -305,21 +125,8 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
     return Validation(verdict, why, score, judge, team, is_more)
 
 
-def _unread(result: Result) -> str:
-    """Which file that decides is there and could not be read: a link, a directory, one too large.
-
-    Taken for one that is not there, it would have the first of several passes accepted.
-    """
-    for place, state in result.artifacts.items():
-        name = PurePosixPath(place).name
-        if name in _DECIDING and not state.startswith("collected") and state != _ABSENT:
-            return f"{name}: {state}"
-    return ""
-
-
-def _shown(text: bytes) -> str:
-    lines = text.decode("utf-8", "replace").splitlines()
-    return "\n".join(map(printable, lines))[:MOST_MESSAGE_BYTES]
+def _who(test: Test) -> str:
+    return "the output validator" if test.static_arguments is None else "the static validator"
 
 
 def _end(result: Result) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sandbox.judge.validation import MOST_MESSAGE_BYTES
+from sandbox.judge.feedback import MOST_MESSAGE_BYTES
 from sandbox.judge.verdict import Judgement, Outcome, TestRun
 from sandbox.spec.fields import printable
 

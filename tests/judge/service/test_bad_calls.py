@@ -23,7 +23,7 @@ from sandbox.spec.errors import SpecError
         ({"files": {"a.py": 7}}, 'files."a.py"'),
         ({"files": {"a.py": {"blob": "0" * 64}}}, "files"),
         ({"files": {"a.py": {"source": "/etc/shadow"}}}, 'files."a.py".source'),
-        ({"language": "cobol"}, "language"),
+        ({"language": "no-such"}, "language"),
         ({"time_limit_seconds": 0.0}, "time_limit_seconds"),
         ({"time_limit_seconds": float("nan")}, "time_limit_seconds"),
         ({"priority": 101}, "priority"),

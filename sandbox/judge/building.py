@@ -27,6 +27,7 @@ __all__ = ["PROGRAM_PLACE", "BuildCache", "Built", "NotBuilt", "build", "build_p
 _OUTPUT_PLACE = "/tmp"
 _ARCHIVE_PLACE = b"/tmp/program.tar"
 _MOST_STACK_BYTES = 64 << 20
+_MOST_BESIDE = 100  # files, which every run gets copies of
 _BUILD = """
 "./$1" && { [ -f "./$2" ] || { echo "$1 made no file $2" >&2; exit 1; }; } && chmod +x "./$2" &&
     exec tar -c -h --hard-dereference --format=ustar -f /tmp/program.tar .
@@ -46,6 +47,7 @@ class Built(NamedTuple):
     seconds: float  # that compiling took, when it was done
     output: str  # what the compiler said
     entry: str = ""  # file or class that is started; "": the language has none, or finds it itself
+    beside: tuple[tuple[str, Path], ...] = ()  # of several scripts: what the working directory has
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -226,6 +228,16 @@ def _argument(plan: Plan) -> str:
     return f"./{plan.entry}" if plan.language.entry == "file" else plan.entry
 
 
+def _beside(plan: Plan, directory: Path) -> tuple[tuple[str, Path], ...]:
+    """Scripts open others where they are started ("Working directory" of 2025-09); one alone has
+    none to open, and what was compiled has its parts in it."""
+    compiling = plan.language.compile
+    is_scripts = plan.build_script is None and (compiling is None or compiling.output is None)
+    if not is_scripts or not 1 < len(plan.files) <= _MOST_BESIDE:
+        return ()
+    return tuple((name, directory / name) for name, _ in plan.files)
+
+
 def _built(plan: Plan, directory: Path, seconds: float, output: str) -> Built:
     language = plan.language
     stack_bytes = min(_MOST_STACK_BYTES, plan.memory_bytes // 4)
@@ -249,4 +261,5 @@ def _built(plan: Plan, directory: Path, seconds: float, output: str) -> Built:
         seconds,
         output,
         plan.entry,
+        _beside(plan, directory),
     )

@@ -15,7 +15,9 @@ from sandbox.spec.errors import ExecError, SandboxError
 from sandbox.spec.job import Input, Job
 from sandbox.spec.result import Completed, Result
 
-__all__ = ["Failure", "TimeLimit", "failure_of", "measured", "not_run", "submission_job"]
+__all__ = [
+    "Failure", "TimeLimit", "failure_of", "measured", "not_run", "submission_job", "working_files",
+]  # fmt: skip
 
 # The guard: CPU time is what is judged, and who sleeps or waits must end too.
 _WALL_FACTOR, _WALL_SECONDS = 2.0, 1.0
@@ -65,11 +67,14 @@ def submission_job(
     """One run on one test. Its stdin and streams are for whoever runs it.
 
     `directory`: what its working directory is to be, read-only; None: it owns one, with copies of
-    the test's files.
+    its `working_files`.
     """
     if directory is None:
         cwd = b"/work"
-        files = [Input(path, b"/work/" + name.encode(), copied=True) for name, path in test.files]
+        files = [
+            Input(path, b"/work/" + name.encode(), copied=True)
+            for name, path in working_files(built, test)
+        ]
     else:
         cwd = b"/work/read-only"
         files = [Input(directory, cwd, copied=False)]
@@ -91,6 +96,16 @@ def submission_job(
         cwd=cwd,
         inputs=(*built.inputs, *files),
     )
+
+
+def working_files(built: Built, test: Test) -> tuple[tuple[str, Path], ...]:
+    """What the working directory of a run has: its scripts, and over them the test's own files."""
+    own = [name for name, _ in test.files]
+
+    def is_covered(name: str) -> bool:
+        return any(f"{name}/".startswith(f"{one}/") or one.startswith(f"{name}/") for one in own)
+
+    return (*(one for one in built.beside if not is_covered(one[0])), *test.files)
 
 
 def failure_of(done: Completed, built: Built, time: TimeLimit) -> Failure | None:

@@ -15,6 +15,7 @@ from sandbox.judge.execution import (
     measured,
     not_run,
     submission_job,
+    working_files,
 )
 from sandbox.judge.feedback import MOST_MESSAGE_BYTES, Feedback
 from sandbox.judge.here import Here
@@ -157,7 +158,7 @@ class Trials:
         feedback: Feedback,
         input_path: Path,
     ) -> _Run | Failure:
-        directory = await self._directory(test)
+        directory = await self._directory(built, test)
         watched = self._here.cores.watch()
         job = submission_job(built, test, self._problem.limits, limit, core, directory)
         try:
@@ -181,7 +182,7 @@ class Trials:
         input_path: Path,
     ) -> _Run | Failure:
         assert self._validator is not None  # a package without one was refused
-        directory = await self._directory(test)
+        directory = await self._directory(built, test)
         watched = self._here.cores.watch()
         found = await interact(
             self._here.runner, built, self._validator, feedback, self._problem, test, input_path,
@@ -212,8 +213,10 @@ class Trials:
             answer, flags, output, core,
         )  # fmt: skip
 
-    async def _directory(self, test: Test) -> Path | None:
-        return None if self._directories is None else await self._directories.of(test.files)
+    async def _directory(self, built: Built, test: Test) -> Path | None:
+        if self._directories is None:
+            return None
+        return await self._directories.of(working_files(built, test))
 
     def _flags(self, test: Test) -> Sequence[str]:
         return (*self._problem.output_validator_flags, *test.output_validator_flags)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from judge.fakes import LIMITS, built, completed, noisy, result
 
-from sandbox.judge.execution import TimeLimit, failure_of, measured, submission_job
+from sandbox.judge.execution import TimeLimit, failure_of, measured, submission_job, working_files
 from sandbox.judge.problem import Test as Case
 from sandbox.spec.result import VERDICTS, Completed
 
@@ -74,6 +74,14 @@ def test_a_job_has_the_problem_s_limits_and_one_core(tmp_path: Path) -> None:
     job = submission_job(program, test, LIMITS, LIMIT, 1, tmp_path)
     assert (job.inputs[1].source, job.inputs[1].copied) == (tmp_path, False)
     assert job.cwd == job.inputs[1].destination
+
+
+def test_a_test_s_files_cover_those_of_the_program(tmp_path: Path) -> None:
+    names = ("data", "data/x", "a", "b/c", "b/cc")
+    program = built(tmp_path)._replace(beside=tuple((name, tmp_path / name) for name in names))
+    own = (("data", tmp_path / "d"), ("a/file", tmp_path / "f"), ("b/c", tmp_path / "c"))
+    found = working_files(program, Case("secret/1", None, None, files=own))
+    assert found == (("b/cc", tmp_path / "b/cc"), *own)
 
 
 @pytest.mark.parametrize(

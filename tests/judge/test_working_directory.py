@@ -1,4 +1,4 @@
-"""Problems whose submissions may write no files: in their working directory there is no way to."""
+"""Where a submission is run: what is there, and that it writes no files where it may not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from judge.attacking import judged, package
 from judge.attacking import submission as source
 from judge.building import needed
 
+from sandbox.judge.problem import Submission
 from sandbox.judge.working_directory import WorkingDirectories
 
 NEW = "problem_format_version: 2025-09\nname: Sums\nuuid: a-b\n"
@@ -81,6 +82,39 @@ with open("/dev/stdout", "w") as out:
     problem = package(tmp_path / "p", files, yaml=NEW)
     for judgement in judged(problem, [source(tmp_path / "s", "a.py", program)] * 2):
         assert judgement.verdict == "AC", judgement.tests
+
+
+@pytest.mark.parametrize("yaml", ["", NEW, NEW + WRITES])
+def test_scripts_open_those_beside_them_and_no_file_of_the_test_is_theirs(
+    yaml: str, tmp_path: Path
+) -> None:
+    files = {**BOOK, "data/secret/1.ans": "old helped"}
+    problem = package(tmp_path / "p", files, yaml=yaml)
+    made = tmp_path / "s"
+    # Names of the test's files, as files and as directories: what collides is the test's.
+    for name in ("a/book.txt", "a/book.txt2", "helper.txt"):
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text("helped")
+    (made / "main.py").write_text("print(open('a/book.txt').read(), open('helper.txt').read())")
+    sources = tuple(
+        (str(path.relative_to(made)), path) for path in made.rglob("*") if path.is_file()
+    )
+    (judgement,) = judged(problem, [Submission("several", sources, "python3")])
+    assert judgement.verdict == "AC", judgement.why or judgement.tests
+
+
+def test_what_was_compiled_finds_no_sources(tmp_path: Path) -> None:
+    needed("c")
+    made = tmp_path / "s"
+    made.mkdir()
+    (made / "main.c").write_text(
+        '#include <stdio.h>\nint main(void) { return fopen("a.c", "r") != 0; }'
+    )
+    (made / "a.c").write_text("")
+    problem = package(tmp_path / "p", {"data/secret/1.ans": ""})
+    sources = tuple((path.name, path) for path in made.iterdir())
+    (judgement,) = judged(problem, [Submission("several", sources, "c")])
+    assert judgement.verdict == "AC", judgement.why
 
 
 def test_a_dialogue_is_held_there_too(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def _judge(
             _note(f"not run: {what}" for what in data.not_run)
             if document is not sys.stdout:
                 print("".join(f"{line}\n" for line in data.lines()), end="", flush=True)
-        seconds, notes = await _time_limit(request, judge)
+        seconds, notes = await _time_limit(request, judge, verifies=verifies)
         _note(notes)
         progress = report.Progress(sys.stderr, sum(1 for _ in problem.data.tests()))
         judgements, unmet = [], []
@@ -107,12 +107,12 @@ def _settings(request: Request, problem: Problem, *, verifies: bool) -> Settings
     return Settings(transcribes=request.transcribes, measures_to=measures_to)
 
 
-async def _time_limit(request: Request, judge: Judge) -> tuple[float, list[str]]:
+async def _time_limit(request: Request, judge: Judge, *, verifies: bool) -> tuple[float, list[str]]:
     if request.time_limit_seconds is not None:
         return request.time_limit_seconds, []
     if judge.problem.limits.time_seconds is not None:
         return judge.problem.limits.time_seconds, []
-    measured = await time_limit.measure(judge)
+    measured = await time_limit.measure(judge, takes_rejected=verifies)
     return measured.seconds, [
         f"the package has no time limit: {measured.seconds:g} s, from {measured.slowest}",
         *(

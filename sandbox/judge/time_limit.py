@@ -25,11 +25,12 @@ class Measured(NamedTuple):
     judgements: tuple[Judgement, ...]
 
 
-async def measure(judge: Judge) -> Measured:
+async def measure(judge: Judge, *, takes_rejected: bool = False) -> Measured:
     """Run the package's accepted submissions, and take the limit from the slowest of them.
 
-    Those that are not accepted, or in a language that is not here, leave it to the others. Raises
-    SpecError: there are none.
+    Those that are not accepted, or in a language that is not here, leave it to the others; where
+    none is accepted, `takes_rejected` takes it from those that ended by themselves, for a package
+    that is being checked. Raises SpecError: there are none.
     """
     models = [one for one in judge.problem.submissions if one.is_model]
     if not models:
@@ -38,6 +39,8 @@ async def measure(judge: Judge) -> Measured:
         )
     judgements = [await judge.judge(model, MOST_SECONDS) for model in models]
     accepted = [judgement for judgement in judgements if judgement.verdict == "AC"]
+    if not accepted and takes_rejected:
+        accepted = [judgement for judgement in judgements if _has_ended(judgement)]
     if not accepted:
         first = judgements[0]
         raise SpecError(
@@ -47,6 +50,12 @@ async def measure(judge: Judge) -> Measured:
         )
     seconds, name = slowest(accepted)
     return Measured(limit_from(seconds, judge.problem.limits), name, tuple(judgements))
+
+
+def _has_ended(judgement: Judgement) -> bool:
+    """Whether it was judged, and for nothing that it took too much of."""
+    runs = [outcome for outcome in judgement.tests if outcome.runs]
+    return bool(runs) and judgement.verdict in ("WA", "RTE")
 
 
 def slowest(judgements: Sequence[Judgement]) -> tuple[float, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import trio
 from judge.fakes import LIMITS
@@ -82,3 +84,15 @@ def test_what_is_not_accepted_leaves_the_limit_to_the_others(verdict: str) -> No
 def test_no_limit_is_guessed(judgements: tuple[Judgement, ...], words: str) -> None:
     with pytest.raises(SpecError, match=words):
         trio.run(measure, Judging(*judgements))
+
+
+def test_a_package_that_is_checked_has_a_limit_where_nothing_is_accepted() -> None:
+    judgements = (judged("a.c", "WA", 0.6), judged("b.c", "TLE", 9.0), judged("c.c", "RTE", 0.1))
+    find = functools.partial(measure, takes_rejected=True)
+    found = trio.run(find, Judging(*judgements))
+    assert (found.seconds, found.slowest) == (2.0, "a.c on secret/0")
+    found = trio.run(find, Judging(*judgements, judged("d.c", "AC", 1.1)))
+    assert found.slowest == "d.c on secret/0", "what is accepted counts alone"
+    for verdict in ("TLE", "JE", "CE"):
+        with pytest.raises(SpecError, match="no time limit can be taken"):
+            trio.run(find, Judging(judged("a.c", verdict, 0.1)))

@@ -26,7 +26,8 @@ def expand(pattern: str) -> list[str]:
         elif close < 0 or start < 0:
             raise ValueError("a brace without the other one")
         else:  # the innermost pair first
-            choices = text[start + 1 : close].split(",")
+            # Names have no spaces, so one beside a choice is for whoever reads it.
+            choices = map(str.strip, text[start + 1 : close].split(","))
             pending += [text[:start] + choice + text[close + 1 :] for choice in choices]
         if len(pending) + len(done) > _MOST_PATTERNS:
             raise ValueError(f"braces that make over {_MOST_PATTERNS} patterns")

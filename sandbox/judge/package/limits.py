@@ -14,11 +14,11 @@ _KIB, _MIB = 1 << 10, 1 << 20
 _MOST_MIB = 1 << 20
 _MOST_PASSES = 1000
 _LEGACY = "legacy"
-# What the formats call typical of systems, in their units. They leave it to us, and DOMjudge takes
-# twice as much code.
+# What the formats call typical of systems, in their units. They leave it to us: DOMjudge takes
+# twice as much code, and an interactive validator writes all that a submission is to read.
 _SIZES = {
     "memory": 2048, "output": 8, "code": 256, "compilation_memory": 2048, "validation_memory": 2048,
-    "validation_output": 8,
+    "validation_output": 64,
 }  # fmt: skip
 _SECONDS = {"compilation_time": 60, "validation_time": 60}
 _TIMES = ("time_limit", "time_resolution", "time_multipliers")

@@ -26,6 +26,7 @@ from sandbox.judge.package.globs import expand, matches
         ("a*a", "a", False),
         ("a.c", "abc", False),
         ("{,x}y", "y", True),
+        ("{ 4, x }{ 2 }", "42", True),
     ],
 )
 def test_a_pattern_matches_a_name_or_what_is_above_it(pattern, name, is_match) -> None:

@@ -51,7 +51,7 @@ def _verify(name: str, path: Path) -> dict[str, Any]:
             capture_output=True,
         )
         errors = done.stderr.decode("utf-8", "replace").splitlines()
-        if not document.exists():
+        if not document.exists() or not document.stat().st_size:
             count = sum(1 for one in (path / "submissions").glob("*/*"))
             why = next((line for line in reversed(errors) if line.startswith("sandbox:")), "?")
             row = {"package": name, "submissions": count, "as_expected": 0}

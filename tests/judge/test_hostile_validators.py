@@ -37,7 +37,7 @@ FILES = [
     pytest.param(SCORED, "open(place + 'score.txt', 'w').write('1' * 10000)", "JE", id="long"),
     pytest.param(SCORED, "os._exit(0)", "JE", id="exit 0"),
     pytest.param(SCORED, "os.kill(os.getpid(), 9)", "JE", id="killed"),
-    pytest.param(SCORED, "sys.stderr.write('x' * (9 << 20))", "JE", id="flood"),
+    pytest.param(SCORED, "sys.stderr.write('x' * (65 << 20))", "JE", id="flood"),
 ]  # fmt: skip
 
 

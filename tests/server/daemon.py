@@ -97,6 +97,12 @@ class Client:
             raise error_from_map(answer.error)
         return answer.result
 
+    def notified(self, method: str) -> dict[str, Any]:
+        """The first notification of that name, which may not have come yet."""
+        while not (found := [note for note in self.notifications if note.method == method]):
+            self._receive()
+        return found[0].params[0]
+
     def submit(self, job: dict[str, Any], **params: Any) -> dict[str, Any]:
         """A job's status, at its submit or, with `wait_seconds`, at its end."""
         return self.call("job.submit", job=job, **params)

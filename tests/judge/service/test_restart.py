@@ -93,8 +93,7 @@ def test_who_waits_is_told_that_the_service_ends(daemon: Daemon) -> None:
                 client.answer(msgid)
             assert caught.value.retry_after_seconds
         assert client.answer(submitting)["rejudge_of"] == judging, "it is accepted"
-        (end,) = (note for note in client.notifications if note.method == "stream.end")
-        assert "about to end" in end.params[0]["error"]["message"]
+        assert "about to end" in client.notified("stream.end")["error"]["message"]
     assert daemon.ended() == 0
     restart(daemon)
     for each in (judging, at_its_end(daemon, judging)["judging"]):

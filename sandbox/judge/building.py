@@ -22,7 +22,7 @@ from sandbox.spec.errors import HostError
 from sandbox.spec.fields import shown
 from sandbox.spec.job import Input
 
-__all__ = ["PROGRAM_PLACE", "BuildCache", "Built", "NotBuilt", "build", "build_program"]
+__all__ = ["BuildCache", "Built", "NotBuilt", "build", "build_program"]
 
 _OUTPUT_PLACE = "/tmp"
 _ARCHIVE_PLACE = b"/tmp/program.tar"

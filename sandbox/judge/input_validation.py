@@ -234,11 +234,11 @@ class _Check:
         number = len(self._validators)
         try:
             output = await trio.to_thread.run_sync(case.output.read_bytes)
-            async with self._here.cores.one():
-                outcome = await self._trials.check(test, output)
-        except (SandboxError, OSError) as error:
+        except OSError as error:
             self._tell(number, Fault(test.name, name, f"was not run: {error}"))
             return
+        async with self._here.cores.one():
+            outcome = await self._trials.check(test, output)
         message = outcome.judge_message.strip()
         if outcome.verdict == "JE":
             self._tell(number, Fault(test.name, name, f"is no judge of it: {outcome.why}", message))

@@ -30,6 +30,11 @@ class _Loader(yaml.SafeLoader):
 
     _depth = 0
 
+    def __init__(self, text: str, repeated: list[yaml.MarkedYAMLError] | None) -> None:
+        """`repeated`: where keys that are there twice are told; None: they are errors."""
+        super().__init__(text)
+        self._repeated = repeated
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise _refusal("an alias; write the value where it is meant", self.peek_event())
@@ -45,9 +50,15 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise _refusal(f'the key "{key.value}" twice', key)
+                    self._tell_repeated(key)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def _tell_repeated(self, key: yaml.ScalarNode) -> None:
+        refusal = _refusal(f'the key "{key.value}" twice', key)
+        if self._repeated is None:
+            raise refusal
+        self._repeated.append(refusal)
 
     def construct_scalar(self, node: yaml.ScalarNode) -> Any:
         if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in node.value):
@@ -70,25 +81,31 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
-def read_document(path: Path, where: str) -> Any:
-    """The YAML document in `path`; None: an empty one. Raises PackageError naming `where`."""
-    return parse_document(read_text(path, where, _MOST_BYTES), where)
+def read_document(path: Path, where: str, notes: list[str] | None = None) -> Any:
+    """The YAML document in `path`; None: an empty one. Raises PackageError naming `where`.
+
+    `notes`: where a key that is there twice is told, whose last value counts then.
+    """
+    return parse_document(read_text(path, where, _MOST_BYTES), where, notes)
 
 
-def parse_document(text: str, where: str) -> Any:
+def parse_document(text: str, where: str, notes: list[str] | None = None) -> Any:
     """The YAML document that `text` is; None: an empty one. Raises PackageError."""
+    repeated: list[yaml.MarkedYAMLError] | None = None if notes is None else []
     try:
-        return yaml.load(text, _Loader)
+        document = _Loader(text, repeated).get_single_data()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise PackageError(where, f"{line}{error.problem or error.context}") from error
+        raise _package_error(where, error) from error
     # ValueError: more digits than int() takes, a month 13. OverflowError: 1:1:1.5 of many parts.
     # The others are what PyYAML lets through of explicit tags on values that they do not fit.
     except (
         yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError
     ) as error:  # fmt: skip
         raise PackageError(where, f"is no YAML: {str(error) or type(error).__name__}") from error
+    for refusal in repeated or ():
+        assert notes is not None
+        notes.append(f"{_package_error(where, refusal)}; the last one counts")
+    return document
 
 
 def written(value: Any) -> str | None:
@@ -103,3 +120,9 @@ def written(value: Any) -> str | None:
 
 def _refusal(problem: str, at: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
+
+
+def _package_error(where: str, error: yaml.MarkedYAMLError) -> PackageError:
+    mark = error.problem_mark or error.context_mark
+    line = f"line {mark.line + 1}: " if mark else ""
+    return PackageError(where, f"{line}{error.problem or error.context}")

@@ -121,8 +121,10 @@ class LegacyData:
         if path is None:
             return inherited
         where = f"{folder.where}/{_FILE}"
-        # Unknown keys are told here even in a draft, which had some of them for a while.
-        fields = Fields(where, read_document(path, where), _KEYS, notes=self._notes)
+        # Of keys that are there twice the last counts, as for the format's own tool. Unknown ones
+        # are told even in a draft, which had some of them for a while.
+        document = read_document(path, where, self._notes)
+        fields = Fields(where, document, _KEYS, notes=self._notes)
         on_reject = fields.choice(
             "on_reject", ("break", "continue"), "break" if inherited.breaks else "continue"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sandbox.judge.package.fields import Fields
 from sandbox.judge.problem import ProblemLimits
@@ -34,7 +34,11 @@ def read_limits(
     # Legacy has neither time_limit nor passes; DOMjudge and others read them there all the same.
     more = _LEGACY_TIMES if is_legacy else ()
     fields = problem.fields("limits", (*_SIZES, *_SECONDS, *_TIMES, "validation_passes", *more))
-    times = fields.fields("time_multipliers", _MULTIPLIERS)
+    if is_legacy and not isinstance(fields.raw("time_multipliers"), Mapping | None):
+        fields.complain("time_multipliers", "is no table, and no key of this format; left out")
+        times = Fields(fields.file, None)
+    else:
+        times = fields.fields("time_multipliers", _MULTIPLIERS)
     least = 0 if is_legacy else 1
     multiplier = _number(fields, "time_multiplier", 5 if is_legacy else 2, least)
     margin = _number(fields, "time_safety_margin", 2 if is_legacy else 1.5, least)

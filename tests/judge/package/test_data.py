@@ -91,6 +91,14 @@ def test_flags_of_one_input_validator_are_its_own(legacy) -> None:
     assert test.input_validator_flags_by_name == {"v": ("n=5", "m=6")}
 
 
+def test_of_a_key_that_a_group_says_twice_the_last_counts(legacy) -> None:
+    text = "input_validator_flags: a\ninput_validator_flags: n=5\n"
+    problem = legacy({"data/secret/testdata.yaml": text})
+    assert next(_group(problem, "secret").tests()).input_validator_flags == ("n=5",)
+    told = 'data/secret/testdata.yaml: line 2: the key "input_validator_flags" twice; the last one'
+    assert f"{told} counts" in problem.notes
+
+
 def test_hints_and_descriptions_are_read(legacy) -> None:
     files = {"data/secret/1.hint": "Read it\n", "data/secret/1.desc": "Large\n"}
     test = next(_group(legacy(files), "secret").tests())

@@ -108,6 +108,12 @@ def test_what_legacy_does_not_know_is_noted(legacy) -> None:
     assert any("license" in note for note in notes)
 
 
+def test_multipliers_that_legacy_does_not_have_are_noted_where_they_are_no_table(legacy) -> None:
+    problem = legacy({"problem.yaml": "name: Sums\nlimits: {time_multipliers: 1}\n"})
+    assert problem.limits.time_multiplier == 5
+    assert any(note.startswith("problem.yaml: limits.time_multipliers") for note in problem.notes)
+
+
 def test_notes_can_be_shown_whatever_they_quote(legacy) -> None:
     (note,) = legacy({"domjudge-problem.ini": "\x1b[2J = 1\n"}).notes
     assert note == r"domjudge-problem.ini: \x1b[2J: no such key"

@@ -22,7 +22,7 @@ __all__ = ["NOTHING", "PROGRAM_PLACE", "Plan", "plan_program", "plan_submission"
 PROGRAM_PLACE = "/program"  # where a run sees the directory that was built
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _CLASS = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)*")
-_FORMAT = b"1"  # of an entry in the cache: a new one when what is built from the same input changes
+_FORMAT = b"2"  # of an entry in the cache: a new one when what is built from the same input changes
 # A script says by its first line what runs it, and may start others: as ordinary programs may.
 _SCRIPT = Language("script", "script", Running((f"{PROGRAM_PLACE}/{{entry}}",), "default"))
 
@@ -38,15 +38,14 @@ class Plan(NamedTuple):
     memory_bytes: int  # of a run
     constants: Mapping[str, str] = NOTHING
     filled: frozenset[str] = frozenset()  # names of the files that constants stand in
-    keeps_sources: bool = False  # beside what is made of them
+    kept: tuple[str, ...] = ()  # of the files, those that are beside what is made of them
     build_script: str | None = None  # among the files
 
     def key(self, content: bytes) -> str:
         """In the cache; `content`: the digest of the files, as they are built."""
         identity = repr(self.toolchain.identity).encode()
-        more = (b"sources",) if self.keeps_sources else ()
-        words = (self.language.code, self.entry, self.build_script or "", *self.sources)
-        parts = (_FORMAT, self.language.digest, content, identity, *map(os.fsencode, words), *more)
+        words = (self.language.code, self.entry, self.build_script or "", *self.sources, *self.kept)
+        parts = (_FORMAT, self.language.digest, content, identity, *map(os.fsencode, words))
         return digest_of(*parts).hex()
 
 
@@ -61,14 +60,16 @@ def plan_submission(
     memory_bytes: int,
 ) -> Plan | NotBuilt:
     """The constants stand in what is included, and in a submission `is_of_package`: never in what
-    somebody else has written. Raises HostError: this host lacks the compiler."""
+    somebody else has written. `keeps_sources`: they are beside what is made of them, and not only
+    the other files, which a run may open. Raises HostError: this host lacks the compiler."""
     files = included(submission.files, language, includes)
     plan = _plan(files, submission.entry_point, language, memory_bytes)
     if isinstance(plan, NotBuilt):
         return plan
     others = () if is_of_package else submission.files
     filled = frozenset(name for name, _ in {*files}.difference(others))
-    return plan._replace(constants=constants, filled=filled, keeps_sources=keeps_sources)
+    kept = (name for name, _ in files if keeps_sources or name not in plan.sources)
+    return plan._replace(constants=constants, filled=filled, kept=tuple(kept))
 
 
 def plan_program(

@@ -47,7 +47,7 @@ class Built(NamedTuple):
     seconds: float  # that compiling took, when it was done
     output: str  # what the compiler said
     entry: str = ""  # file or class that is started; "": the language has none, or finds it itself
-    beside: tuple[tuple[str, Path], ...] = ()  # of several scripts: what the working directory has
+    beside: tuple[tuple[str, Path], ...] = ()  # what the working directory of a run has
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -136,9 +136,10 @@ async def _build_in(
         if isinstance(outcome, NotBuilt):
             return outcome
         files = made if any(made.iterdir()) else staged
-        if plan.keeps_sources and files is made:
-            for name, source in _staged(plan, staged):
-                if not _moved(source, made / name):
+        if files is made:
+            is_to_be_seen = len(plan.kept) == len(plan.files)  # and all of it: anything is included
+            for name in plan.kept:
+                if not _moved(staged / name, made / name) and is_to_be_seen:
                     why = f"{shown(name)}: what is made of the sources is called so"
                     return NotBuilt(why, outcome.output, outcome.seconds)
         note = {"seconds": outcome.seconds, "output": outcome.output}
@@ -229,13 +230,19 @@ def _argument(plan: Plan) -> str:
 
 
 def _beside(plan: Plan, directory: Path) -> tuple[tuple[str, Path], ...]:
-    """Scripts open others where they are started ("Working directory" of 2025-09); one alone has
-    none to open, and what was compiled has its parts in it."""
+    """What a program may open where it is started ("Working directory" of 2025-09): scripts, each
+    other, and one alone has none to open; what was compiled has its sources in it."""
     compiling = plan.language.compile
-    is_scripts = plan.build_script is None and (compiling is None or compiling.output is None)
-    if not is_scripts or not 1 < len(plan.files) <= _MOST_BESIDE:
+    is_compiled = compiling is not None and compiling.output is not None
+    names = [name for name, _ in plan.files]
+    if is_compiled:
+        names = [name for name in plan.kept if name not in plan.sources]
+    elif plan.build_script is not None or len(names) == 1:
+        names = []
+    if len(names) > _MOST_BESIDE:
         return ()
-    return tuple((name, directory / name) for name, _ in plan.files)
+    # What a compiler has made comes first, and may have left no place for one.
+    return tuple((name, directory / name) for name in names if (directory / name).is_file())
 
 
 def _built(plan: Plan, directory: Path, seconds: float, output: str) -> Built:

@@ -117,6 +117,39 @@ def test_what_was_compiled_finds_no_sources(tmp_path: Path) -> None:
     assert judgement.verdict == "AC", judgement.why
 
 
+def test_what_was_compiled_opens_what_is_no_source(tmp_path: Path) -> None:
+    needed("c")
+    program = """#include <stdio.h>
+int main(void) {
+    char text[9];
+    for (char *name = "ab"; *name; name++) {
+        char path[] = {*name, '.', 't', 'x', 't', 0};
+        FILE *file = fopen(path, "r");
+        if (!file || !fgets(text, 9, file)) return 1;
+        puts(text);
+    }
+}
+"""
+    files = {"include/c/b.txt": "theirs", "data/secret/1.ans": "mine theirs"}
+    problem = package(tmp_path / "p", files, yaml=NEW)
+    made = tmp_path / "s"
+    made.mkdir()
+    # The second is called as what is made of the sources, which stays what it is.
+    for name, text in {
+        "main.c": program,
+        "a.txt": "mine",
+        "program/x": "",
+        "b.txt": "lost",
+    }.items():
+        (made / name).parent.mkdir(exist_ok=True)
+        (made / name).write_text(text)
+    sources = tuple(
+        (str(path.relative_to(made)), path) for path in made.rglob("*") if path.is_file()
+    )
+    judgements = judged(problem, [Submission("several", sources, "c")] * 2)
+    assert [one.verdict for one in judgements] == ["AC"] * 2, judgements[0].tests
+
+
 def test_a_dialogue_is_held_there_too(tmp_path: Path) -> None:
     asks = "import sys\nprint(17, flush=True)\nsys.exit(42 if input() == 'refused' else 43)\n"
     files = {"output_validator/asks.py": asks}

@@ -28,15 +28,15 @@ _USAGE = """\
 Usage: sandbox judge [OPTIONS] PROBLEM SUBMISSION…
        sandbox judge --verify [OPTIONS] PROBLEM
        sandbox judge languages [--json]
-       sandbox judge calibrate [--json] [PROBLEM…]
+       sandbox judge calibrate [--json] [--reference FILE] [PROBLEM…]
        sandbox judge worker --config FILE
 
 A run whose CPU time is within 10 % of the limit, and that something disturbed (other runs, load,
 steal, throttling, a governor), is run again alone; the last one counts.
 
-`calibrate` measures this host by small programs in several languages, against the host that the
-package was measured on; or, of each PROBLEM, what limit its accepted submissions need, and whether
-those that are to exceed it do: 1 where that is not to be trusted.
+`calibrate` measures this host by small programs in several languages, and holds it against another
+one; or, of each PROBLEM, what limit its accepted submissions need, and whether those that are to
+exceed it do: 1 where that is not to be trusted.
 
 PROBLEM is the directory of a problem package (Kattis/ICPC legacy, with DOMjudge's additions, or
 2023-07-draft and later); a SUBMISSION is a source file, or a directory of them. The exit code is 0
@@ -111,15 +111,25 @@ def _worker(words: Sequence[str]) -> int:
 
 
 def _calibrate(words: Sequence[str]) -> int:
-    options = {name: _OPTIONS[name] for name in ("--json", "--help")}
+    options = {
+        "--reference": Option("the other host: what calibrate --json has printed there", "FILE"),
+        **{name: _OPTIONS[name] for name in ("--json", "--help")},
+    }
     values, rest = _understood(words, options)
     if "--help" in values:
         return 0
     if values.get("--json"):
         raise SpecError("--json", "goes to stdout here; name no file")
+    reference = values.get("--reference")
+    if rest and reference is not None:
+        raise SpecError("--reference", "is for a host; name no PROBLEM")
     from sandbox.judge.calibrate import calibrate
 
-    return calibrate([Path(word) for word in rest], as_json="--json" in values)
+    return calibrate(
+        [Path(word) for word in rest],
+        reference=None if reference is None else Path(reference),
+        as_json="--json" in values,
+    )
 
 
 def _jobs(values: Mapping[str, str | None]) -> int | None:

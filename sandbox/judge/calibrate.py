@@ -26,23 +26,23 @@ _HOST_ROUNDS, _PROBLEM_ROUNDS = 5, 3
 _UNTRUSTED = 1
 
 
-def calibrate(problems: Sequence[Path], *, as_json: bool) -> int:
+def calibrate(problems: Sequence[Path], *, reference: Path | None, as_json: bool) -> int:
     """Measure and print; the exit code: 1 where a limit is not to be trusted. Raises SandboxError.
 
-    Without a problem it is this host that is measured.
+    Without a problem it is this host that is measured, against `read_reference(reference)`.
     """
     if not problems:
-        return trio.run(_calibrate_host, as_json)
+        return trio.run(_calibrate_host, read_reference(reference), as_json)
     return trio.run(
         _calibrate_problems, [read_problem(path, repository_of(path)) for path in problems], as_json
     )
 
 
-async def _calibrate_host(as_json: bool) -> int:
+async def _calibrate_host(reference: Reference, as_json: bool) -> int:
     cores = Cores()
     async with opened(cores) as here:
         speeds = await measure_speeds(here, rounds=_HOST_ROUNDS, told=_tell)
-    cpu, reference = _cpu_name(), read_reference()
+    cpu = _cpu_name()
     if as_json:
         print(json.dumps(_document(speeds, reference, cpu, cores.count), indent=2, allow_nan=False))
     else:

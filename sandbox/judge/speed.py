@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +18,7 @@ from sandbox.judge.language import find_language
 from sandbox.judge.problem import ProblemLimits, Submission, Test
 from sandbox.judge.runner import Order
 from sandbox.judge.verdict import TestRun
-from sandbox.spec.errors import HostError
+from sandbox.spec.errors import HostError, SpecError
 
 __all__ = ["KINDS", "Reference", "Sample", "Series", "Speeds", "measure_speeds", "read_reference"]
 
@@ -78,10 +80,27 @@ class Reference(NamedTuple):
         return sample.series.median_seconds / seconds if seconds else None
 
 
-def read_reference() -> Reference:
-    """The one that comes with the package."""
-    table = tomllib.loads((_DIRECTORY / "reference.toml").read_text("utf-8"))
-    return Reference(table["cpu"], table["seconds"])
+def read_reference(path: Path | None = None) -> Reference:
+    """What `calibrate --json` has told of another host; None: the one that comes with the package.
+
+    Raises SpecError naming `path`.
+    """
+    path = path or _DIRECTORY / "reference.json"
+    try:
+        told = json.loads(path.read_bytes())
+        seconds: dict[str, dict[str, float]] = {}
+        for sample in told["samples"]:
+            median = float(sample["median_seconds"])
+            if not 0 <= median < math.inf:
+                raise ValueError(median)
+            of_language = seconds.setdefault(str(sample["language"]), {})
+            of_language[str(sample["program"])] = median
+        return Reference(str(told["cpu"]), seconds)
+    except OSError as error:
+        raise SpecError(str(path), error.strerror or str(error)) from error
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        problem = "is not what `sandbox judge calibrate --json` prints of a host"
+        raise SpecError(str(path), problem) from error
 
 
 async def measure_speeds(here: Here, *, rounds: int, told: Callable[[str], None]) -> Speeds:

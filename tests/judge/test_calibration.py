@@ -127,6 +127,40 @@ def test_a_host_is_told_against_the_reference() -> None:
     assert lines[5:] == ["left out: go: no", "integer: 2.00 times the reference's time"]
 
 
+def test_what_is_told_of_one_host_is_a_reference_for_others(tmp_path: Path) -> None:
+    speeds = Speeds((Sample("c", "integer", runs(0.4, 0.6, 0.5)),), {})
+    told = command._document(speeds, Reference("R", {}), "CPU", 2)
+    (tmp_path / "told").write_text(json.dumps(told))
+    assert speed.read_reference(tmp_path / "told") == Reference("CPU", {"c": {"integer": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "No such file or directory"),
+        ("", "is not what `sandbox judge calibrate --json` prints"),
+        ("[]", "is not what"),
+        ('{"cpu": "a", "samples": [{"language": "c"}]}', "is not what"),
+        ("[" * 100_000, "is not what"),
+        (
+            '{"cpu": "a", "samples": [{"language": "c", "program": "x", "median_seconds": NaN}]}',
+            "is not what",
+        ),
+    ],
+)
+def test_what_is_no_reference_is_said_so(text: str | None, told: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "file").write_text(text)
+    with pytest.raises(SpecError, match=told) as raised:
+        judge_command(["calibrate", "--reference", str(tmp_path / "file")])
+    assert str(tmp_path / "file") in str(raised.value)
+
+
+def test_a_problem_has_no_reference() -> None:
+    with pytest.raises(SpecError, match="--reference: is for a host"):
+        judge_command(["calibrate", "--reference", "file", "problem"])
+
+
 def margins(*seconds: float, own: float | None = None, slow: tuple[Slow, ...] = ()) -> Margins:
     judged = [
         Judgement("a.c", "c", "AC", None, "", (

@@ -16,7 +16,7 @@ from fuzz.driver import main
 from sandbox.judge.package import PackageError, matches, read_problem
 from sandbox.judge.problem import Group, Problem, Program
 from sandbox.judge.service.problem_text import problem_from_lines, problem_lines
-from sandbox.judge.service.unpacking import name_problem
+from sandbox.judge.unpacking import name_problem
 
 __all__ = ["TOKENS", "target"]
 

@@ -38,10 +38,10 @@ steal, throttling, a governor), is run again alone; the last one counts.
 one; or, of each PROBLEM, what limit its accepted submissions need, and whether those that are to
 exceed it do: 1 where that is not to be trusted.
 
-PROBLEM is the directory of a problem package (Kattis/ICPC legacy, with DOMjudge's additions, or
-2023-07-draft and later); a SUBMISSION is a source file, or a directory of them. The exit code is 0
-if every submission was accepted, or was as expected; 1 if not; 125 for an error of the judge or of
-the package."""
+PROBLEM is a problem package (Kattis/ICPC legacy, with DOMjudge's additions, or 2023-07-draft and
+later): its directory, or a zip or tar of it. A SUBMISSION is a source file, or a directory of them.
+The exit code is 0 if every submission was accepted, or was as expected; 1 if not; 125 for an error
+of the judge or of the package."""
 
 
 def run(words: Sequence[str]) -> int:

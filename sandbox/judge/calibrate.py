@@ -14,7 +14,7 @@ import trio
 from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
 from sandbox.judge.margins import Margins, measure_margins
-from sandbox.judge.package import read_problem, repository_of
+from sandbox.judge.package_file import read_archive, read_directory
 from sandbox.judge.problem import Problem
 from sandbox.judge.report import columns
 from sandbox.judge.speed import KINDS, Reference, Speeds, measure_speeds, read_reference
@@ -33,9 +33,8 @@ def calibrate(problems: Sequence[Path], *, reference: Path | None, as_json: bool
     """
     if not problems:
         return trio.run(_calibrate_host, read_reference(reference), as_json)
-    return trio.run(
-        _calibrate_problems, [read_problem(path, repository_of(path)) for path in problems], as_json
-    )
+    read = [(path, read_directory(path)) for path in problems]
+    return trio.run(_calibrate_problems, read, as_json)
 
 
 async def _calibrate_host(reference: Reference, as_json: bool) -> int:
@@ -101,13 +100,16 @@ def _document(speeds: Speeds, reference: Reference, cpu: str, cores: int) -> dic
     }
 
 
-async def _calibrate_problems(problems: Sequence[Problem], as_json: bool) -> int:
+async def _calibrate_problems(
+    problems: Sequence[tuple[Path, Problem | None]], as_json: bool
+) -> int:
     found: dict[str, Margins] = {}
     # One at a time: it is times that are wanted.
     async with opened(Cores(1)) as here:
-        for problem in problems:
+        for path, read in problems:
+            problem = read or await read_archive(path, here)
             margins = await measure_margins(here, problem, rounds=_PROBLEM_ROUNDS, told=_tell)
-            found[str(problem.directory)] = margins
+            found[str(path)] = margins
             if not as_json:
                 print("\n".join(_problem_lines(problem, margins)), flush=True)
     if as_json:

@@ -12,10 +12,10 @@ from sandbox.judge import report, time_limit
 from sandbox.judge.cores import Cores
 from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.expectations import check
-from sandbox.judge.here import opened
+from sandbox.judge.here import Here, opened
 from sandbox.judge.input_validation import check_data
 from sandbox.judge.interrupt import run_until_signal
-from sandbox.judge.package import read_problem, repository_of
+from sandbox.judge.package_file import read_archive, read_directory
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
@@ -44,7 +44,7 @@ def judge(request: Request) -> int:
     """Judge and print; the exit code: 0 if all were accepted, or were as expected; else 1, and 125
     where the judge or the package is to blame, 130 where a signal ended it. Raises SandboxError.
     """
-    problem = read_problem(request.problem, repository_of(request.problem))
+    problem = read_directory(request.problem)
     submissions = [_submission(path, request.language) for path in request.submissions]
     # Opened now: what fails is told before hours of judging, and root is root no longer then.
     with _opened(request.json) as document:
@@ -52,14 +52,26 @@ def judge(request: Request) -> int:
 
 
 async def _judge(
-    request: Request, problem: Problem, given: list[Submission], document: IO[str] | None
+    request: Request, problem: Problem | None, given: list[Submission], document: IO[str] | None
+) -> int:
+    async with opened(Cores(request.jobs)) as here:
+        problem = problem or await read_archive(request.problem, here)
+        return await _judge_by(here, request, problem, given, document)
+
+
+async def _judge_by(
+    here: Here,
+    request: Request,
+    problem: Problem,
+    given: list[Submission],
+    document: IO[str] | None,
 ) -> int:
     verifies = not given
     submissions = given or list(problem.submissions)
     if not submissions:
         raise SpecError(problem.name, "has no submissions to verify")
     settings = _settings(request, problem, verifies=verifies)
-    async with opened(Cores(request.jobs)) as here, open_judge(problem, here, settings) as judge:
+    async with open_judge(problem, here, settings) as judge:
         _note(problem.notes)
         data = await check_data(here, problem) if verifies else None
         if data is not None:

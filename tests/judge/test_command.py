@@ -7,6 +7,8 @@ import pty
 import signal
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,68 @@ def source(tmp_path: Path, text: str, name: str = "made.py") -> Path:
     path = tmp_path / name
     path.write_text(text)
     return path
+
+
+def packed(problem: Path, name: str, *, has_top: bool) -> Path:
+    """An archive of the package: below its own name, or by itself as DOMjudge has them."""
+    archive = problem.parent / name
+    top = problem.parent if has_top else problem
+    paths = sorted(path for path in problem.rglob("*") if path.is_file())
+    if archive.suffix in (".zip", ".kpp"):
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in paths:
+                file.write(path, path.relative_to(top))
+    else:
+        with tarfile.open(archive, "w:gz") as tar:
+            for path in paths:
+                tar.add(path, path.relative_to(top))
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("name", "has_top"), [("a.zip", True), ("b.kpp", False), ("sums.tar.gz", True)]
+)
+def test_a_package_may_be_an_archive(
+    name: str, has_top: bool, judge: Judge, problem: Path, tmp_path: Path
+) -> None:
+    archive = packed(problem, name, has_top=has_top)
+    assert judge("--verify", archive).returncode == 0
+    done = judge("--json", archive, source(tmp_path, DIFFERENT))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["judgements"][0]["verdict"] == "WA"
+
+
+def test_what_is_no_archive_and_what_is_none_of_a_package_is_said(
+    judge: Judge, problem: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.zip"
+    with packed(problem, "a.zip", has_top=True).open("rb") as whole:
+        broken.write_bytes(whole.read()[:-40])
+    (problem / "link").symlink_to("data")
+    with tarfile.open(tmp_path / "links.tar", "w") as tar:
+        tar.add(problem, "sums")
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(other, "w") as file:
+        file.writestr("a/b", "")
+    for path, told in {
+        broken: "is neither a zip nor a tar that can be read",
+        tmp_path / "links.tar": "sums/link: is a link or a device",
+        other: "no directories in it have a problem.yaml",
+        source(tmp_path, RIGHT): "is neither a zip nor a tar that can be read",
+    }.items():
+        done = judge("--verify", path)
+        assert (done.returncode, done.stdout) == (125, ""), done
+        assert done.stderr.startswith(f"sandbox: {path}: {told}"), done.stderr
+
+
+def test_an_archive_that_grows_without_end_fills_no_disk(judge: Judge, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bomb.tar", "w") as tar:
+        entry = tarfile.TarInfo("sums/data/secret/1.in")
+        entry.size = 5 << 30
+        tar.addfile(entry)
+    done = judge("--verify", tmp_path / "bomb.tar")
+    assert done.returncode == 125
+    assert "over 4294967296 bytes unpacked" in done.stderr
 
 
 def test_a_table_tells_of_each_test_and_the_sum(

@@ -10,6 +10,7 @@ copy: the archive is a blob, and can be uploaded again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import shutil
 import tempfile
@@ -23,21 +24,16 @@ import trio
 
 from sandbox.judge.problem import Problem
 from sandbox.judge.service.reading import PackageReader
-from sandbox.judge.service.sandboxed import run_sandboxed
-from sandbox.judge.service.unpacking import FILES_MOST, Entry, Unpacking, digest_of
+from sandbox.judge.service.runner import run_one
+from sandbox.judge.unpacking import Entry, Unpacking, digest_of, package_in, unpack_package
 from sandbox.server.orders import Orders
-from sandbox.spec.errors import HostError, SpecError
-from sandbox.spec.job import Input
+from sandbox.spec.errors import HostError
 
 __all__ = ["Packages"]
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_SCRIPT = Path(__file__).with_name("unpack_inside.py").read_bytes()
-_PLACE = b"/data/package"
-_SPARE_BYTES = FILES_MOST * (11 + 1024) + 4096  # headers and names
 _REMOVAL_SECONDS = 2.0
 _ENTRY_BYTES = 4096  # a block, and its place in `manifest` and `read`
-_TOPS = ("problem.yaml", "domjudge-problem.ini", "data")  # by one of them a package is known
 
 Blob = Callable[[], Awaitable[Any]]  # a Hold of the archive
 
@@ -139,10 +135,10 @@ class Packages:
                 (draft / "problem").mkdir(mode=0o755)
                 (draft / "problem").chmod(0o755)
                 unpacking = Unpacking(draft / "problem", self._most_bytes())
-                try:
-                    await self._run(hold.path, unpacking)
-                finally:
-                    unpacking.close()
+                await unpack_package(
+                    functools.partial(run_one, self._orders, self._tenant),
+                    hold.path, unpacking, self._most_bytes(),
+                )  # fmt: skip
                 top = await trio.to_thread.run_sync(_finish, draft, unpacking)
                 draft.rename(path)
             except OSError as error:
@@ -154,17 +150,6 @@ class Packages:
         size_bytes = _disk_bytes(unpacking.entries)
         kept = self._kept[sha256] = _Kept(size_bytes, time.time(), path / "problem" / top)
         return kept
-
-    async def _run(self, archive: Path, unpacking: Unpacking) -> None:
-        most_bytes = self._most_bytes()
-        command = (
-            b"python3", b"-I", b"-S", b"-c", _SCRIPT, _PLACE,
-            str(FILES_MOST).encode(), str(most_bytes).encode(),
-        )  # fmt: skip
-        await run_sandboxed(
-            self._orders, self._tenant, "unpacking it", command,
-            [Input(archive, _PLACE, copied=False)], most_bytes + _SPARE_BYTES, unpacking.feed,
-        )  # fmt: skip
 
     async def _make_room(self) -> None:
         """Remove what was not used for the longest time, and is not in use, until they fit."""
@@ -205,7 +190,7 @@ def _finish(draft: Path, unpacking: Unpacking) -> Path:
     """Note what was unpacked; where the package is, below `problem`. Blocks. Raises SpecError."""
     manifest = {"files": unpacking.entries, "digest": unpacking.finish()}
     (draft / "manifest").write_bytes(msgpack.packb(manifest))
-    return _top(draft / "problem").relative_to(draft / "problem")
+    return package_in(draft / "problem").relative_to(draft / "problem")
 
 
 def _whole(path: Path) -> Path | None:
@@ -213,7 +198,7 @@ def _whole(path: Path) -> Path | None:
     manifest = _read_manifest(path)
     if manifest is None or digest_of(path / "problem", manifest[0]) != manifest[1]:
         return None
-    return _top(path / "problem")
+    return package_in(path / "problem")
 
 
 def _read_manifest(path: Path) -> tuple[list[Entry], str] | None:
@@ -224,20 +209,3 @@ def _read_manifest(path: Path) -> tuple[list[Entry], str] | None:
         return entries, str(table["digest"])
     except (OSError, ValueError, TypeError, KeyError, msgpack.UnpackException):
         return None
-
-
-def _top(files: Path) -> Path:
-    """The package: all of it, or the one directory in it that looks like one.
-
-    Raises SpecError: there is none, or several.
-    """
-    if any((files / name).exists() for name in _TOPS):
-        return files
-    found = [one for one in files.iterdir() if any((one / name).exists() for name in _TOPS)]
-    if len(found) != 1:
-        raise SpecError(
-            "problem",
-            f"{len(found) or 'no'} directories in it have a problem.yaml; it is to be at the top,"
-            " or in one directory there",
-        )
-    return found[0]

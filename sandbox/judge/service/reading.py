@@ -8,6 +8,7 @@ and read again where it was said by other sources, or a power cut has left half 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import marshal
@@ -24,9 +25,10 @@ import yaml
 
 import sandbox
 from sandbox.judge.problem import Problem
+from sandbox.judge.sandboxed import run_sandboxed
 from sandbox.judge.service.problem_text import problem_from_lines
-from sandbox.judge.service.sandboxed import run_sandboxed
-from sandbox.judge.service.unpacking import name_problem
+from sandbox.judge.service.runner import run_one
+from sandbox.judge.unpacking import name_problem
 from sandbox.server.orders import Orders
 from sandbox.spec.errors import HostError, SpecError
 from sandbox.spec.job import Input
@@ -78,7 +80,7 @@ class PackageReader:
         place = b"/data/package/" + os.fsencode(package.name)
         lines = bytearray()
         await run_sandboxed(
-            self._orders, tenant, "reading it",
+            functools.partial(run_one, self._orders, tenant), "reading it",
             (b"python3", b"-I", b"-S", b"-c", _START.encode(), place),
             (Input(package, place, copied=False), Input(self._program, _PROGRAM, copied=False)),
             _MOST_BYTES, lines.extend,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sandbox.judge.service.unpacking import name_problem
+from sandbox.judge.unpacking import name_problem
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import dotted
 from sandbox.wire.errors import InvalidParamsError

@@ -8,13 +8,13 @@ from server.daemon import PATIENCE_SECONDS, Client, Daemon
 
 HELD_WHEN_UNPACKED = """
 import sys, trio
-from sandbox.judge.service.packages import Packages
-run = Packages._run
+from sandbox.judge.service import packages
+unpack = packages.unpack_package
 async def held(*arguments):
-    await run(*arguments)
+    await unpack(*arguments)
     print('{"event": "held"}', file=sys.stderr, flush=True)
     await trio.sleep_forever()
-Packages._run = held
+packages.unpack_package = held
 """
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sandbox.judge.package import read_problem
 from sandbox.judge.service.problem_text import problem_from_lines, problem_lines
-from sandbox.judge.service.unpacking import name_problem
+from sandbox.judge.unpacking import name_problem
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "problems"
 PACKAGES = sorted(

@@ -13,7 +13,7 @@ from server.daemon import PATIENCE_SECONDS, Client, Daemon
 from sandbox.judge.package import read_problem
 from sandbox.judge.service import reading
 from sandbox.judge.service.problem_text import problem_from_lines
-from sandbox.judge.service.unpacking import name_problem
+from sandbox.judge.unpacking import name_problem
 
 # PyYAML takes some ten seconds for each of these, of one CPU.
 SLOW = b"[" + b"1," * 120_000 + b"]\n"

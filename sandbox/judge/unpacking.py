@@ -1,6 +1,6 @@
-"""Files as they come out of the sandbox that unpacks an archive: parsed strictly, then written.
+"""A package's archive, unpacked: read in a sandbox, parsed strictly as it comes out, then written.
 
-What comes is a tenant's, however it was packed: nothing but names, sizes and bytes, and of these
+What comes is somebody's, however it was packed: nothing but names, sizes and bytes, and of these
 only what is allowed. Nothing here is run with it, and no link is ever made.
 """
 
@@ -12,12 +12,18 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.judge.sandboxed import Run, run_sandboxed
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import shown
+from sandbox.spec.job import Input
 
-__all__ = ["FILES_MOST", "Entry", "Unpacking", "digest_of", "name_problem"]
+__all__ = ["Entry", "Unpacking", "digest_of", "name_problem", "package_in", "unpack_package"]
 
-FILES_MOST = 50_000
+_MOST_FILES = 50_000
+_SCRIPT = Path(__file__).with_name("unpack_inside.py").read_bytes()
+_PLACE = b"/data/package"
+_SPARE_BYTES = _MOST_FILES * (11 + 1024) + 4096  # headers and names
+_TOPS = ("problem.yaml", "domjudge-problem.ini", "data")  # by one of them a package is known
 _HEADER = struct.Struct(">BHQ")  # as unpack_inside.py writes it
 _END = 255
 _MOST_NAME_BYTES, _MOST_PART_BYTES, _MOST_DEPTH = 1024, 255, 32
@@ -32,10 +38,43 @@ class Entry(NamedTuple):
     is_executable: bool
 
 
+async def unpack_package(run: Run, archive: Path, unpacking: Unpacking, most_bytes: int) -> None:
+    """Have the files of a zip or a tar written. Raises SpecError("problem", the rule that it
+    breaks), HostError."""
+    command = (
+        b"python3", b"-I", b"-S", b"-c", _SCRIPT, _PLACE,
+        str(_MOST_FILES).encode(), str(most_bytes).encode(),
+    )  # fmt: skip
+    try:
+        await run_sandboxed(
+            run, "unpacking it", command, [Input(archive, _PLACE, copied=False)],
+            most_bytes + _SPARE_BYTES, unpacking.feed,
+        )  # fmt: skip
+    finally:
+        unpacking.close()
+
+
+def package_in(files: Path) -> Path:
+    """The package's directory: all of it, or the one directory in it that looks like one.
+
+    Raises SpecError: there is none, or several.
+    """
+    if any((files / name).exists() for name in _TOPS):
+        return files
+    found = [one for one in files.iterdir() if any((one / name).exists() for name in _TOPS)]
+    if len(found) != 1:
+        raise SpecError(
+            "problem",
+            f"{len(found) or 'no'} directories in it have a problem.yaml; it is to be at the top,"
+            " or in one directory there",
+        )
+    return found[0]
+
+
 class Unpacking:
     """Writes below a directory what it is fed. Blocks: for a thread."""
 
-    def __init__(self, directory: Path, most_bytes: int, most_files: int = FILES_MOST) -> None:
+    def __init__(self, directory: Path, most_bytes: int, most_files: int = _MOST_FILES) -> None:
         """`directory`: new, and nobody else's."""
         self._directory, self._left = directory, most_bytes
         self._most_files = most_files

@@ -1,18 +1,19 @@
-"""What reads a tenant's package in a sandbox: a program of ours, as a job of that tenant."""
+"""What reads somebody's package in a sandbox: a program of ours, as a job."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from sandbox.server.orders import Orders
+from sandbox import Completed, Order
 from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.fields import printable
 from sandbox.spec.job import Input, Job
-from sandbox.supervisor.library import Order
 
-__all__ = ["BROKEN", "run_sandboxed"]
+__all__ = ["BROKEN", "Run", "run_sandboxed"]
+
+Run = Callable[[Order], Awaitable[Completed]]
 
 BROKEN = 3  # the exit code where what is read breaks a rule, which is told on stderr
 _MOST_STDERR_BYTES = 4096
@@ -20,8 +21,7 @@ _LIMITS = {"memory_bytes": 512 << 20, "cpu_seconds": 300.0, "wall_seconds": 900.
 
 
 async def run_sandboxed(
-    orders: Orders,
-    tenant: str,
+    run: Run,
     doing: str,
     command: Sequence[bytes],
     inputs: Sequence[Input],
@@ -51,12 +51,13 @@ async def run_sandboxed(
 
     limits = {**_LIMITS, "output_bytes": most_bytes}
     job = Job(command=tuple(command), policy="python", limits=limits, inputs=tuple(inputs))
-    (outcome,) = await orders.run(tenant, [Order(job, None, sink)])
+    try:
+        result = (await run(Order(job, None, sink))).result
+    except SandboxError:
+        if not failure:
+            raise
     if failure:
         raise failure[0]
-    if isinstance(outcome, SandboxError):
-        raise outcome
-    result = outcome.result
     if result.verdict != "exited":
         why = "; ".join(result.evidence)
         raise SpecError("problem", f"{doing} was ended: {result.verdict}: {why}")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.judge.service.unpacking import Entry, Unpacking, digest_of, name_problem
+from sandbox.judge.unpacking import Entry, Unpacking, digest_of, name_problem
 from sandbox.spec.errors import SpecError
 
 HEADER = struct.Struct(">BHQ")

@@ -57,6 +57,9 @@ FILES = [
     ({"a.m": "#!/usr/bin/env octave\nx = 1\n"}, "octave"),
     ({"a.pl": "print 1;\n"}, "perl"),
     ({"a.pl": "main :-\n  writeln(1).\n"}, "prolog"),
+    ({"a.pl": "[b].\nmain :- go.\n", "b.pl": "% Reads\nread(X) :- x(X, '\\n'), !.\n"}, "prolog"),
+    ({"a.pl": "% Reads\ndigits([D|T]) --> digit(D), digits(T).\n"}, "prolog"),
+    ({"a.pl": "%seen = ();\nprint $a ? 1 :-1;\nsub go($x) { print ':-' }\n"}, "perl"),
 ]
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sandbox.judge.package.errors import PackageError
 from sandbox.judge.package.fields import Fields
 from sandbox.judge.package.files import Folder, read_text
+from sandbox.spec.fields import suggestion
 
 __all__ = [
     "GROUP_FILES", "VALIDATION_FOLDERS", "Case", "ValidatorFlags", "below_data", "cases_of",
-    "read_note", "read_words", "validator_flags", "without_flags",
+    "read_note", "read_words", "unread_files", "validator_flags", "without_flags",
 ]  # fmt: skip
 
 GROUP_FILES = ("test_group.yaml", "testdata.yaml")
 VALIDATION_FOLDERS = ("invalid_input", "invalid_output", "valid_output")  # not for judging
 _MOST_NOTE_BYTES = 64 << 10
 _NEEDS_INPUT = (".ans", ".files")  # others may be for the statement only
+
+_SUFFIXES = (".in", ".ans", ".out", ".yaml", ".args", ".hint", ".desc")
 
 # For every input validator, or by the name of one.
 ValidatorFlags = tuple[str, ...] | dict[str, tuple[str, ...]]
@@ -52,12 +55,31 @@ def cases_of(folder: Folder, is_submit_answer: bool) -> Iterator[Case]:
         if not name:
             raise PackageError(f"{folder.where}/.in", "a test without a name")
         files = folder.folders.get(f"{name}.files")
-        found = {
-            suffix: folder.files.get(name + suffix)
-            for suffix in (".in", ".ans", ".out", ".yaml", ".args", ".hint", ".desc")
-        }
+        found = {suffix: folder.files.get(name + suffix) for suffix in _SUFFIXES}
         where = f"{folder.where}/{name}"
         yield Case(below_data(where), where, *found.values(), tuple(files.walk()) if files else ())
+
+
+def unread_files(folder: Folder, *, is_legacy: bool) -> Iterator[str]:
+    """What in `folder` and below looks like a file of a test or of a group, and by its name is
+    none: without it there are fewer tests, or other points, and no error."""
+    told, known = ("legacy has", GROUP_FILES[1:]) if is_legacy else ("the format has", GROUP_FILES)
+    for name in folder.files:
+        path = PurePosixPath(name)
+        suffix = path.suffix.lower()
+        why = ""
+        if suffix != path.suffix and suffix in _SUFFIXES:
+            why = f"{told} {suffix}"
+        elif suffix in (".yaml", ".yml") and name not in known:
+            if is_legacy and name == GROUP_FILES[0]:
+                why = f"{told} {GROUP_FILES[1]}; later formats need a problem_format_version"
+            elif f"{path.stem}.in" not in folder.files:
+                why = suggestion(name, known).removeprefix("; ")
+        if why:
+            yield f"{folder.where}/{name}: is left out; {why}"
+    for name, inner in folder.folders.items():
+        if not name.endswith(".files"):  # which is a test's own
+            yield from unread_files(inner, is_legacy=is_legacy)
 
 
 def below_data(where: str) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +69,10 @@ class PackageFiles:
     def ignore_odd_names(self) -> None:
         """From here on, leave out names that the format has none of: it says to."""
         self._names_are_strict = True
+
+    def names(self) -> Collection[str]:
+        """What is at the top of the package."""
+        return self._top.keys()
 
     def file(self, name: str) -> Path | None:
         """The file `name` at the top of the package, with no link left in its path."""

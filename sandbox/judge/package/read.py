@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from sandbox.judge.package.cases import GROUP_FILES
+from sandbox.judge.package.cases import GROUP_FILES, unread_files
 from sandbox.judge.package.document import read_document
 from sandbox.judge.package.domjudge import Extension, read_extension
 from sandbox.judge.package.errors import PackageError
@@ -23,7 +24,7 @@ from sandbox.judge.package.programs import (
 from sandbox.judge.package.submissions import expects_scores, read_submissions
 from sandbox.judge.package.validation_data import read_validation_cases
 from sandbox.judge.problem import Group, Problem, Program, Submission, ValidationCase
-from sandbox.spec.fields import printable
+from sandbox.spec.fields import printable, suggestion
 
 __all__ = ["read_problem"]
 
@@ -33,6 +34,15 @@ _DOMJUDGES = (
     " reads packages whose submissions say @EXPECTED_SCORE@, which is its own"
 )
 _METADATA_FILES = ("problem.yaml", "domjudge-problem.ini")
+_FOLDERS = (
+    "data", "submissions", "input_validators", "output_validators", "output_validator",
+    "static_validator", "graders", "include",
+)  # fmt: skip
+# Near to one of those by their letters, and meant as they are.
+_OTHER_FOLDERS = (
+    "answer_validators", "input_format_validators", "input_visualizer", "output_visualizer",
+    "solution", "solutions",
+)  # fmt: skip
 
 
 def read_problem(path: Path, links_into: Path | None = None) -> Problem:
@@ -44,7 +54,9 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
     """
     package = PackageFiles(path, links_into)
     if not any(package.file(name) for name in _METADATA_FILES):
-        raise PackageError("problem.yaml", "is missing, so this is no problem package")
+        near = suggestion("problem.yaml", [n for n in package.names() if n.startswith("problem.")])
+        raise PackageError("problem.yaml", f"is missing, so this is no problem package{near}")
+    package.notes.extend(_misspelt(package.names()))
     metadata = read_metadata(package)
     if not metadata.is_legacy:
         package.ignore_odd_names()
@@ -66,7 +78,7 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
         package.notes.append(f"static_validator: {unused}")
         static_validator = None
     submissions = read_submissions(package, metadata, data)
-    _check_answers(data, submissions, metadata)
+    _check_answers(data, submissions, metadata, package.notes)
     is_lazy = not metadata.is_scoring and _all_break(data)
     return Problem(
         directory=package.directory,
@@ -94,6 +106,14 @@ def read_problem(path: Path, links_into: Path | None = None) -> Problem:
         static_validator=static_validator,
         validation_cases=validation_cases,
     )
+
+
+def _misspelt(names: Collection[str]) -> Iterator[str]:
+    """What is called almost as a directory that is not there."""
+    for name in names:
+        near = suggestion(name, [one for one in _FOLDERS if one not in names])
+        if near and name not in (*_FOLDERS, *_OTHER_FOLDERS):
+            yield f"{name}: is not looked at{near}"
 
 
 def _output_validator(
@@ -133,7 +153,9 @@ def _read_data(
     folder = package.folder("data")
     if folder is None:
         raise PackageError("data", f"is missing, and with it every test{_to_generate(package)}")
-    if metadata.is_legacy or (metadata.format == DRAFT and _has_legacy_groups(folder)):
+    is_legacy = metadata.is_legacy or (metadata.format == DRAFT and _has_legacy_groups(folder))
+    package.notes.extend(unread_files(folder, is_legacy=is_legacy))
+    if is_legacy:
         return LegacyData(metadata, has_grader, package.notes).read(folder), ()
     if "secret" not in folder.folders:
         problem = f"is missing; the format asks for it{_to_generate(package)}"
@@ -161,16 +183,20 @@ def _has_legacy_groups(folder: Folder) -> bool:
     return any(_has_legacy_groups(inner) for inner in folder.folders.values())
 
 
-def _check_answers(data: Group, submissions: tuple[Submission, ...], metadata: Metadata) -> None:
+def _check_answers(
+    data: Group, submissions: tuple[Submission, ...], metadata: Metadata, notes: list[str]
+) -> None:
     """A missing answer can be made by a model solution, or is empty where a validator asks."""
     if metadata.types & {"interactive", "multi-pass"}:
         return
-    has_model = any(one.name.startswith("accepted/") for one in submissions)
-    for test in data.tests():
-        if test.answer is None and test.static_arguments is None and not has_model:
-            raise PackageError(
-                f"data/{test.name}.ans", "is missing, and no accepted submission could make it"
-            )
+    tests = [test for test in data.tests() if test.static_arguments is None]
+    missing = [f"data/{test.name}.ans" for test in tests if test.answer is None]
+    if not missing:
+        return
+    if not any(one.name.startswith("accepted/") for one in submissions):
+        raise PackageError(missing[0], "is missing, and no accepted submission could make it")
+    more = f", with {len(missing) - 1} more" if len(missing) > 1 else ""
+    notes.append(f"{missing[0]}: is missing{more}; an accepted submission makes it")
 
 
 def _time_limit(metadata: Metadata, extension: Extension) -> float | None:

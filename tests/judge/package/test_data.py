@@ -113,9 +113,32 @@ def test_what_is_no_part_of_data_is_noted(legacy) -> None:
     assert "data/secret/empty: has no test; it is left out" in problem.notes
 
 
-def test_an_answer_may_be_made_by_a_model_solution(legacy) -> None:
-    test = next(_group(legacy({"data/secret/1.ans": None}), "secret").tests())
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("data/secret/2.IN", "is left out; legacy has .in"),
+        ("data/secret/testdata.yml", "is left out; did you mean testdata.yaml?"),
+        ("data/secret/test_group.yaml", "is left out; legacy has testdata.yaml; later"),
+    ],
+)
+def test_what_is_called_almost_as_a_file_of_the_data_is_noted(legacy, name, told) -> None:
+    (note,) = legacy({name: ""}).notes
+    assert note.startswith(f"{name}: {told}")
+
+
+def test_what_a_new_format_calls_otherwise_is_noted(new) -> None:
+    files = {"data/secret/1.yaml": "hint: look\n", "data/secret/testgroup.yaml": ""}
+    problem = new({**files, "data/secret/1.files/2.IN": ""})  # a test's own: of any name
+    assert problem.notes == (
+        "data/secret/testgroup.yaml: is left out; did you mean test_group.yaml?",
+    )
+
+
+def test_an_answer_may_be_made_by_a_model_solution_and_that_is_noted(legacy) -> None:
+    problem = legacy({"data/secret/1.ans": None})
+    test = next(_group(problem, "secret").tests())
     assert test.answer is None and test.input is not None
+    assert problem.notes == ("data/secret/1.ans: is missing; an accepted submission makes it",)
 
 
 _DOMJUDGES = {

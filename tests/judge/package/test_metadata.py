@@ -201,6 +201,7 @@ def test_the_draft_lets_a_time_limit_be_no_multiple(new) -> None:
         ({"submissions.json": "{"}, "submissions.json: is no JSON"),
         ({"submissions.json": "[" * 100_000}, "submissions.json: is no JSON"),
         ({"problem.yaml": None}, "problem.yaml: is missing, so this is no problem package"),
+        ({"problem.yaml": None, "problem.yml": ""}, "no problem package; did you mean problem.yml?"),
         ({"problem.yaml": b"\xff\n"}, "problem.yaml: is no UTF-8 at byte 0"),
     ],
 )  # fmt: skip

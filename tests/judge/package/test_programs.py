@@ -99,3 +99,8 @@ def test_included_files_are_told_by_language(legacy) -> None:
 )
 def test_programs_are_refused_by_file_and_rule(legacy, refusal, files, told) -> None:
     assert told in refusal(legacy, _custom(files))
+
+
+def test_a_directory_whose_name_is_almost_one_that_is_missing_is_noted(legacy) -> None:
+    problem = legacy({"input_validator/v.py": "", "output_visualizer/v.py": "", "datas/1.in": ""})
+    assert problem.notes == ("input_validator: is not looked at; did you mean input_validators?",)

@@ -15,6 +15,11 @@ __all__ = ["parse_document", "read_document", "written"]
 
 _MOST_BYTES = 256 << 10
 _MOST_DEPTH = 16
+# Two slips that everybody makes, and PyYAML tells in words for those who write parsers.
+_ADVICE = {
+    "found character '\\t' that cannot start any token": "; indent by spaces, not by tabs",
+    "mapping values are not allowed here": '; put a text with ": " in it in quotes',
+}
 
 
 class _Int(int):
@@ -125,4 +130,5 @@ def _refusal(problem: str, at: Any) -> yaml.MarkedYAMLError:
 def _package_error(where: str, error: yaml.MarkedYAMLError) -> PackageError:
     mark = error.problem_mark or error.context_mark
     line = f"line {mark.line + 1}: " if mark else ""
-    return PackageError(where, f"{line}{error.problem or error.context}")
+    problem = error.problem or error.context
+    return PackageError(where, f"{line}{problem}{_ADVICE.get(problem or '', '')}")

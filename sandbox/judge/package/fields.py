@@ -98,15 +98,23 @@ class Fields:
         return value
 
     def number(
-        self, key: str, default: float | None, *, most: float, least: float = 0, above: float = -1
+        self,
+        key: str,
+        default: float | None,
+        *,
+        most: float,
+        least: float = 0,
+        above: float = -1,
+        unit: str = "",
     ) -> float | None:
-        """A number from `least` to `most`, and greater than `above`."""
+        """A number from `least` to `most`, and greater than `above`; `unit`: of what."""
         value = self._table.get(key)
         if value is None:
             return default
         number = parse_number(value)
         if number is None:
-            raise self.error(key, f"{shown(value)} is no number")
+            of = f" of {unit}" if unit else ""
+            raise self.error(key, f"{shown(value)} is no number{of}")
         if not least <= number <= most or number <= above:
             low = f"over {above:g}" if above >= least else f"at least {least:g}"
             raise self.error(
@@ -114,9 +122,11 @@ class Fields:
             )
         return number
 
-    def integer(self, key: str, default: int | None, *, least: int, most: int) -> int | None:
+    def integer(
+        self, key: str, default: int | None, *, least: int, most: int, unit: str = ""
+    ) -> int | None:
         """A whole number."""
-        number = self.number(key, default, least=least, most=most)
+        number = self.number(key, default, least=least, most=most, unit=unit)
         if number is not None and number != int(number):
             raise self.error(key, f"{shown(self._table[key])} is no whole number")
         return None if number is None else int(number)

@@ -43,7 +43,7 @@ def read_limits(
     multiplier = _number(fields, "time_multiplier", 5 if is_legacy else 2, least)
     margin = _number(fields, "time_safety_margin", 2 if is_legacy else 1.5, least)
     resolution = _number(fields, "time_resolution", 1, 0)
-    limit = fields.number("time_limit", None, above=0, most=MOST_SECONDS)
+    limit = fields.number("time_limit", None, above=0, most=MOST_SECONDS, unit="seconds")
     if version == "2025-09" and limit is not None and "time_resolution" in fields:
         steps = limit / resolution
         if abs(steps - round(steps)) > 1e-9 * max(steps, 1):
@@ -75,11 +75,11 @@ def _number(fields: Fields, key: str, default: float, least: float) -> float:
 
 
 def _size(fields: Fields, key: str, is_legacy: bool) -> int:
-    unit = _KIB if key == "code" else _MIB
+    unit, name = (_KIB, "KiB") if key == "code" else (_MIB, "MiB")
     if is_legacy:
-        number = fields.number(key, _SIZES[key], above=0, most=_MOST_MIB)
+        number = fields.number(key, _SIZES[key], above=0, most=_MOST_MIB, unit=name)
     else:
-        number = fields.integer(key, _SIZES[key], least=1, most=_MOST_MIB)
+        number = fields.integer(key, _SIZES[key], least=1, most=_MOST_MIB, unit=name)
     assert number is not None
     return int(number * unit)
 

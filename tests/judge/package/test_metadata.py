@@ -122,7 +122,9 @@ def test_notes_can_be_shown_whatever_they_quote(legacy) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("limits: {memory: 1GiB}", 'limits.memory: "1GiB" is no number'),
+        ("limits: {memory: 1GiB}", 'limits.memory: "1GiB" is no number of MiB'),
+        ("limits: {code: much}", 'limits.code: "much" is no number of KiB'),
+        ("limits: {time_limit: 1s}", 'limits.time_limit: "1s" is no number of seconds'),
         ("limits: {memory: 0}", "limits.memory: 0 is out of range"),
         ("limits: {time_multiplier: .nan}", "limits.time_multiplier: nan is no number"),
         ("limits: [1]", "limits: an array is no table"),
@@ -142,7 +144,8 @@ def test_notes_can_be_shown_whatever_they_quote(legacy) -> None:
         ("1: a", "a key: 1 is no text"),
         ("a: !!python/object:os.system x", "line 1: could not determine a constructor"),
         ("a: " + "[" * 40 + "]" * 40, "line 1: over 16 levels deep"),
-        ("a: b: c", "line 1: mapping values are not allowed here"),
+        ("a: b: c", 'line 1: mapping values are not allowed here; put a text with ": " in it'),
+        ("limits:\n\tmemory: 1", "cannot start any token; indent by spaces"),
         ("a: 2025-13-45", "is no YAML: month must be in 1..12"),
         ("x: " + "9" * 5000, "is no YAML: Exceeds the limit"),
         ("name: a\0b", "is no YAML"),
@@ -201,7 +204,7 @@ def test_the_draft_lets_a_time_limit_be_no_multiple(new) -> None:
         ({"submissions.json": "{"}, "submissions.json: is no JSON"),
         ({"submissions.json": "[" * 100_000}, "submissions.json: is no JSON"),
         ({"problem.yaml": None}, "problem.yaml: is missing, so this is no problem package"),
-        ({"problem.yaml": None, "problem.yml": ""}, "no problem package; did you mean problem.yml?"),
+        ({"problem.yaml": None, "problem.yml": ""}, "package; did you mean problem.yml?"),
         ({"problem.yaml": b"\xff\n"}, "problem.yaml: is no UTF-8 at byte 0"),
     ],
 )  # fmt: skip

@@ -66,7 +66,12 @@ def detect(submission: Submission, languages: Mapping[str, Language]) -> Languag
             counts[language.code] += 1
     if not counts:
         names = ", ".join(sorted(name for name, _ in submission.files)[:5]) or "no file"
-        raise SpecError(submission.name, f"in no language that is known here: {names}")
+        known = {extension for one in languages.values() for extension in one.extensions}
+        suffixes = sorted(PurePosixPath(name).suffix for name, _ in submission.files)
+        near = next(
+            (f"; did you mean {one.lower()}?" for one in suffixes if one.lower() in known), ""
+        )
+        raise SpecError(submission.name, f"in no language that is known here: {names}{near}")
     most = max(counts.values())
     best = [code for code, count in counts.items() if count == most]
     if len(best) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +60,8 @@ async def build_submission(
     except SpecError as error:
         if submission.language is not None:  # who names it is not who wrote it
             raise
-        return NotBuilt(str(error), "")
+        is_of_all = error.field == submission.name  # which whoever reads it knows
+        return NotBuilt(error.problem if is_of_all else str(error), "")
     if problem.languages is not None and not _is_allowed(language, problem.languages):
         return NotBuilt(f"{language.name} is not allowed for this problem", "")
     size = sum(path.lstat().st_size for _, path in submission.files)
@@ -89,9 +90,12 @@ def _is_of_package(problem: Problem, submission: Submission) -> bool:
 def _check_flags(problem: Problem) -> None:
     """Those that the default validator reads, before anything is judged by it."""
     common = problem.output_validator_flags
-    every = {test.output_validator_flags: test for test in problem.data.tests()}
-    for flags, test in every.items():
-        read_flags((*common, *flags), f"data/{test.name}: output validator flags")
+    first: dict[Sequence[str], str] = {}  # flags -> the test that has them
+    for test in problem.data.tests():
+        first.setdefault(test.output_validator_flags, f"data/{test.name}: output validator flags")
+    for flags, where in first.items():
+        # Where a test brings none of its own it is problem.yaml that says them.
+        read_flags((*common, *flags), where if flags else "problem.yaml: validator_flags")
 
 
 async def build_package_program(

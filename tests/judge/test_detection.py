@@ -86,6 +86,7 @@ def test_what_the_submission_says_wins(tmp_path: Path) -> None:
             None,
             r"it: in no language that is known here: a\.xyz",
         ),
+        ({"a.PY": ""}, None, r"known here: a\.PY; did you mean \.py\?"),
         ({"a": ""}, None, "it: in no language"),
         ({}, None, "it: in no language that is known here: no file"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
@@ -13,6 +14,7 @@ from sandbox.spec.fields import printable
 __all__ = ["Progress", "columns", "json_document", "table", "transcript"]
 
 _BAR_COLUMNS = 24
+_COLUMNS = 80
 _MIB = 1 << 20
 _WHY_COLUMNS = 100
 
@@ -40,7 +42,8 @@ class Progress:
             return
         full = _BAR_COLUMNS * self._done // max(self._tests, self._done)
         bar = "#" * full + "." * (_BAR_COLUMNS - full)
-        self._stream.write(f"\r\x1b[K[{bar}] {self._done}/{self._tests} {words[:60]}")
+        line = f"[{bar}] {self._done}/{self._tests} {words}"
+        self._stream.write(f"\r\x1b[K{line[: _columns_of(self._stream) - 1]}")
         self._stream.flush()
 
     def end(self) -> None:
@@ -48,6 +51,14 @@ class Progress:
         if self._is_terminal:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+
+def _columns_of(stream: IO[str]) -> int:
+    """Of a terminal: what goes on in a second row is not cleared with the first."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
 
 
 def table(judgement: Judgement, *, is_scoring: bool) -> Iterator[str]:
@@ -77,6 +88,9 @@ def _row(outcome: Outcome, *, is_scoring: bool) -> tuple[str, ...]:
         verdict += f" {outcome.score:g}"
     why = "; ".join(filter(None, (outcome.why, *outcome.evidence))).splitlines()
     told = why[0][:_WHY_COLUMNS] if why else ""
+    if outcome.verdict == "JE" and (said := outcome.judge_message.splitlines()):
+        # The last line: there tracebacks and assertions have what they are about.
+        told = f"{told}: {said[-1][:_WHY_COLUMNS]}"
     if len(outcome.runs) > 1:
         told = f"{told} ({_repeated(outcome.runs)})".strip()
     if run is None:
@@ -96,7 +110,6 @@ def _repeated(runs: Sequence[TestRun]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows of six cells: two from the left, three from the right, and words of any length."""
     """Of six: what people read from the left, three numbers, and words of any length."""
     texts = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import termios
 
 from sandbox.judge import report
 from sandbox.judge.problem import Submission
@@ -70,6 +73,13 @@ def test_what_a_submission_wrote_cannot_steer_a_terminal() -> None:
     assert "\x1b" not in row and "more" not in row
 
 
+def test_a_validator_that_fails_is_told_with_its_last_words() -> None:
+    said = "Traceback:\n  line 3\nNameError: no \x1b"
+    failed = Outcome("secret/1", "JE", "exited with 1", judge_message=said, runs=(RUN,))
+    assert lines(failed)[2].endswith("  exited with 1: NameError: no \\x1b")
+    assert lines(failed._replace(verdict="WA"))[2].endswith("  exited with 1")
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -87,6 +97,17 @@ def test_a_pipe_gets_a_line_a_test_and_a_terminal_a_bar() -> None:
     shown = terminal.getvalue().split("\r\x1b[K")
     assert shown[1].startswith("[############............] 1/2 mine.c secret/1 WA")
     assert shown[2].startswith("[########################] 2/2") and shown[3] == ""
+
+
+def test_the_bar_takes_one_row_of_the_terminal() -> None:
+    progress = report.Progress(terminal := Terminal(), 1)
+    progress(Submission("long/" + 100 * "a", ()), Outcome("secret/1", "AC", ""))
+    assert len(terminal.getvalue().removeprefix("\r\x1b[K")) == 79
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 40))
+    with os.fdopen(leader, "rb", buffering=0) as screen, os.fdopen(follower, "w") as stream:
+        report.Progress(stream, 1)(SUBMISSION, Outcome(60 * "t", "AC", ""))
+        assert len(screen.read(1000).removeprefix(b"\r\x1b[K")) == 39
 
 
 def test_the_document_is_ascii_and_holds_every_run() -> None:

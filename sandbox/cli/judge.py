@@ -57,6 +57,9 @@ def run(words: Sequence[str]) -> int:
         return 0
     if not rest:
         raise SpecError("PROBLEM", "is missing; see sandbox judge --help")
+    for word in rest:
+        if word.partition("=")[0] in _OPTIONS:
+            raise SpecError(word, "options come before PROBLEM")
     verifies = "--verify" in values
     if verifies and len(rest) > 1:
         raise SpecError("--verify", "judges the package's own submissions; name none")

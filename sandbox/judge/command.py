@@ -68,11 +68,11 @@ async def _judge_by(
 ) -> int:
     verifies = not given
     submissions = given or list(problem.submissions)
+    _note(problem.notes)
     if not submissions:
-        raise SpecError(problem.name, "has no submissions to verify")
+        raise SpecError("submissions", "has none to verify")
     settings = _settings(request, problem, verifies=verifies)
     async with open_judge(problem, here, settings) as judge:
-        _note(problem.notes)
         data = await check_data(here, problem) if verifies else None
         if data is not None:
             _note(f"not run: {what}" for what in data.not_run)
@@ -99,8 +99,9 @@ async def _judge_by(
         if document is not None:
             more = {} if data is None else {"data": data.document()}
             text = report.json_document(
-                judgements, problem=problem.name, time_limit_seconds=seconds, unmet=unmet, **more
-            )
+                judgements, problem=problem.name, time_limit_seconds=seconds,
+                notes=[*problem.notes, *notes], unmet=unmet, **more,
+            )  # fmt: skip
             print(text, file=document)
     if data is not None and data.faults:
         return _JUDGE_ERROR
@@ -161,7 +162,9 @@ def _print(
     if not verifies:
         print("\n".join(lines))
     elif not unmet:
-        print(f"{lines[0]} - as expected")
+        print(
+            f"{lines[0]} - {'as expected' if submission.expectations else 'nothing was expected'}"
+        )
     else:
         print("\n".join(lines))
         for problem_found in unmet:

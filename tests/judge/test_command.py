@@ -192,10 +192,12 @@ def test_on_a_terminal_a_bar_grows_and_goes(
 
 def test_json_tells_everything(judge: Judge, problem: Path, tmp_path: Path) -> None:
     wrong, path = source(tmp_path, DIFFERENT), tmp_path / "document"
+    (problem / "submissions/odd.py").touch()
     done = judge("--json", problem, wrong)
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["problem"] == "Made up" and document["time_limit_seconds"] == 1
+    assert document["notes"] == ["submissions/odd.py: is in no directory; it is left out"]
     (judgement,) = document["judgements"]
     assert (judgement["verdict"], judgement["language"]) == ("WA", "python3")
     assert [test["verdict"] for test in judgement["tests"]] == ["WA", "", ""]
@@ -278,6 +280,12 @@ def test_expectations_are_compared_with_verdicts(judge: Judge, tmp_path: Path) -
     assert done.returncode == 1
     assert "NOT as expected: AC is permitted, and sample/1 is WA: line 1" in done.stdout
     assert done.stdout.count(" - as expected\n") == 3
+    (directory / "submissions/accepted/wrong.py").rename(directory / "submissions/wrong.py")
+    (directory / "submissions/acepted").mkdir()
+    (directory / "submissions/wrong.py").rename(directory / "submissions/acepted/wrong.py")
+    done = judge("--verify", "--time-limit=0.3", directory)
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("acepted/wrong.py")]
+    assert told.endswith(" - nothing was expected") and done.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -285,13 +293,16 @@ def test_expectations_are_compared_with_verdicts(judge: Judge, tmp_path: Path) -
     [
         ([], "PROBLEM: is missing"),
         (["{problem}"], "SUBMISSION: is missing"),
-        (["--verify", "{none}"], "Made up: has no submissions to verify"),
+        (["--verify", "{none}"], "submissions: has none to verify"),
+        (["{problem}", "{right}", "--all"], "--all: options come before PROBLEM"),
+        (["{problem}", "--json=made", "{right}"], "--json=made: options come before PROBLEM"),
         (["--verify", "{problem}", "{right}"], "--verify: judges the package's own"),
         (["{problem}", "/nowhere"], "SUBMISSION: /nowhere is neither a file nor a directory"),
         (["{problem}", "{empty}"], "has no files"),
         (["/nowhere", "{right}"], "/nowhere"),
         (["{empty}", "{right}"], "problem.yaml: is missing, so this is no problem package"),
         (["{broken}", "{right}"], "problem.yaml: limits.memory:"),
+        (["{flags}", "{right}"], 'problem.yaml: validator_flags: "case_sensitiv" is no flag of'),
         (["--jobs=0", "{problem}", "{right}"], "--jobs:"),
         (["--jobs=4096", "{problem}", "{right}"], "--jobs: is 4096, and there are 1 to"),
         (["--jobs=two", "{problem}", "{right}"], "--jobs:"),
@@ -310,13 +321,17 @@ def test_what_cannot_be_judged_is_told_in_a_line(
     places = {
         "problem": problem, "right": source(tmp_path, RIGHT), "empty": tmp_path / "empty",
         "broken": package(tmp_path / "broken", broken),
+        "flags": package(
+            tmp_path / "flags", {**SUMS, "problem.yaml": "validator_flags: case_sensitiv\n"}
+        ),
         "none": package(tmp_path / "none", {**SUMS, "submissions/accepted/right.py": None}),
     }  # fmt: skip
     done = judge(*(word.format(**places) for word in words))
     assert done.returncode == 125
     assert done.stdout == ""
     *notes, line = done.stderr.splitlines()
-    assert line.startswith("sandbox: ") and told in line and not notes
+    assert line.startswith("sandbox: ") and told in line
+    assert notes in ([], ["sandbox: submissions: is missing"])
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ from sandbox.judge.package.metadata import Metadata
 from sandbox.judge.problem import Expectation, Group
 from sandbox.spec.fields import shown, suggestion
 
-__all__ = ["Annotation", "of_annotation", "of_directory", "of_fields", "read_annotation"]
+__all__ = [
+    "Annotation", "near_directory", "of_annotation", "of_directory", "of_fields", "read_annotation",
+]  # fmt: skip
 
 # The formats know four verdicts. Ours are more: what each of them covers.
 _COVERED = {
@@ -81,6 +83,12 @@ def of_directory(directory: str, metadata: Metadata, data: Group) -> Expectation
     if name == "partially_accepted":
         return _partial(data, metadata) if metadata.is_legacy or metadata.is_scoring else None
     return Expectation(verdicts=frozenset(whole)) if whole else None
+
+
+def near_directory(directory: str) -> str:
+    """`; did you mean NAME?` for a directory that stands for nothing, or nothing."""
+    name = directory.lower().replace("-", "_")
+    return suggestion(name, (*_LEGACY, "partially_accepted"))
 
 
 def of_fields(

@@ -10,6 +10,7 @@ from sandbox.judge.package.domjudge import read_submission_details
 from sandbox.judge.package.errors import PackageError
 from sandbox.judge.package.expectations import (
     Annotation,
+    near_directory,
     of_annotation,
     of_directory,
     of_fields,
@@ -134,7 +135,8 @@ class _Reader:
         if default is None and not expectations:
             asked = of_annotation(comment)
             if asked is None:
-                self._notes.append(f"submissions/{name}: nothing says what it should come to")
+                near = near_directory(directory)
+                self._notes.append(f"submissions/{name}: nothing says what it should come to{near}")
             expectations = [asked] if asked else []
         elif default is not None:
             # DOMjudge's comments count in directories that stand for nothing themselves.

@@ -122,6 +122,16 @@ def test_a_comment_that_means_nothing_is_noted(legacy, source, told) -> None:
     assert any(told in note and "submissions/mixed/a.c" in note for note in problem.notes)
 
 
+@pytest.mark.parametrize(
+    ("directory", "near"),
+    [("acepted", "; did you mean accepted?"), ("Wrong-Anwser", "; did you mean wrong_answer?"),
+     ("mixed", "")],
+)  # fmt: skip
+def test_a_directory_that_means_nothing_is_noted_with_the_nearest(legacy, directory, near) -> None:
+    (note,) = legacy({f"submissions/{directory}/a.c": ""}).notes
+    assert note == f"submissions/{directory}/a.c: nothing says what it should come to{near}"
+
+
 def test_rules_add_to_a_directory_or_replace_what_it_says(new) -> None:
     rules = """
 time_limit_exceeded: {permitted: [AC, WA, TLE]}

@@ -22,7 +22,7 @@ def run_worker(path: Path, jobs: int | None) -> int:
         from sandbox.judge.domjudge.worker import work
     except ModuleNotFoundError as error:
         raise SpecError(
-            "worker", f"needs {error.name}; fix: pip install 'sandbox[domjudge]'"
+            "worker", f"needs {error.name}; fix: pip install '.[domjudge]' in a checkout"
         ) from error
 
     async def main() -> None:

@@ -71,7 +71,7 @@ def _require_safe(url: str, field: str) -> None:
     if parts.scheme == "http" and not _is_loopback(host):
         raise SpecError(
             field, f"{shown(url)} would show the password to the network; use https, or a tunnel "
-            "to 127.0.0.1",
+            "to 127.0.0.1, by that number",
         )  # fmt: skip
 
 

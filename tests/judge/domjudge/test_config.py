@@ -1,5 +1,7 @@
 """The configuration and the credentials: what is read, and whose mistakes are named how."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,18 @@ def test_a_mistake_is_named_by_its_field(
     with pytest.raises(SpecError) as refused:
         load_config(path)
     assert refused.value.field == field
+
+
+def test_what_the_worker_needs_and_is_not_installed_is_told(tmp_path: Path, secret: Path) -> None:
+    path = tmp_path / "worker.toml"
+    path.write_text('credentials = "restapi.secret"\ndirectory = "d"\n')
+    program = "import sys; sys.modules['httpx'] = None; from sandbox.cli.main import main; main()"
+    words = ["judge", "worker", "--config", path]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 125
+    assert done.stderr == (
+        "sandbox: worker: needs httpx; fix: pip install '.[domjudge]' in a checkout\n"
+    )
 
 
 @pytest.mark.parametrize(("mode", "fix"), [

@@ -183,8 +183,10 @@ def name_problem(name: str) -> str | None:
         return "is not below the top; write a relative path"
     if any(part in ("", ".", "..") for part in parts):
         return "has a part that is empty, . or .."
-    if not name.isprintable() or "\\" in name:
-        return "has a character that is not printable, or a backslash"
+    if "\\" in name:  # as some programs of Windows write them
+        return "has a backslash; pack it again with / between directories"
+    if not name.isprintable():
+        return "has a character that is not printable"
     if len(parts) > _MOST_DEPTH or len(name.encode()) > _MOST_NAME_BYTES:
         return f"is over {_MOST_DEPTH} levels deep, or over {_MOST_NAME_BYTES} bytes long"
     if any(len(part.encode()) > _MOST_PART_BYTES for part in parts):

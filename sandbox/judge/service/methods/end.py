@@ -17,7 +17,8 @@ __all__ = ["cancel", "delete"]
 @method("judge.cancel", EMPTY, "not_found", judging=JUDGING_ID)
 @on_judging
 def cancel(judgings: Judgings, peer: Peer, judging: Judging) -> dict[str, Any]:
-    """End a judging, and what runs of it. One that is over stays as it is."""
+    """End a judging, and what runs of it, which judge.wait waits for. One that is over stays as it
+    is."""
     judgings.cancel(peer.tenant.name, judging)
     return {}
 

@@ -134,4 +134,6 @@ def main(host: str, port: str, name: str, problems: str, address: str | None = N
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (5, 6):
+        sys.exit(__doc__)
     main(*sys.argv[1:])

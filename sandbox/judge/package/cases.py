@@ -60,10 +60,13 @@ def cases_of(folder: Folder, is_submit_answer: bool) -> Iterator[Case]:
         yield Case(below_data(where), where, *found.values(), tuple(files.walk()) if files else ())
 
 
-def unread_files(folder: Folder, *, is_legacy: bool) -> Iterator[str]:
+def unread_files(folder: Folder, why_legacy: str = "") -> Iterator[str]:
     """What in `folder` and below looks like a file of a test or of a group, and by its name is
-    none: without it there are fewer tests, or other points, and no error."""
-    told, known = ("legacy has", GROUP_FILES[1:]) if is_legacy else ("the format has", GROUP_FILES)
+    none: without it there are fewer tests, or other points, and no error.
+
+    `why_legacy`: why it is read as of the legacy format; "": it is not.
+    """
+    told, known = ("legacy has", GROUP_FILES[1:]) if why_legacy else ("the format has", GROUP_FILES)
     for name in folder.files:
         path = PurePosixPath(name)
         suffix = path.suffix.lower()
@@ -71,15 +74,15 @@ def unread_files(folder: Folder, *, is_legacy: bool) -> Iterator[str]:
         if suffix != path.suffix and suffix in _SUFFIXES:
             why = f"{told} {suffix}"
         elif suffix in (".yaml", ".yml") and name not in known:
-            if is_legacy and name == GROUP_FILES[0]:
-                why = f"{told} {GROUP_FILES[1]}; later formats need a problem_format_version"
+            if why_legacy and name == GROUP_FILES[0]:
+                why = f"{told} {GROUP_FILES[1]}, and {why_legacy}"
             elif f"{path.stem}.in" not in folder.files:
                 why = suggestion(name, known).removeprefix("; ")
         if why:
             yield f"{folder.where}/{name}: is left out; {why}"
     for name, inner in folder.folders.items():
         if not name.endswith(".files"):  # which is a test's own
-            yield from unread_files(inner, is_legacy=is_legacy)
+            yield from unread_files(inner, why_legacy)
 
 
 def below_data(where: str) -> str:

@@ -34,7 +34,7 @@ from sandbox.judge.package.group_settings import (
 )
 from sandbox.judge.package.metadata import DRAFT, Metadata
 from sandbox.judge.problem import Grading, Group, Test
-from sandbox.spec.fields import shown
+from sandbox.spec.fields import shown, suggestion
 
 __all__ = ["GroupData"]
 
@@ -125,10 +125,11 @@ class GroupData:
         most = math.inf if settings.most_score is None else settings.most_score
         if math.isinf(most):
             if math.isfinite(whole_most):
-                is_said = "is unbounded" if settings.most_score else "is missing"
-                raise PackageError(
-                    settings.where, f"max_score: {is_said}; secret has one, {whole_most:g}"
-                )
+                why = "is missing, and with it max_score"
+                if has_file:
+                    why = f"max_score: {'is unbounded' if settings.most_score else 'is missing'}"
+                near = "" if has_file else suggestion(GROUP_FILES[0], folder.files)
+                raise PackageError(settings.where, f"{why}; secret has one, {whole_most:g}{near}")
             if aggregation == "pass-fail":
                 raise PackageError(settings.where, "max_score: pass-fail aggregation needs one")
         for other in settings.require_pass:
@@ -224,7 +225,9 @@ class GroupData:
             return inner  # each directory was one, whether it said something or not
         for folder in inner if groups else ():
             if folder not in groups:
-                raise PackageError(folder.where, f"has no {GROUP_FILES[0]}, and its neighbours do")
+                near = suggestion(GROUP_FILES[0], folder.files)
+                why = f"has no {GROUP_FILES[0]}, and its neighbours do{near}"
+                raise PackageError(folder.where, why)
         return groups
 
     def _tests(self, folder: Folder, settings: GroupSettings) -> list[Test]:

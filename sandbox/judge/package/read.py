@@ -153,9 +153,13 @@ def _read_data(
     folder = package.folder("data")
     if folder is None:
         raise PackageError("data", f"is missing, and with it every test{_to_generate(package)}")
-    is_legacy = metadata.is_legacy or (metadata.format == DRAFT and _has_legacy_groups(folder))
-    package.notes.extend(unread_files(folder, is_legacy=is_legacy))
-    if is_legacy:
+    why_legacy = ""
+    if metadata.is_legacy:
+        why_legacy = "problem.yaml has no later problem_format_version"
+    elif metadata.format == DRAFT and _has_legacy_groups(folder):
+        why_legacy = "some group has keys of it"
+    package.notes.extend(unread_files(folder, why_legacy))
+    if why_legacy:
         return LegacyData(metadata, has_grader, package.notes).read(folder), ()
     if "secret" not in folder.folders:
         problem = f"is missing; the format asks for it{_to_generate(package)}"

@@ -118,7 +118,7 @@ def test_what_is_no_part_of_data_is_noted(legacy) -> None:
     [
         ("data/secret/2.IN", "is left out; legacy has .in"),
         ("data/secret/testdata.yml", "is left out; did you mean testdata.yaml?"),
-        ("data/secret/test_group.yaml", "is left out; legacy has testdata.yaml; later"),
+        ("data/secret/test_group.yaml", "is left out; legacy has testdata.yaml, and problem.y"),
     ],
 )
 def test_what_is_called_almost_as_a_file_of_the_data_is_noted(legacy, name, told) -> None:
@@ -438,6 +438,17 @@ def test_legacy_data_is_refused_by_file_and_rule(legacy, refusal, files, told) -
             {**_NO_TESTS, **_GROUP, "data/secret/a/test_group.yaml": "",
              "data/secret/b/test_group.yaml": "max_score: 5"},
             "data/secret/a/test_group.yaml: max_score: is missing; secret has one, 100",
+        ),
+        (
+            {**_NO_TESTS, **_GROUP, "data/secret/a/testgroup.yaml": "",
+             "data/secret/b/test_group.yaml": "max_score: 5"},
+            "a: has no test_group.yaml, and its neighbours do; did you mean testgroup.yaml?",
+        ),
+        (
+            {**_NO_TESTS, **_GROUP, "data/secret/a/testgroup.yaml": "",
+             "problem.yaml": f"{_T}type: scoring\n"},
+            "data/secret/a/test_group.yaml: is missing, and with it max_score; secret has one, 100;"
+            " did you mean testgroup.yaml?",
         ),
         (
             {**_NO_TESTS, **_GROUP, "data/secret/test_group.yaml": "max_score: unbounded",

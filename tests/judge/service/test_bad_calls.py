@@ -12,7 +12,7 @@ from sandbox.spec.errors import SpecError
 @pytest.mark.parametrize(
     ("params", "field"),
     [
-        ({"problem": "x"}, "sha256"),
+        ({"problem": "x"}, "problem"),
         ({"problem": "0" * 64}, "problem"),
         ({"files": {}}, "files"),
         ({"files": {f"{n}.py": b"" for n in range(257)}}, "files"),

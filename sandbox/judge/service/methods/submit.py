@@ -120,8 +120,12 @@ async def _told(judgings: Judgings, judging: Judging, wait_seconds: float) -> An
 def _check(service: Service, peer: Peer, problem: str | None, priority: int) -> None:
     """Raise InvalidParamsError for what this tenant may not ask for."""
     if problem is not None:
-        with contextlib.suppress(NotFoundError):
+        try:
             service.blobs.stat(peer.tenant.name, problem)  # refuses what is no SHA-256
+        except NotFoundError:
+            pass
+        except InvalidParamsError as error:
+            raise InvalidParamsError("problem", error.problem) from error
     most = peer.tenant.config.most_priority
     if priority > most:
         problem = f"{priority} is out of range; allowed for {peer.tenant.name}: to {most}"

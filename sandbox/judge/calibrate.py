@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
+from sandbox.judge.interrupt import run_until_signal
 from sandbox.judge.margins import Margins, measure_margins
 from sandbox.judge.package_file import read_archive, read_directory
 from sandbox.judge.problem import Problem
@@ -27,14 +26,16 @@ _UNTRUSTED = 1
 
 
 def calibrate(problems: Sequence[Path], *, reference: Path | None, as_json: bool) -> int:
-    """Measure and print; the exit code: 1 where a limit is not to be trusted. Raises SandboxError.
+    """Measure and print; the exit code: 1 where a limit is not to be trusted, 130 where a signal
+    ended it. Raises SandboxError.
 
     Without a problem it is this host that is measured, against `read_reference(reference)`.
     """
     if not problems:
-        return trio.run(_calibrate_host, read_reference(reference), as_json)
+        held_against = read_reference(reference)
+        return run_until_signal(lambda: _calibrate_host(held_against, as_json))
     read = [(path, read_directory(path)) for path in problems]
-    return trio.run(_calibrate_problems, read, as_json)
+    return run_until_signal(lambda: _calibrate_problems(read, as_json))
 
 
 async def _calibrate_host(reference: Reference, as_json: bool) -> int:

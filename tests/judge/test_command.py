@@ -372,6 +372,23 @@ def test_a_signal_ends_it_and_nothing_is_left(
     assert not list(Path(environment["TMPDIR"]).iterdir())
 
 
+@pytest.mark.usefixtures("leftovers")
+def test_a_signal_ends_a_calibration_and_nothing_is_left(
+    environment: dict[str, str], problem: Path
+) -> None:
+    (problem / "submissions/accepted/right.py").write_text(f"{RIGHT}import time; time.sleep(5)\n")
+    command = [*COMMAND, "calibrate", str(problem)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, text=True, stdout=pipe, stderr=pipe) as process:
+        assert process.stderr is not None
+        assert "round 1 of 3" in process.stderr.readline()
+        process.terminate()
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.splitlines()[-1] == "sandbox: cancelled"
+    assert not list(Path(environment["TMPDIR"]).iterdir())
+
+
 def test_languages_are_told_with_their_versions(judge: Judge) -> None:
     done = judge("languages")
     assert done.returncode == 0

@@ -19,7 +19,7 @@ from sandbox.judge.validation import ACCEPTED, REJECTED, Validation, judged_by
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed, Result
 
-__all__ = ["Dialogue", "interact"]
+__all__ = ["Dialogue", "Transcript", "interact"]
 
 _VALIDATOR, _SUBMISSION = 0, 1
 _WHO = ("the validator", "the submission")
@@ -36,18 +36,20 @@ class Dialogue(NamedTuple):
     done: Completed  # the submission's run
     failure: Failure | None  # of the submission; None: the validation counts
     validation: Validation
-    transcript: tuple[tuple[float, str, bytes], ...]  # (seconds, "<" to or ">" from the submission)
 
 
-class _Transcript:
-    """The first of what was said, with the time at which we heard it."""
+class Transcript:
+    """The first of what was said in all passes of a test, with the time at which we heard it."""
 
     def __init__(self) -> None:
+        """Of a dialogue that begins now."""
+        # (seconds, "<" to or ">" from the submission, bytes)
         self.lines: list[tuple[float, str, bytes]] = []
         self._left = _MOST_TRANSCRIPT_BYTES
         self._begun = time.monotonic()
 
     def add(self, direction: str, data: bytes) -> None:
+        """What was said just now."""
         if kept := data[: max(0, self._left)]:
             self._left -= len(kept) + _PIECE_BYTES
             self.lines.append((round(time.monotonic() - self._begun, 6), direction, kept))
@@ -66,23 +68,23 @@ async def interact(
     limit: TimeLimit,
     core: int,
     directory: Path | None,
-    *,
-    transcribes: bool,
+    transcript: Transcript | None,
 ) -> Dialogue | Failure:
     """Let them talk, both on one core, where only one of them has anything to do at a time.
 
-    `directory`: as `submission_job` has it. A Failure: a judge error, for one of the two was not
-    run.
+    `directory`: as `submission_job` has it. What is said is added to `transcript`. A Failure: a
+    judge error, for one of the two was not run.
     """
-    transcript, said, answered = _Transcript(), LastWords(), LastWords()
+    said, answered = LastWords(), LastWords()
+    is_recorded = transcript is not None
     closed: list[int] = []
 
     def recording(direction: str, words: LastWords):
         async def sink(stream: str, data: bytes) -> None:
-            if stream == "stdout":
-                transcript.add(direction, data)
-            else:
+            if stream != "stdout":
                 await words.add(stream, data)
+            elif transcript is not None:
+                transcript.add(direction, data)
 
         return sink
 
@@ -94,8 +96,8 @@ async def interact(
     patience = {"wall_seconds": wall_seconds + 1, "idle_seconds": None}
     asking = asking._replace(limits={**asking.limits, **patience})
     pipes = [
-        Pipe(_VALIDATOR, "stdout", _SUBMISSION, is_recorded=transcribes),
-        Pipe(_SUBMISSION, "stdout", _VALIDATOR, is_recorded=transcribes),
+        Pipe(_VALIDATOR, "stdout", _SUBMISSION, is_recorded=is_recorded),
+        Pipe(_SUBMISSION, "stdout", _VALIDATOR, is_recorded=is_recorded),
     ]
     try:
         outcomes = await runner.run_pipeline(
@@ -120,7 +122,7 @@ async def interact(
         # Nobody was there to be asked any more: that is the fault of who has gone.
         validation = Validation("WA", "it ended before the dialogue was over")
     failure = _failure(done, submission, validation, limit, validator_first=was_first)
-    return Dialogue(done, failure, validation, tuple(transcript.lines))
+    return Dialogue(done, failure, validation)
 
 
 def _failure(

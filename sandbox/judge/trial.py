@@ -19,7 +19,7 @@ from sandbox.judge.execution import (
 )
 from sandbox.judge.feedback import MOST_MESSAGE_BYTES, Feedback
 from sandbox.judge.here import Here
-from sandbox.judge.interaction import interact
+from sandbox.judge.interaction import Transcript, interact
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order
 from sandbox.judge.validation import Validation, by_comparing, validate, validate_statically
@@ -132,10 +132,11 @@ class Trials:
         before: tuple[Validation, ...] = ()
         slowest: TestRun | None = None
         input_path = test.input or self._empty
+        said = Transcript() if self._settings.transcribes else None
         with Feedback.open(self._here.scratch, keeps_state=most > 1) as feedback:
             for number in range(1, most + 1):
                 if self._problem.is_interactive:
-                    run = await self._talk(built, test, limit, core, feedback, input_path)
+                    run = await self._talk(built, test, limit, core, feedback, input_path, said)
                 else:
                     run = await self._run_once(built, test, limit, core, feedback, input_path)
                 if isinstance(run, Failure):
@@ -180,6 +181,7 @@ class Trials:
         core: int,
         feedback: Feedback,
         input_path: Path,
+        transcript: Transcript | None,
     ) -> _Run | Failure:
         assert self._validator is not None  # a package without one was refused
         directory = await self._directory(built, test)
@@ -187,15 +189,15 @@ class Trials:
         found = await interact(
             self._here.runner, built, self._validator, feedback, self._problem, test, input_path,
             self._answer(test), self._flags(test), limit, core,
-            directory, transcribes=self._settings.transcribes,
+            directory, transcript,
         )  # fmt: skip
         if isinstance(found, Failure):
             return found
         neighbours = self._here.cores.neighbours_since(watched)
         run = measured(found.done.result, core, neighbours=neighbours)
-        transcript = found.transcript if self._settings.transcribes else None
+        lines = None if transcript is None else tuple(transcript.lines)
         validation = None if found.failure else found.validation
-        return _Run(found.done, run, found.failure, validation, transcript)
+        return _Run(found.done, run, found.failure, validation, lines)
 
     async def _validate(
         self,

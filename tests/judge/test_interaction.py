@@ -207,6 +207,22 @@ def test_a_transcript_has_the_words_of_both_in_order(dialogues: Dialogues) -> No
     assert times == sorted(times) and times[0] >= 0
 
 
+def test_a_transcript_has_all_passes(dialogues: Dialogues) -> None:
+    last = "print('two', flush=True); input(); sys.exit(42)"
+    found = dialogues.between(
+        f"print('one', flush=True); input(); (feedback / 'nextpass.in').write_text({last!r})\n"
+        "sys.exit(42)",
+        "print(input().upper())",
+        kind="[interactive, multi-pass]",
+        transcribes=True,
+    )
+    assert found.verdict == "AC" and found.transcript is not None, found
+    said = [(by, data) for _, by, data in found.transcript]
+    assert said == [("<", b"one\n"), (">", b"ONE\n"), ("<", b"two\n"), (">", b"TWO\n")]
+    times = [line[0] for line in found.transcript]
+    assert times == sorted(times), "since the first pass began"
+
+
 def test_a_transcript_ends_where_it_would_grow_over_its_bound(dialogues: Dialogues) -> None:
     found = dialogues.between(
         "for _ in range(900): print('x' * 999, flush=True); sys.stdin.read(1000)\nsys.exit(42)",

@@ -91,8 +91,8 @@ EVENT = Shape(
      "exit_code": Field("integer or nil", "the submission's", is_optional=True),
      "signal": Field("integer or nil", "that ended it", is_optional=True),
      "runs": Field("array of run", "the last one counts", is_optional=True),
-     "transcript": Field("array of utterance", "of a dialogue, if that was asked for: the first"
-                         " 64 KiB of each, and of 8 MiB in sum", is_optional=True),
+     "transcript": Field("array of utterance", "of a dialogue, all passes of it, if that was asked"
+                         " for: the first 64 KiB of each, and of 8 MiB in sum", is_optional=True),
      "result": Field("judgement or nil", "with the last event", is_optional=True),
      "error": Field("error or nil", "with the last event", is_optional=True)},
     "event", "Something that happened in a judging.",

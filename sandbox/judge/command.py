@@ -25,6 +25,7 @@ from sandbox.spec.fields import printable
 __all__ = ["Request", "judge"]
 
 _REJECTED, _JUDGE_ERROR = 1, 125
+_ERROR_BYTES = 2048
 
 
 class Request(NamedTuple):
@@ -117,7 +118,9 @@ def _settings(request: Request, problem: Problem, *, verifies: bool) -> Settings
     limit = request.time_limit_seconds or problem.limits.time_seconds
     # What is expected to take too long must take so much longer, and is to be seen to.
     measures_to = (limit or 0.0) * problem.limits.safety_margin if verifies else 0.0
-    return Settings(transcribes=request.transcribes, measures_to=measures_to)
+    return Settings(
+        transcribes=request.transcribes, measures_to=measures_to, kept_error_bytes=_ERROR_BYTES
+    )
 
 
 async def _time_limit(request: Request, judge: Judge, *, verifies: bool) -> tuple[float, list[str]]:

@@ -88,9 +88,8 @@ def _row(outcome: Outcome, *, is_scoring: bool) -> tuple[str, ...]:
         verdict += f" {outcome.score:g}"
     why = "; ".join(filter(None, (outcome.why, *outcome.evidence))).splitlines()
     told = why[0][:_WHY_COLUMNS] if why else ""
-    if outcome.verdict == "JE" and (said := outcome.judge_message.splitlines()):
-        # The last line: there tracebacks and assertions have what they are about.
-        told = f"{told}: {said[-1][:_WHY_COLUMNS]}"
+    if words := _last_words(outcome):
+        told = f"{told}: {words[:_WHY_COLUMNS]}"
     if len(outcome.runs) > 1:
         told = f"{told} ({_repeated(outcome.runs)})".strip()
     if run is None:
@@ -98,6 +97,19 @@ def _row(outcome: Outcome, *, is_scoring: bool) -> tuple[str, ...]:
     memory = "" if run.memory_bytes is None else f"{run.memory_bytes / _MIB:.1f} MiB"
     cpu, wall = f"{run.cpu_seconds:.3f} s", f"{run.wall_seconds:.3f} s"
     return (outcome.test, verdict, cpu, wall, memory, told)
+
+
+def _last_words(outcome: Outcome) -> str:
+    """The line of what a program wrote as it died that most likely says why."""
+    said = outcome.judge_message if outcome.verdict == "JE" else ""
+    if outcome.verdict == "RTE":
+        said = outcome.stderr.decode("utf-8", "replace")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    # Python's tracebacks end with it, and so do assertions; those of others begin with it.
+    is_last = outcome.verdict == "JE" or any(line.startswith("Traceback ") for line in lines)
+    return lines[-1 if is_last else 0]
 
 
 def _repeated(runs: Sequence[TestRun]) -> str:

@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     measures_to: float = 0.0  # seconds of CPU time up to which runs are to be seen to end
     repeats_near: bool = True  # a disturbed run near the limit is done again, on a quiet machine
     kept_bytes: int = 0  # of stdout and of stderr, in each Outcome
+    kept_error_bytes: int = 0  # of the end of stderr, where the program failed by itself
 
 
 class _Run(NamedTuple):
@@ -252,6 +253,8 @@ class Trials:
             stdout=last.done.stdout[:most],
             stderr=last.done.stderr[:most],
         )
+        if found.verdict == "RTE" and (most := self._settings.kept_error_bytes):
+            outcome = outcome._replace(stderr=last.done.stderr[-most:])
         if last.validation is None:
             return _told(outcome, *last.before)
         return _told(outcome, *last.before, last.validation)._replace(score=last.validation.score)

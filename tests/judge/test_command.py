@@ -266,6 +266,17 @@ def test_a_dialogue_may_be_printed(judge: Judge, tmp_path: Path) -> None:
     assert "  dialogue of" not in judge(directory, pong).stdout
 
 
+def test_a_run_time_error_is_told_with_its_last_words(
+    judge: Judge, problem: Path, tmp_path: Path
+) -> None:
+    fails = source(tmp_path, "import sys\nprint('x' * 5000, file=sys.stderr)\nint('seven')\n")
+    done = judge(problem, fails)
+    words = "exit code 1: ValueError: invalid literal for int() with base 10: 'seven'"
+    assert done.returncode == 1 and words in done.stdout
+    (test, *_) = json.loads(judge("--json", problem, fails).stdout)["judgements"][0]["tests"]
+    assert len(test["stderr"]) == 2048 and test["stderr"].endswith("'seven'\n")
+
+
 def test_expectations_are_compared_with_verdicts(judge: Judge, tmp_path: Path) -> None:
     submissions = {
         "submissions/wrong_answer/different.py": DIFFERENT,

@@ -80,6 +80,18 @@ def test_a_validator_that_fails_is_told_with_its_last_words() -> None:
     assert lines(failed._replace(verdict="WA"))[2].endswith("  exited with 1")
 
 
+def test_a_submission_that_fails_is_told_with_the_line_that_says_why() -> None:
+    python = b"debug\nTraceback (most recent call last):\n  1 // 0\nZeroDivisionError: by \x1b\n"
+    java = b'Exception in thread "main" Oops: no\n\tat Main.main(Main.java:3)\n'
+    for said, words in (
+        (python, "ZeroDivisionError: by \\x1b"),
+        (java, java.decode().split("\n")[0]),
+    ):
+        failed = Outcome("secret/1", "RTE", "exit code 1", runs=(RUN,), stderr=said)
+        assert lines(failed)[2].endswith(f"  exit code 1: {words}")
+        assert lines(failed._replace(verdict="WA"))[2].endswith("  exit code 1")
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

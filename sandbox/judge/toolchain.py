@@ -58,8 +58,9 @@ def find_toolchain(language: Language) -> Toolchain:
     for name, programs in language.tools.items():
         found = next((path for one in programs if (path := _find(one))), None)
         if found is None:
+            where = "here" if all(one.startswith("/") for one in programs) else f"in {_PATH}"
             raise HostError(
-                f"{language.name} needs {' or '.join(programs)}, which is not in {_PATH};"
+                f"{language.name} needs {' or '.join(programs)}, which is not {where};"
                 " fix: install it"
             )
         resolved = Path(found).resolve()

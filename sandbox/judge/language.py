@@ -19,6 +19,7 @@ __all__ = [
     "detect",
     "detect_file",
     "find_language",
+    "is_known",
     "load_languages",
     "preferred_entry",
 ]
@@ -81,6 +82,17 @@ def detect(submission: Submission, languages: Mapping[str, Language]) -> Languag
             " name its language",
         )
     return languages[best[0]]
+
+
+def is_known(submission: Submission, languages: Mapping[str, Language]) -> bool:
+    """Whether it says what it is in, or a file of it is in a language of these."""
+    if submission.language is not None:
+        return True
+    try:
+        files = (detect_file(name, path, languages) for name, path in submission.files)
+        return any(language is not None for language in files)
+    except SpecError:  # of one of several
+        return True
 
 
 def detect_file(name: str, path: Path, languages: Mapping[str, Language]) -> Language | None:

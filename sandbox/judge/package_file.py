@@ -8,10 +8,12 @@ from pathlib import Path
 import trio
 
 from sandbox.judge.here import Here
+from sandbox.judge.language import is_known, load_languages
 from sandbox.judge.package import read_problem, repository_of
-from sandbox.judge.problem import Problem
+from sandbox.judge.problem import Expectation, Problem
 from sandbox.judge.unpacking import Unpacking, package_in, unpack_package
 from sandbox.spec.errors import HostError, SpecError
+from sandbox.spec.fields import printable
 
 __all__ = ["read_archive", "read_directory"]
 
@@ -20,7 +22,9 @@ _MOST_BYTES = 4 << 30  # unpacked
 
 def read_directory(path: Path) -> Problem | None:
     """The package; None: it is an archive, and a sandbox is to unpack it. Raises PackageError."""
-    return None if path.is_file() else read_problem(path, repository_of(path))
+    if path.is_file():
+        return None
+    return _without_strangers(read_problem(path, repository_of(path)))
 
 
 async def read_archive(path: Path, here: Here) -> Problem:
@@ -34,10 +38,37 @@ async def read_archive(path: Path, here: Here) -> Problem:
         unpacking = Unpacking(directory, _MOST_BYTES)
         await unpack_package(here.runner.run, path.resolve(), unpacking, _MOST_BYTES)
         unpacking.finish()
-        return await trio.to_thread.run_sync(read_problem, package_in(directory))
+        problem = await trio.to_thread.run_sync(read_problem, package_in(directory))
+        return _without_strangers(problem)
     except SpecError as error:
         if error.field != "problem":
             raise
         raise SpecError(str(path), error.problem) from error
     except OSError as error:
         raise HostError(f"{path} was not unpacked: {error}") from error
+
+
+def _without_strangers(problem: Problem) -> Problem:
+    """What lies among the submissions in no language that we know is none of them: what a compiler
+    has left there, or a note. Other tools pass over it too."""
+    languages = load_languages()
+    strangers = [
+        one
+        for one in problem.submissions
+        if not is_known(one, languages) and not any(map(_permits_ce, one.expectations))
+    ]
+    return problem._replace(
+        submissions=tuple(one for one in problem.submissions if one not in strangers),
+        notes=(
+            *problem.notes,
+            *(
+                printable(f"submissions/{one.name}: is in no language that is known here; left out")
+                for one in strangers
+            ),
+        ),
+    )
+
+
+def _permits_ce(expectation: Expectation) -> bool:
+    named = (expectation.permitted, expectation.required, expectation.verdicts)
+    return any("CE" in verdicts for verdicts in named if verdicts)

@@ -13,7 +13,7 @@ from sandbox.judge.compare import read_flags
 from sandbox.judge.compilation import NotBuilt
 from sandbox.judge.execution import TimeLimit
 from sandbox.judge.here import Here
-from sandbox.judge.language import detect
+from sandbox.judge.language import detect, is_known
 from sandbox.judge.language_file import Language
 from sandbox.judge.problem import Problem, Program, Submission
 from sandbox.judge.trial import Settings, Trials
@@ -122,7 +122,8 @@ async def _make_answers(problem: Problem, here: Here) -> dict[str, Path]:
     missing = [test for test in tests if test.answer is None]
     if not missing or problem.is_interactive or problem.limits.passes > 1:
         return {}
-    model = next((one for one in problem.submissions if one.is_model), None)
+    models = (one for one in problem.submissions if one.is_model)
+    model = next((one for one in models if is_known(one, here.languages)), None)
     if model is None:
         raise SpecError(
             f"data/{missing[0].name}.ans", "is missing, and no accepted submission can make it"

@@ -226,6 +226,25 @@ def test_a_language_may_be_told(judge: Judge, problem: Path, tmp_path: Path) -> 
     assert "in no language that is known" in done.stdout
 
 
+def test_what_lies_among_submissions_in_no_language_is_left_out(
+    judge: Judge, problem: Path, tmp_path: Path
+) -> None:
+    expects = "@EXPECTED_RESULTS@: COMPILER-ERROR"
+    left = {"accepted/Main.class": "", "accepted/notes": "", "wrong_answer/a.out": ""}
+    for name, text in {**left, "mixed/a.xyz": expects}.items():
+        path = problem / "submissions" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    done = judge("--verify", "--json", problem)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    judged = [(one["submission"], one["verdict"]) for one in told["judgements"]]
+    assert judged == [("accepted/right.py", "AC"), ("mixed/a.xyz", "CE")]
+    for name in left:
+        note = f"submissions/{name}: is in no language that is known here; left out"
+        assert note in told["notes"] and f"sandbox: {note}" in done.stderr.splitlines()
+
+
 def test_a_time_limit_may_be_told(judge: Judge, problem: Path, tmp_path: Path) -> None:
     done = judge("--time-limit=0.2", problem, source(tmp_path, ENDLESS))
     assert done.returncode == 1

@@ -242,8 +242,14 @@ def test_a_model_that_fails_makes_no_answer(tmp_path: Path) -> None:
 def test_a_model_in_a_language_that_is_not_known_makes_no_answer(tmp_path: Path) -> None:
     unknown = {**MADE_ANSWERS, "submissions/accepted/model.py": None}
     directory = package(tmp_path / "p", {**unknown, "submissions/accepted/model.xyz": "x"})
-    with pytest.raises(SpecError, match=r"model\.xyz"):
+    with pytest.raises(SpecError, match=r"data/secret/1\.ans: is missing, and no accepted"):
         judged(directory, answering(), tmp_path / "s")
+
+
+def test_what_is_no_submission_is_no_model(tmp_path: Path) -> None:
+    directory = package(tmp_path / "p", {**MADE_ANSWERS, "submissions/accepted/a.out": "x"})
+    judgement, _ = judged(directory, lambda order: ended(b"42\n"), tmp_path / "s")
+    assert judgement.verdict == "AC"
 
 
 GRADED = {

@@ -98,17 +98,14 @@ class Api:
         return named["input"], named["output"]
 
     async def compiled(
-        self, task: int, *, is_success: bool, output: bytes, metadata: bytes,
-        entry_point: str | None = None,
-    ) -> None:  # fmt: skip
+        self, task: int, *, is_success: bool, output: bytes, metadata: bytes
+    ) -> None:
         """Report how compiling went."""
         form = {
             "compile_success": "1" if is_success else "0",
             "output_compile": encoded(output),
             "compile_metadata": encoded(metadata),
         }
-        if entry_point is not None:
-            form["entry_point"] = entry_point
         await self._call("PUT", f"judgehosts/update-judging/{self._hostname}/{task}", form)
 
     async def add_run(self, task: int, form: Mapping[str, str]) -> bool:

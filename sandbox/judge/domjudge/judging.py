@@ -8,21 +8,24 @@ from collections.abc import Callable
 
 import trio
 
+from sandbox.judge.building import Built
+from sandbox.judge.compilation import NotBuilt
 from sandbox.judge.domjudge.api import Api, Settings
 from sandbox.judge.domjudge.blame import Blamed
 from sandbox.judge.domjudge.client import ServerError
 from sandbox.judge.domjudge.config import Config
-from sandbox.judge.domjudge.engine import Built, Engine, NotBuilt, RunLimits
+from sandbox.judge.domjudge.engine import Engine
 from sandbox.judge.domjudge.kept import Kept
 from sandbox.judge.domjudge.material import Material
 from sandbox.judge.domjudge.overshoot import overshoot_seconds
 from sandbox.judge.domjudge.report import bounded, compile_metadata, run_fields
 from sandbox.judge.domjudge.tasks import JudgingTask
+from sandbox.judge.execution import TimeLimit
 from sandbox.judge.language import find_language, load_languages
 from sandbox.judge.problem import Group, Problem, ProblemLimits, Submission, Test
 from sandbox.spec.errors import ProtocolError, SandboxError, SpecError
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "Log"]
 
 Log = Callable[..., None]
 
@@ -99,26 +102,22 @@ class Judge:
             file.name.endswith(compiling.extensions) for file in sources
         ):
             extensions = ", ".join(compiling.extensions)
-            built = NotBuilt(f"No file has one of the extensions {extensions}")
+            built = NotBuilt(f"No file has one of the extensions {extensions}", "")
         else:
             submission = Submission(
                 task.submission, files, self._language(task), task.running.entry_point
             )
             built = await self._engine.prepare(problem, submission)
-        text = built.compiler_output
-        if is_failure := isinstance(built, NotBuilt):
-            text = f"{built.why}\n{text}"
+        is_success = not isinstance(built, NotBuilt)
+        text = built.output if is_success else f"{built.why}\n{built.output}"
         output = text.encode(errors="backslashreplace")
         await trio.to_thread.run_sync(self._kept.add_compilation, task.job, output)
-        seconds = None if isinstance(built, NotBuilt) else built.compile_seconds
-        entry_point = None if isinstance(built, NotBuilt) else built.entry_point
         await self._api.compiled(
-            task.id, is_success=not is_failure,
+            task.id, is_success=is_success,
             output=bounded(output, settings.storage_bytes),
-            metadata=compile_metadata(seconds, is_success=not is_failure),
-            entry_point=entry_point,
+            metadata=compile_metadata(built.seconds, is_success=is_success),
         )  # fmt: skip
-        self._log("compiled", job=task.job, task=task.id, is_success=not is_failure)
+        self._log("compiled", job=task.job, task=task.id, is_success=is_success)
         if isinstance(built, NotBuilt):
             return None
         self._last = task.job, built
@@ -129,14 +128,12 @@ class Judge:
     ) -> bool:
         data, answer = await self._material.test(task.test)
         running = task.running
-        overshoot = overshoot_seconds(settings.overshoot, running.seconds)
-        limits = RunLimits(
-            running.seconds, overshoot + running.more_overshoot_seconds, running.memory_bytes,
-            running.output_bytes, running.processes, running.output_bytes,
-        )  # fmt: skip
+        most = running.seconds + running.more_overshoot_seconds
+        most += overshoot_seconds(settings.overshoot, running.seconds)
+        limit = TimeLimit.of(running.seconds, most_of_interest=most)
         started = time.time()
         outcome = await self._engine.run_test(
-            problem, built, Test(task.test.id, data, answer), limits
+            problem, built, Test(task.test.id, data, answer), limit
         )
         if outcome.verdict in ("", "JE") and problem.output_validator is None:
             # Our own comparing has nobody else to blame.

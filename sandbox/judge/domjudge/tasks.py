@@ -42,7 +42,6 @@ class Running(NamedTuple):
     more_overshoot_seconds: float
     memory_bytes: int
     output_bytes: int
-    processes: int
     entry_point: str | None
     passes: int
     script: Executable

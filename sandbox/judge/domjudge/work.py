@@ -119,7 +119,6 @@ def _running(table: Mapping[str, Any], field: str, script: Executable) -> Runnin
         _seconds(table, "overshoot", field) if "overshoot" in table else 0.0,
         _kibibytes(table, "memory_limit", field),
         _kibibytes(table, "output_limit", field),
-        parse_count(table.get("process_limit"), f"{field}.process_limit", least=1, most=1 << 20),
         None if entry_point in (None, "") else _text(entry_point, f"{field}.entry_point"),
         parse_count(table.get("pass_limit", 1), f"{field}.pass_limit", least=1, most=1000),
         script,

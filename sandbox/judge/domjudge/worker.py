@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import trio
@@ -15,7 +15,7 @@ from sandbox.judge.domjudge.blame import Blamed
 from sandbox.judge.domjudge.client import HttpClient, ServerError, tls_context
 from sandbox.judge.domjudge.config import Config
 from sandbox.judge.domjudge.engine import Engine
-from sandbox.judge.domjudge.judging import Judge
+from sandbox.judge.domjudge.judging import Judge, Log
 from sandbox.judge.domjudge.kept import Kept
 from sandbox.judge.domjudge.material import Material
 from sandbox.judge.domjudge.shelf import Shelf, claim
@@ -28,8 +28,6 @@ __all__ = ["Worker", "work"]
 _FIRST_WAIT_SECONDS = 0.1
 _GIVE_BACK_SECONDS = 10.0  # at the end: a server that is away must not hold us
 _MOST_LOG = 16384
-
-Log = Callable[..., None]
 
 
 async def work(config: Config, engine: Engine, log: Log | None = None) -> None:

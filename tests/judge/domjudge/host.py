@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import trio
 from judge.domjudge.contest import Judging
 from judge.domjudge.fake import PASSWORD, USER, FakeServer
+from judge.fakes import built
 
+from sandbox.judge.building import Built
+from sandbox.judge.compilation import NotBuilt
 from sandbox.judge.domjudge.api import Api
 from sandbox.judge.domjudge.client import HttpClient, tls_context
 from sandbox.judge.domjudge.config import Backoff, Config
 from sandbox.judge.domjudge.credentials import Endpoint
-from sandbox.judge.domjudge.engine import NotBuilt, RunLimits
 from sandbox.judge.domjudge.worker import Worker
+from sandbox.judge.execution import TimeLimit
 from sandbox.judge.problem import Problem, Submission, Test
 from sandbox.judge.verdict import Outcome, TestRun
 
@@ -31,12 +34,7 @@ HOSTNAME = "judge-1"
 PATIENCE_SECONDS = 60
 
 
-class Program(NamedTuple):
-    """What the fake engine builds."""
-
-    compiler_output: str = "a warning"
-    compile_seconds: float | None = 0.25
-    entry_point: str | None = None
+PROGRAM = built(Path("/nowhere"))._replace(output="a warning", seconds=0.25)
 
 
 def outcome(verdict: str = "AC", **fields: Any) -> Outcome:
@@ -50,9 +48,9 @@ class Engine:
     """Does as it is told: `build` and `outcomes` are results, or what is to be raised."""
 
     def __init__(self, *outcomes: Outcome | Exception, build: Any = None) -> None:
-        self._outcomes, self._build = list(outcomes), build or Program()
+        self._outcomes, self._build = list(outcomes), build or PROGRAM
         self.built: list[tuple[Problem, Submission, dict[str, bytes]]] = []
-        self.ran: list[tuple[Problem, bytes, bytes, RunLimits]] = []
+        self.ran: list[tuple[Problem, bytes, bytes, TimeLimit]] = []
         self.during: Callable[[], Any] | None = None
 
     async def prepare(self, problem: Problem, submission: Submission) -> Any:
@@ -60,14 +58,14 @@ class Engine:
         self.built.append((problem, submission, files))
         if isinstance(self._build, Exception):
             raise self._build
-        assert isinstance(self._build, Program | NotBuilt)
+        assert isinstance(self._build, Built | NotBuilt)
         return self._build
 
     async def run_test(
-        self, problem: Problem, built: Program, test: Test, limits: RunLimits
+        self, problem: Problem, built: Built, test: Test, limit: TimeLimit
     ) -> Outcome:
         assert built is self._build and test.input is not None
-        self.ran.append((problem, test.input.read_bytes(), test.answer.read_bytes(), limits))
+        self.ran.append((problem, test.input.read_bytes(), test.answer.read_bytes(), limit))
         if self.during is not None:
             await self.during()
         result = self._outcomes.pop(0) if self._outcomes else outcome()

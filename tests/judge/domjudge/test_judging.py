@@ -8,7 +8,8 @@ from judge.domjudge.contest import VALIDATOR, Judging
 from judge.domjudge.fake import FakeServer
 from judge.domjudge.host import Engine, outcome, results, run_worker
 
-from sandbox.judge.domjudge.engine import NotBuilt, RunLimits
+from sandbox.judge.compilation import NotBuilt
+from sandbox.judge.execution import TimeLimit
 from sandbox.judge.problem import Submission
 
 TESTS = [(b"1 2\n", b"3\n"), (b"2 2\n", b"4\n"), (b"3 2\n", b"5\n")]
@@ -29,7 +30,7 @@ def test_a_submission_is_compiled_once_and_reported_test_by_test(
     assert problem.output_validator is None and not problem.is_interactive
     assert problem.limits.compilation_seconds == 30
     [compiled] = judging.compiled
-    assert compiled["compile_success"] == "1" and "entry_point" not in compiled
+    assert compiled["compile_success"] == "1"
     assert base64.b64decode(compiled["output_compile"]) == b"a warning"
 
 
@@ -38,8 +39,11 @@ def test_limits_are_those_of_the_task_and_overshoot_is_grace(tmp_path: Path) -> 
     with FakeServer(judging) as server:
         server.config["timelimit_overshoot"] = "1s+50%"
         run_worker(server, engine, tmp_path)
-    limits = engine.ran[0][3]
-    assert limits == RunLimits(2.0, 2.0, 64 << 20, 8 << 20, 64, 8 << 20)
+    problem, _, _, limit = engine.ran[0]
+    assert limit == TimeLimit.of(2.0, most_of_interest=4.0)
+    assert (limit.seconds, limit.extra_seconds) == (2.0, 2.0)
+    limits = problem.limits
+    assert (limits.memory_bytes, limits.output_bytes) == (64 << 20, 8 << 20)
 
 
 def test_a_rejected_run_ends_the_judging_where_the_server_is_lazy(tmp_path: Path) -> None:

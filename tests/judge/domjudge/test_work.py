@@ -60,7 +60,6 @@ def changed(config: str, **values: Any) -> dict[str, Any]:
     ([changed("run_config", memory_limit=0)], "run_config.memory_limit"),
     ([changed("run_config", memory_limit=1 << 60)], "run_config.memory_limit"),
     ([changed("run_config", output_limit="all")], "run_config.output_limit"),
-    ([changed("run_config", process_limit=0)], "run_config.process_limit"),
     ([changed("run_config", pass_limit=0)], "run_config.pass_limit"),
     ([changed("run_config", entry_point="a\0b")], "run_config.entry_point"),
     ([changed("run_config", entry_point="\ud800")], "run_config.entry_point"),

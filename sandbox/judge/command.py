@@ -10,10 +10,10 @@ from typing import IO, NamedTuple
 
 from sandbox.judge import report, time_limit
 from sandbox.judge.cores import Cores
+from sandbox.judge.data_check import check_data
 from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.expectations import check
 from sandbox.judge.here import Here, opened
-from sandbox.judge.input_validation import check_data
 from sandbox.judge.interrupt import run_until_signal
 from sandbox.judge.package_file import read_archive, read_directory
 from sandbox.judge.problem import Problem, Submission

@@ -10,11 +10,11 @@ import trio
 from judge.attacking import package
 from judge.building import needed
 
-from sandbox.judge import input_validation
+from sandbox.judge import data_check
 from sandbox.judge.command import Request, judge
 from sandbox.judge.cores import Cores
+from sandbox.judge.data_check import DataCheck, Fault, check_data
 from sandbox.judge.here import opened
-from sandbox.judge.input_validation import DataCheck, Fault, check_data
 from sandbox.judge.package import read_problem
 from sandbox.spec.errors import HostError, SpecError
 
@@ -207,7 +207,7 @@ def test_a_validator_in_a_language_that_is_not_here_is_told_as_not_run(
     def missing(*_: object, **__: object) -> None:
         raise HostError("C needs gcc, which is not here")
 
-    monkeypatch.setattr(input_validation, "build_package_program", missing)
+    monkeypatch.setattr(data_check, "build_package_program", missing)
     found = checked(package(tmp_path / "p", CHECKS))
     assert (found.validators, found.faults) == ((), ())
     assert found.not_run == ("input_validators/number.py: C needs gcc, which is not here",)
@@ -237,7 +237,7 @@ HOSTILE = [
 def test_what_a_validator_does_wrong_is_a_refusal(
     source: str, why: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leftovers: None
 ) -> None:
-    monkeypatch.setattr(input_validation, "_IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(data_check, "_IDLE_SECONDS", 0.5)
     directory = package(tmp_path / "p", {"input_validators/v.py": source + "\n"})
     found = checked(directory)
     assert (directory / "data/secret/1.in").read_text() == "17\n"
@@ -254,7 +254,7 @@ def test_what_a_validator_does_wrong_is_a_refusal(
 def test_of_many_faults_the_first_have_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(input_validation, "_MOST_MESSAGES", 2)
+    monkeypatch.setattr(data_check, "_MOST_MESSAGES", 2)
     files = {f"data/secret/{number}.{end}": "x" for number in range(1, 5) for end in ("in", "ans")}
     faults = checked(package(tmp_path / "p", {**CHECKS, **files})).faults
     assert len(faults) == 4 and sum(bool(fault.message) for fault in faults) == 2

@@ -13,17 +13,16 @@ from typing import Any, NamedTuple
 import trio
 
 from sandbox.judge.building import Built
-from sandbox.judge.feedback import MOST_MESSAGE_BYTES, validator_job
+from sandbox.judge.feedback import LastWords, last_lines, validator_job
 from sandbox.judge.here import Here
 from sandbox.judge.preparation import build_package_program
 from sandbox.judge.problem import Problem, ProblemLimits, Program, Test, ValidationCase
 from sandbox.judge.runner import Order
 from sandbox.judge.trial import Settings, Trials
-from sandbox.judge.validation import ACCEPTED
+from sandbox.judge.validation import ACCEPTED, ending
 from sandbox.spec.errors import HostError, SandboxError, SpecError
 from sandbox.spec.fields import printable
 from sandbox.spec.job import Input
-from sandbox.spec.result import Result
 
 __all__ = ["DataCheck", "Fault", "check_data"]
 
@@ -85,22 +84,6 @@ class _Answer(NamedTuple):
     accepted: bool | None  # None: it could not be run
     why: str
     message: str
-
-
-class _LastWords:
-    """The end of what is written to both streams: validators use either."""
-
-    def __init__(self) -> None:
-        self._text = bytearray()
-
-    async def add(self, _: str, data: bytes) -> None:
-        self._text += data
-        del self._text[:-MOST_MESSAGE_BYTES]
-
-    def text(self) -> str:
-        lines = self._text.decode("utf-8", "replace").split("\n")
-        shown = (printable(line.rstrip()) for line in lines)
-        return "\n".join(line for line in shown if line)[-MOST_MESSAGE_BYTES:]
 
 
 async def check_data(here: Here, problem: Problem) -> DataCheck:
@@ -211,7 +194,7 @@ class _Check:
         inputs = [
             Input(path, f"{_WORK}/{name}".encode(), copied=copied) for name, path, copied in beside
         ]
-        said = _LastWords()
+        said = LastWords("stdout", "stderr")  # validators use either
         async with self._here.cores.one() as core:
             job = validator_job(
                 (*built.command, *words), built.policy, built, inputs, [], self._limits, core
@@ -225,7 +208,7 @@ class _Check:
                 return _Answer(None, f"was not run: {error}", "")
         if done.result.verdict == "exited" and done.result.exit_code == ACCEPTED:
             return _Answer(True, "", "")
-        return _Answer(False, f"refuses it: {_end(done.result)}", said.text())
+        return _Answer(False, f"refuses it: it {ending(done.result)}", last_lines(said.text()))
 
     async def _check_output(self, case: ValidationCase) -> None:
         test, program = case.test, self._problem.output_validator
@@ -292,11 +275,3 @@ def _check_names(program: Program, test: Test) -> None:
     if both:
         where = f"data/{test.name}.files/{min(both)}"
         raise SpecError(where, f"has the name of a file of {program.name}")
-
-
-def _end(result: Result) -> str:
-    if result.verdict == "exited":
-        return f"exit code {result.exit_code}"
-    if result.verdict == "signaled":
-        return f"signal {result.signal}"
-    return f"it was ended: {result.verdict}: {'; '.join(result.evidence)}"

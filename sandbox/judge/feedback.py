@@ -17,7 +17,7 @@ from sandbox.spec.fields import printable
 from sandbox.spec.job import Artifact, Input, Job
 from sandbox.spec.result import Result
 
-__all__ = ["MOST_MESSAGE_BYTES", "Feedback", "LastWords", "shown_lines", "unread", "validator_job"]
+__all__ = ["MOST_MESSAGE_BYTES", "Feedback", "LastWords", "last_lines", "unread", "validator_job"]
 
 MOST_MESSAGE_BYTES = 4096  # to judges and to teams, each
 _FEEDBACK = b"/work/feedback"
@@ -44,15 +44,17 @@ _AMONG_SOURCES = b'cd /submission && exec "$@"'
 
 
 class LastWords:
-    """What a validator writes, of which only the end of stderr is of use: a submission may have
-    it write as much as it is allowed to, on every test."""
+    """The end of what a validator writes, of which no more is of use: a submission may have it
+    write as much as it is allowed to, on every test."""
 
-    def __init__(self) -> None:
+    def __init__(self, *streams: str) -> None:
+        """`streams`: which are listened to."""
+        self._streams = streams
         self._text = bytearray()
 
     async def add(self, stream: str, data: bytes) -> None:
         """As a sink is called."""
-        if stream == "stderr":
+        if stream in self._streams:
             self._text += data
             del self._text[:-_MOST_STDERR_BYTES]
 
@@ -130,7 +132,7 @@ class Feedback:
 
     def text(self, name: str) -> str:
         """What it has written there, in the last pass; bounded and printable."""
-        return shown_lines((self.read(name) or b"").strip())
+        return _shown_lines((self.read(name) or b"").strip())[:MOST_MESSAGE_BYTES]
 
     def read(self, name: str) -> bytes | None:
         """The same as bytes; None: it has not written that."""
@@ -208,7 +210,10 @@ def unread(result: Result) -> str:
     return ""
 
 
-def shown_lines(text: bytes) -> str:
-    """What a validator has written, as people may be shown it."""
-    lines = text.decode("utf-8", "replace").splitlines()
-    return "\n".join(map(printable, lines))[:MOST_MESSAGE_BYTES]
+def last_lines(text: bytes) -> str:
+    """The end of what a program has said, as people may be shown it: there it says why."""
+    return _shown_lines(text[-MOST_MESSAGE_BYTES:].strip())[-MOST_MESSAGE_BYTES:]
+
+
+def _shown_lines(text: bytes) -> str:
+    return "\n".join(map(printable, text.decode("utf-8", "replace").splitlines()))

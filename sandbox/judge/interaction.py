@@ -75,7 +75,7 @@ async def interact(
     `directory`: as `submission_job` has it. What is said is added to `transcript`. A Failure: a
     judge error, for one of the two was not run.
     """
-    said, answered = LastWords(), LastWords()
+    said, answered = LastWords("stderr"), LastWords("stderr")
     is_recorded = transcript is not None
     closed: list[int] = []
 

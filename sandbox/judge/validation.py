@@ -14,7 +14,7 @@ import trio
 
 from sandbox.judge.building import Built
 from sandbox.judge.compare import compare
-from sandbox.judge.feedback import MOST_MESSAGE_BYTES, Feedback, LastWords, shown_lines, unread
+from sandbox.judge.feedback import Feedback, LastWords, last_lines, unread
 from sandbox.judge.problem import Problem, Test
 from sandbox.judge.runner import Order, Runner
 from sandbox.judge.scores import read_score
@@ -23,7 +23,7 @@ from sandbox.spec.job import Job
 from sandbox.spec.result import Completed, Result
 
 __all__ = [
-    "ACCEPTED", "REJECTED", "Validation", "by_comparing", "judged_by", "validate",
+    "ACCEPTED", "REJECTED", "Validation", "by_comparing", "ending", "judged_by", "validate",
     "validate_statically",
 ]  # fmt: skip
 
@@ -87,7 +87,7 @@ async def validate_statically(
 async def _asked(
     runner: Runner, job: Job, stdin: bytes, feedback: Feedback, problem: Problem, test: Test
 ) -> Validation:
-    said = LastWords()
+    said = LastWords("stderr")
     try:
         done = await runner.run(Order(job, stdin, said.add))
     except SandboxError as error:
@@ -100,8 +100,9 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
     who = _who(test)
     code = done.result.exit_code if done.result.verdict == "exited" else None
     if code not in (ACCEPTED, REJECTED):
-        said = shown_lines(done.stderr[-MOST_MESSAGE_BYTES:].strip())
-        return Validation("JE", f"{who} {_end(done.result)}", judge_message=said)
+        neither = "" if code is None else ", which is neither 42 nor 43"
+        why = f"{who} {ending(done.result)}{neither}"
+        return Validation("JE", why, judge_message=last_lines(done.stderr))
     if problem_found := unread(done.result):
         return Validation("JE", f"{who}'s {problem_found}")
     judge, team = feedback.text("judgemessage.txt"), feedback.text("teammessage.txt")
@@ -129,9 +130,10 @@ def _who(test: Test) -> str:
     return "the output validator" if test.static_arguments is None else "the static validator"
 
 
-def _end(result: Result) -> str:
+def ending(result: Result) -> str:
+    """What became of a program, as the rest of a sentence."""
     if result.verdict == "exited":
-        return f"exited with {result.exit_code}, which is neither 42 nor 43"
+        return f"exited with {result.exit_code}"
     if result.verdict == "signaled":
         return f"was ended by signal {result.signal}"
     return f"was ended: {result.verdict}: {'; '.join(result.evidence)}"

@@ -64,17 +64,17 @@ def test_every_input_is_shown_to_every_validator_and_each_refusal_is_told(tmp_pa
     found = checked(directory)
     even, number = "input_validators/even.py", "input_validators/number.py"
     assert found == DataCheck(4, 0, (even, number), (), (
-        Fault("secret/1", even, "refuses it: exit code 43"),
-        Fault("secret/3", number, "refuses it: exit code 1", "no number: '020\\n'"),
-        Fault("secret/4", even, "refuses it: exit code 43"),
-        Fault("secret/4", number, "refuses it: exit code 43"),
+        Fault("secret/1", even, "refuses it: it exited with 43"),
+        Fault("secret/3", number, "refuses it: it exited with 1", "no number: '020\\n'"),
+        Fault("secret/4", even, "refuses it: it exited with 43"),
+        Fault("secret/4", number, "refuses it: it exited with 43"),
     ))  # fmt: skip
 
 
 @pytest.mark.parametrize("code", [0, 1, 41, 43, 99])
 def test_only_one_exit_code_accepts(tmp_path: Path, code: int) -> None:
     directory = package(tmp_path / "p", {"input_validators/v.py": f"raise SystemExit({code})\n"})
-    assert refused(directory) == {"secret/1": f"refuses it: exit code {code}: "}
+    assert refused(directory) == {"secret/1": f"refuses it: it exited with {code}: "}
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ HOSTILE = [
     pytest.param(
         "import os\nwhile True: os.write(1, bytes(1 << 20))", "it was ended: output", id="GiB said"
     ),
-    pytest.param("open('/etc/shadow')", "exit code 1: FileNotFoundError", id="shadow"),
-    pytest.param("open('/data')", "exit code 1: FileNotFoundError", id="other data"),
+    pytest.param("open('/etc/shadow')", "it exited with 1: FileNotFoundError", id="shadow"),
+    pytest.param("open('/data')", "it exited with 1: FileNotFoundError", id="other data"),
     pytest.param("import time\ntime.sleep(10000)", "it was ended: idle", id="sleeps"),
-    pytest.param("import os\nos.kill(os.getpid(), 9)", "signal 9", id="kills itself"),
-    pytest.param("raise SystemExit('\\x1b[2J')", r"exit code 1: \x1b[2J", id="escapes"),
-    pytest.param("import sys\nsys.exit('x\\n' * 99999)", "exit code 1: x", id="much said"),
+    pytest.param("import os\nos.kill(os.getpid(), 9)", "it was ended by signal 9", id="killed"),
+    pytest.param("raise SystemExit('\\x1b[2J')", r"it exited with 1: \x1b[2J", id="escapes"),
+    pytest.param("import sys\nsys.exit('x\\n' * 99999)", "it exited with 1: x", id="much said"),
     pytest.param("open('/dev/stdin', 'w').write('changed')", "", id="writes its input"),
 ]  # fmt: skip
 
@@ -279,7 +279,8 @@ def test_verifying_tells_of_the_data_and_fails_by_it(
     told = capsys.readouterr().out.splitlines()
     assert told[0].endswith("): 1 NOT as they should be")
     assert told[1] == (
-        "  data/secret/1: input_validators/number.py refuses it: exit code 1: no number: '17 \\n'"
+        "  data/secret/1: input_validators/number.py refuses it: it exited with 1:"
+        " no number: '17 \\n'"
     )
     assert told[2].endswith(" - as expected"), "the submissions are judged all the same"
     (fault,) = json.loads(document.read_text())["data"]["faults"]

@@ -21,6 +21,7 @@ __all__ = [
     "find_toolchain",
     "identity_of_all",
     "language_lines",
+    "report_language",
     "report_languages",
 ]
 
@@ -46,7 +47,7 @@ class LanguageReport(NamedTuple):
     name: str
     extensions: tuple[str, ...]
     is_here: bool
-    version: str  # the first line that the compiler says of itself; "" if it is not here
+    version: str  # the first line that the compiler says of itself; "": not here, or not asked
     missing: str  # what is to be installed; "" if nothing is
     time_multiplier: float
 
@@ -95,7 +96,25 @@ async def report_languages(
     languages: Mapping[str, Language], runner: Runner
 ) -> tuple[LanguageReport, ...]:
     """What this host has of each; compilers are asked in jobs. Raises SandboxError as `runner`."""
-    return tuple([await _report(language, runner) for language in languages.values()])
+    found = []
+    for language in languages.values():
+        report = report_language(language)
+        version = await _version(language, runner) if report.is_here else ""
+        found.append(report._replace(version=version))
+    return tuple(found)
+
+
+def report_language(language: Language, version: str = "") -> LanguageReport:
+    """What this host has of one."""
+    missing = ""
+    try:
+        find_toolchain(language)
+    except HostError as error:
+        missing = str(error)
+    return LanguageReport(
+        language.code, language.name, language.extensions, not missing, version, missing,
+        language.time_multiplier,
+    )  # fmt: skip
 
 
 def language_lines(reports: Sequence[LanguageReport]) -> Iterator[str]:
@@ -107,27 +126,9 @@ def language_lines(reports: Sequence[LanguageReport]) -> Iterator[str]:
         yield f"{report.code:{width}}  {report.name} ({' '.join(report.extensions)}){times}: {said}"
 
 
-async def _report(language: Language, runner: Runner) -> LanguageReport:
-    version, missing = "", ""
-    try:
-        toolchain = find_toolchain(language)
-    except HostError as error:
-        missing = str(error)
-    else:
-        version = await _version(language, toolchain, runner)
-    return LanguageReport(
-        language.code,
-        language.name,
-        language.extensions,
-        not missing,
-        version,
-        missing,
-        language.time_multiplier,
-    )
-
-
-async def _version(language: Language, toolchain: Toolchain, runner: Runner) -> str:
-    words = (fill_in(word, toolchain.paths.__getitem__) for word in language.version)
+async def _version(language: Language, runner: Runner) -> str:
+    paths = find_toolchain(language).paths
+    words = (fill_in(word, paths.__getitem__) for word in language.version)
     command = tuple(map(os.fsencode, words))
     limits = {"cpu_seconds": _VERSION_SECONDS, "wall_seconds": 2 * _VERSION_SECONDS}
     done = await runner.run(Order(Job(command, policy="compile", limits=limits)))

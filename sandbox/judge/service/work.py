@@ -15,7 +15,7 @@ from sandbox.judge import time_limit
 from sandbox.judge.building import BuildCache
 from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.here import Here
-from sandbox.judge.language import Language, find_language, load_languages
+from sandbox.judge.language import find_language, load_languages
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.service.dialogues import Dialogues
 from sandbox.judge.service.judging import Judging
@@ -24,11 +24,11 @@ from sandbox.judge.service.quiet import Quiet
 from sandbox.judge.service.reading import PackageReader
 from sandbox.judge.service.runner import TenantRunner, Turns
 from sandbox.judge.service.space import Space
-from sandbox.judge.toolchain import find_toolchain, report_languages
+from sandbox.judge.toolchain import report_language, report_languages
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Outcome
 from sandbox.server.service import Service
-from sandbox.spec.errors import HostError, SandboxError, SpecError
+from sandbox.spec.errors import SandboxError, SpecError
 from sandbox.spec.quantities import format_size
 from sandbox.wire.errors import InvalidParamsError, NotFoundError
 
@@ -118,7 +118,10 @@ class Work:
         with patience:
             await self._versions_known.wait()
         return {
-            "languages": [self._language_here(one) for one in self._languages.values()],
+            "languages": [
+                report_language(one, self._versions.get(one.code, ""))._asdict()
+                for one in self._languages.values()
+            ],
             "is_complete": self._versions_known.is_set(),
         }
 
@@ -131,22 +134,6 @@ class Work:
         except SandboxError as error:
             self._is_asking = False  # the next who asks may have more luck
             self._service.log.event("versions_unknown", tenant=tenant, error=str(error))
-
-    def _language_here(self, language: Language) -> dict[str, Any]:
-        missing = ""
-        try:
-            find_toolchain(language)
-        except HostError as error:
-            missing = str(error)
-        return {
-            "code": language.code,
-            "name": language.name,
-            "extensions": list(language.extensions),
-            "is_here": not missing,
-            "version": self._versions.get(language.code, ""),
-            "missing": missing,
-            "time_multiplier": language.time_multiplier,
-        }
 
     @contextlib.contextmanager
     def _opened(self, space: Space, judging: Judging) -> Iterator[Here]:

@@ -74,8 +74,8 @@ class TenantRunner:
         self._cores, self._priority, self._quiet = cores, priority, quiet
 
     async def run(self, order: Order) -> Completed:
-        """One job, to its end."""
-        (outcome,) = await self._pinned([order], (), lambda _: None)
+        """See `Runner`."""
+        (outcome,) = await self.run_pipeline([order], (), lambda _: None)
         if isinstance(outcome, SandboxError):
             raise outcome
         return outcome
@@ -83,12 +83,7 @@ class TenantRunner:
     async def run_pipeline(
         self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed
     ) -> list[Completed | SandboxError]:
-        """Jobs that are started together; `closed` is told who closed his end of a pipe."""
-        return await self._pinned(orders, pipes, closed)
-
-    async def _pinned(
-        self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed
-    ) -> list[Completed | SandboxError]:
+        """See `Runner`."""
         marks = [order.job.limits.get("core") for order in orders]
         if self._cores > 1 and _ALL in marks:
             seconds = max(order.job.limits["wall_seconds"] for order in orders)

@@ -97,7 +97,7 @@ class Judging:
 
     def status(self) -> dict[str, Any]:
         """All that is known of it. Raises HostError: its record cannot be read."""
-        kept = self._read() if self.is_over else {}
+        kept = _read(self.directory) if self.is_over else {}
         return {
             **self.brief(),
             "events": self.events.size_bytes,
@@ -140,15 +140,12 @@ class Judging:
             await trio.to_thread.run_sync(save)
         for name, value in changes.items():
             setattr(self, name, value)
-        self.tell_end(more)
+        self._tell_end(more)
 
-    def tell_end(self, kept: Mapping[str, Any] | None = None) -> None:
+    def _tell_end(self, kept: Mapping[str, Any]) -> None:
         """The last event. What ended it was on the disk before."""
-        kept = self._read() if kept is None else kept
         with contextlib.suppress(HostError):  # the record says it too
-            self.events.add(
-                self.state, result=kept.get("result"), error=kept.get("error")
-            )  # fmt: skip
+            self.events.add(self.state, result=kept.get("result"), error=kept.get("error"))
         self.events.finish()
         self._ended.set()
 
@@ -208,11 +205,11 @@ class Judging:
             judging = cls(directory, request)
             for name in (*_BRIEF, "size_bytes"):
                 setattr(judging, name, kept[name])
-        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise HostError(f"{directory} is no judging: {error!r}") from error
         if judging.is_over:
             if not judging._has_told_end():
-                judging.tell_end(kept)
+                judging._tell_end(kept)
             judging.events.finish()
             judging._ended.set()
         return judging
@@ -232,12 +229,6 @@ class Judging:
             last = found[-1]
         return last.get("event") in ENDED
 
-    def _read(self) -> Mapping[str, Any]:
-        try:
-            return _read(self.directory)
-        except (ValueError, msgpack.UnpackException) as error:
-            raise HostError(f"{self.directory} is no judging: {error!r}") from error
-
 
 def _write(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
@@ -251,6 +242,8 @@ def _read(directory: Path) -> Mapping[str, Any]:
         kept = msgpack.unpackb((directory / "record").read_bytes())
     except OSError as error:
         raise HostError(f"{directory}: {error.strerror}; the judging is lost") from error
+    except (ValueError, msgpack.UnpackException) as error:
+        raise HostError(f"{directory} is no judging: {error!r}") from error
     if not isinstance(kept, Mapping):
-        raise ValueError("no map")
+        raise HostError(f"{directory} is no judging: its record is no map")
     return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -239,10 +240,7 @@ class Judgings:
     async def _space(self, tenant: str) -> Space:
         name = directory_name(tenant)
         if name not in self._spaces:
-
-            def most_bytes() -> int:
-                return self._most_bytes(tenant)
-
+            most_bytes = functools.partial(self._most_bytes, tenant)
             # Nothing is there: it is made at once, and blocks for nobody.
             self._spaces[name] = Space(
                 self._directory / name, tenant, self._service.orders, self._work.reader, most_bytes

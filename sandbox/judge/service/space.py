@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import shutil
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ class Space:
         for path in sorted(directory.iterdir()):
             if (path / "tenant").exists():
                 tenant = (path / "tenant").read_text()
-                yield cls(path, tenant, orders, reader, lambda tenant=tenant: most_bytes(tenant))
+                yield cls(path, tenant, orders, reader, functools.partial(most_bytes, tenant))
 
     def place(self, judging: str) -> Path:
         """Where the judging of this id is, or will be."""

@@ -10,13 +10,12 @@ from sandbox.judge.feedback import MOST_MESSAGE_BYTES
 from sandbox.judge.verdict import Judgement, Outcome, TestRun
 from sandbox.spec.fields import printable
 
-__all__ = ["judgement_map", "outcome_map", "transcript_maps"]
+__all__ = ["judgement_map", "outcome_map"]
 
 # In bytes, and all together less than an event may have.
 _MOST_TEXT = 1024  # of what is for people, in one line of it
 _MOST_OUTPUT = 32 << 10
 _MOST_ITEMS = 16
-_MOST_TRANSCRIPT, _UTTERANCE = 64 << 10, 64  # of a dialogue; of a piece of it, beside its bytes
 _MOST_GROUPS, _MOST_NAMES = 1000, 64 << 10  # of groups
 
 
@@ -34,20 +33,6 @@ def outcome_map(outcome: Outcome) -> dict[str, Any]:
         "signal": outcome.signal,
         "runs": [_run_map(run) for run in outcome.runs[:_MOST_ITEMS]],
     }
-
-
-def transcript_maps(outcome: Outcome, most_bytes: int) -> tuple[list[dict[str, Any]], int]:
-    """The first of its dialogue, and how many of `most_bytes` that takes: of an event, too."""
-    found = []
-    left = most = min(most_bytes, _MOST_TRANSCRIPT)
-    for seconds, direction, data in outcome.transcript or ():
-        if left <= _UTTERANCE:
-            break
-        left -= _UTTERANCE
-        by = "submission" if direction == ">" else "validator"
-        found.append({"seconds": seconds, "by": by, "data": data[:left]})
-        left -= len(data[:left])
-    return found, most - left
 
 
 def judgement_map(judgement: Judgement) -> dict[str, Any]:

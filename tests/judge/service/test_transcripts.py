@@ -6,7 +6,7 @@ from typing import Any
 from judge.service.contest import upload, zipped
 from server.daemon import PATIENCE_SECONDS, Client
 
-from sandbox.judge.service.plain import transcript_maps
+from sandbox.judge.service.dialogues import Dialogues
 from sandbox.judge.verdict import Outcome
 
 GUESS = Path(__file__).resolve().parents[3] / "examples" / "problems" / "draft" / "guess"
@@ -46,13 +46,12 @@ def test_a_dialogue_is_told_if_that_was_asked_for(client: Client) -> None:
 def test_a_long_dialogue_is_cut_and_many_have_a_sum() -> None:
     pieces = tuple((0.1, "<>"[n % 2], b"x" * 100) for n in range(5000))
     outcome = Outcome("1", "AC", "", transcript=pieces)
-    left, told_bytes = 100_000, 0
-    for _ in range(9):
-        told, taken = transcript_maps(outcome, left)
-        told_bytes += sum(len(utterance["data"]) + 64 for utterance in told)
-        left -= taken
-        assert 0 <= taken <= 64 << 10
-    assert 0 <= left <= 64 and told_bytes <= 100_000
+    dialogues = Dialogues(100_000)
+    sizes = [
+        sum(len(utterance["data"]) + 64 for utterance in dialogues.of(outcome)["transcript"])
+        for _ in range(9)
+    ]
+    assert max(sizes) <= 64 << 10 and 100_000 - 64 <= sum(sizes) <= 100_000
     single = Outcome("1", "AC", "", transcript=((0.1, ">", b"x" * (1 << 18)),))
-    ((first,), _) = transcript_maps(single, 1 << 20)
+    (first,) = Dialogues().of(single)["transcript"]
     assert len(first["data"]) == (64 << 10) - 64 and first["by"] == "submission"

@@ -17,8 +17,8 @@ from sandbox.spec.fields import shown
 __all__ = ["GraderRun", "read_grade", "write_results"]
 
 # The format knows four verdicts; a grader need not know more.
-_TOLD = {"PE": "WA", "OLE": "RTE", "MLE": "RTE"}
-# What the reference takes from one. CE and PE are no results of a group.
+_TOLD = {"OLE": "RTE", "MLE": "RTE"}
+# What the reference takes from one. CE is no result of a group.
 _GRADE = re.compile(rb"\s*+(AC|WA|TLE|RTE|MLE|OLE|JE)[ \t]++([^\s]++)\s*+")
 _MOST_BYTES = 1000
 

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 __all__ = ["VERDICTS", "GroupOutcome", "Judgement", "Outcome", "TestRun"]
 
-# AC accepted, WA wrong answer, PE presentation error (where a format asks for it), TLE time,
-# MLE memory, OLE output, RTE run-time error, CE compile error, JE judge error: ours or the
-# package's, never the submission's. From best to worst: "worst error" takes the last, which is the
-# order of the problem package format (legacy, "Default grader specification": JE, IF, RTE, MLE,
-# TLE, OLE, WA; PE behind WA as its reference grader has it). CE comes alone: nothing was run.
-VERDICTS = ("AC", "PE", "WA", "OLE", "TLE", "MLE", "RTE", "CE", "JE")
+# AC accepted, WA wrong answer, OLE output, TLE time, MLE memory, RTE run-time error, CE compile
+# error, JE judge error: ours or the package's, never the submission's. From best to worst: "worst
+# error" takes the last, which is the order of the problem package format (legacy, "Default grader
+# specification": JE, IF, RTE, MLE, TLE, OLE, WA). CE comes alone: nothing was run.
+VERDICTS = ("AC", "WA", "OLE", "TLE", "MLE", "RTE", "CE", "JE")
 
 
 class TestRun(NamedTuple):

@@ -122,7 +122,7 @@ def test_a_number_as_python_writes_it_is_read_again(value: float) -> None:
 
 
 def test_a_grader_reads_a_line_a_result_with_the_verdicts_of_the_format() -> None:
-    results = [("AC", 1.0), ("WA", 0.1 + 0.2), ("PE", None), ("MLE", 0), ("OLE", 0), ("TLE", -2.5)]
+    results = [("AC", 1.0), ("WA", 0.1 + 0.2), ("WA", None), ("MLE", 0), ("OLE", 0), ("TLE", -2.5)]
     assert write_results(results) == b"AC 1\nWA 0.3\nWA 0\nRTE 0\nRTE 0\nTLE -2.5\n"
 
 

@@ -14,7 +14,6 @@ __all__ = ["bounded", "compile_metadata", "run_fields", "run_metadata", "system_
 
 _RESULTS = {
     "AC": "correct",
-    "PE": "wrong-answer",  # which DOMjudge has not told apart since its version 5
     "WA": "wrong-answer",
     "OLE": "output-limit",
     "MLE": "memory-limit",

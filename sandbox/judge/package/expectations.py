@@ -18,13 +18,13 @@ __all__ = [
 
 # The formats know four verdicts. Ours are more: what each of them covers.
 _COVERED = {
-    "AC": frozenset({"AC"}), "WA": frozenset({"WA", "PE"}), "TLE": frozenset({"TLE"}),
+    "AC": frozenset({"AC"}), "WA": frozenset({"WA"}), "TLE": frozenset({"TLE"}),
     "RTE": frozenset({"RTE", "MLE", "OLE"}),
 }  # fmt: skip
 # DOMjudge's names, for directories and comments. No output at all is a wrong answer there too.
 _NAMED = {
-    "CORRECT": {"AC"}, "ACCEPTED": {"AC"}, "WRONG-ANSWER": {"WA", "PE"}, "NO-OUTPUT": {"WA", "PE"},
-    "PRESENTATION-ERROR": {"PE", "WA"}, "TIMELIMIT": {"TLE"}, "TIME-LIMIT": {"TLE"},
+    "CORRECT": {"AC"}, "ACCEPTED": {"AC"}, "WRONG-ANSWER": {"WA"}, "NO-OUTPUT": {"WA"},
+    "PRESENTATION-ERROR": {"WA"}, "TIMELIMIT": {"TLE"}, "TIME-LIMIT": {"TLE"},
     "TIME-LIMIT-EXCEEDED": {"TLE"}, "RUN-ERROR": {"RTE", "MLE"}, "RUN-TIME-ERROR": {"RTE", "MLE"},
     "RUNTIME-ERROR": {"RTE", "MLE"}, "RUNTIME-EXCEPTION": {"RTE", "MLE"},
     "COMPILER-ERROR": {"CE"}, "COMPILE-ERROR": {"CE"}, "COMPILATION-ERROR": {"CE"},
@@ -45,7 +45,6 @@ _LEGACY = _NEW | {
     "time_limit_exceeded": ({"AC", "WA", "TLE"}, {"TLE"}),
     "run_time_error": (_ANY, {"RTE"}),
 }
-_ONES = tuple(_COVERED)
 _WORDS = re.compile(
     r"@EXPECTED_(?:RESULTS|SCORE)@: +([-+]?[0-9.]+|[a-z_-]+(?:[ \t]*,[ \t]*[a-z_-]+)*)",
     re.IGNORECASE,
@@ -185,7 +184,8 @@ def _verdicts(fields: Fields, key: str) -> frozenset[str] | None:
     for word in words:
         if word not in _COVERED:
             raise fields.error(
-                key, f"{shown(word)} is not one of {', '.join(_ONES)}{suggestion(word, _ONES)}"
+                key,
+                f"{shown(word)} is not one of {', '.join(_COVERED)}{suggestion(word, _COVERED)}",
             )
     return frozenset(words)
 

@@ -14,10 +14,9 @@ GROUP = Shape(
 )  # fmt: skip
 
 JUDGEMENT = Shape(
-    {"verdict": Field("text", "`AC` accepted, `WA` wrong answer, `PE` presentation error, `TLE`,"
-                      " `MLE`, `OLE` over the limit of time, memory or output, `RTE` run-time"
-                      " error, `CE` compile error, `JE` judge error, which is never the"
-                      " submission's"),
+    {"verdict": Field("text", "`AC` accepted, `WA` wrong answer, `TLE`, `MLE`, `OLE` over the limit"
+                      " of time, memory or output, `RTE` run-time error, `CE` compile error, `JE`"
+                      " judge error, which is never the submission's"),
      "score": Field("number or nil", "of a scoring problem"),
      "why": Field("text", "for people, in a line"),
      "language": Field("text", "its code; empty: it was not found out"),

@@ -23,7 +23,7 @@ def reported(result: Outcome, settings: Settings = SETTINGS) -> str:
 
 
 @pytest.mark.parametrize(("verdict", "word"), [
-    ("AC", "correct"), ("PE", "wrong-answer"), ("WA", "wrong-answer"), ("OLE", "output-limit"),
+    ("AC", "correct"), ("WA", "wrong-answer"), ("OLE", "output-limit"),
     ("MLE", "memory-limit"), ("RTE", "run-error"), ("TLE", "timelimit"),
 ])  # fmt: skip
 def test_each_verdict_has_its_word(verdict: str, word: str) -> None:

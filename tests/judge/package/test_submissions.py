@@ -7,7 +7,7 @@ import pytest
 from sandbox.judge.problem import Expectation, Submission
 
 _RTE = frozenset({"RTE", "MLE", "OLE"})
-_WA = frozenset({"WA", "PE"})
+_WA = frozenset({"WA"})
 _SCORING = "name: Sums\ntype: scoring\n"
 
 

@@ -16,7 +16,7 @@ __all__ = [
 class ProblemLimits(NamedTuple):
     """Times in seconds, sizes in bytes; the formats' defaults where the package is silent."""
 
-    time_seconds: float | None  # None: to be found from the accepted submissions (calibrate.py)
+    time_seconds: float | None  # None: to be found from the accepted submissions (time_limit.py)
     time_multiplier: float  # slowest accepted submission -> limit
     safety_margin: float  # limit -> what an expected TLE must take at least
     time_resolution: float  # the limit found is a multiple of it

@@ -1,6 +1,6 @@
 """What unpacks an archive in a sandbox: `python3 -c THIS ARCHIVE MOST_FILES MOST_BYTES`.
 
-Writes every regular file to stdout as a header (archive.py has its form too), its name and its
+Writes every regular file to stdout as a header (unpacking.py has its form too), its name and its
 bytes, then a last header that counts them. A rule that is broken is told on stderr, and 3 is the
 exit code. Whatever the archive makes of us, all that it gets is to write there.
 """

@@ -17,7 +17,7 @@ __all__ = ["JudgeExtension"]
 
 
 class JudgeExtension(Extension):
-    """judge.*: see methods.py."""
+    """judge.*: see methods/."""
 
     methods: Mapping[str, Method] = METHODS
 

@@ -149,4 +149,4 @@ def _languages(words: Sequence[str]) -> int:
         raise SpecError(rest[0], "languages takes options only")
     from sandbox.judge.language_command import show_languages
 
-    return show_languages(json="--json" in values)
+    return show_languages(as_json="--json" in values)

@@ -96,7 +96,7 @@ async def _judge_by(
             judgements.append(judgement)
             unmet.append(missed)
             if document is not sys.stdout:
-                _print(submission, judgement, unmet[-1], problem, verifies=verifies)
+                _print(judgement, missed, is_scoring=problem.is_scoring, verifies=verifies)
         if document is not None:
             more = {} if data is None else {"data": data.document()}
             text = report.json_document(
@@ -153,15 +153,8 @@ def _submission(path: Path, language: str | None) -> Submission:
     return Submission(str(path), named, language)
 
 
-def _print(
-    submission: Submission,
-    judgement: Judgement,
-    unmet: Sequence[str],
-    problem: Problem,
-    *,
-    verifies: bool,
-) -> None:
-    lines = list(report.table(judgement, is_scoring=problem.is_scoring))
+def _print(judgement: Judgement, unmet: Sequence[str], *, is_scoring: bool, verifies: bool) -> None:
+    lines = list(report.table(judgement, is_scoring=is_scoring))
     if not verifies:
         print("\n".join(lines))
     elif not unmet:
@@ -170,8 +163,8 @@ def _print(
         )
     else:
         print("\n".join(lines))
-        for problem_found in unmet:
-            print(printable(f"  NOT as expected: {problem_found}"))
+        for missed in unmet:
+            print(printable(f"  NOT as expected: {missed}"))
     for outcome in judgement.tests:
         if outcome.transcript is not None:
             print(printable(f"  dialogue of {outcome.test}:"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from errno import EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sandbox.judge.build_plan import PROGRAM_PLACE
 from sandbox.judge.building import Built
@@ -165,11 +165,12 @@ def measured(result: Result, core: int | None, *, neighbours: int) -> TestRun:
         wall_seconds=result.wall_seconds,
         memory_bytes=result.memory_peak_bytes,
         core=result.host.get("core", core),
-        noise=tuple(_noise(result, result.host, neighbours)),
+        noise=tuple(_noise(result, neighbours)),
     )
 
 
-def _noise(result: Result, host: Mapping[str, Any], neighbours: int) -> Iterator[str]:
+def _noise(result: Result, neighbours: int) -> Iterator[str]:
+    host = result.host
     if (steal := host.get("steal_seconds") or 0.0) >= _STEAL_SECONDS:
         yield f"the hypervisor took {steal:g} s"
     if (throttled := result.throttled_seconds or 0.0) >= _THROTTLED_SECONDS:

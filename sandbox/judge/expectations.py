@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from sandbox.judge.package.globs import matches
 from sandbox.judge.problem import Expectation, Submission
-from sandbox.judge.verdict import VERDICTS, Judgement, Outcome
+from sandbox.judge.verdict import VERDICTS, Judgement
 
 __all__ = ["check"]
 
@@ -48,8 +48,9 @@ def _unmet(expectation: Expectation, judgement: Judgement) -> Iterator[str]:
         yield f"{_either(whole)} was expected in sum, and it is {judgement.verdict}{why}"
     if expectation.score is not None:
         yield from _unmet_by_scores(expectation.score, dict(_scores(expectation, judgement)))
-    if expectation.message is not None and not _is_said(expectation.message, run):
-        yield f'no judge message holds "{expectation.message}"'
+    said = expectation.message
+    if said is not None and not any(said in one.judge_message for one in run):
+        yield f'no judge message holds "{said}"'
 
 
 def _unmet_by_verdicts(
@@ -104,10 +105,6 @@ def _scores(expectation: Expectation, judgement: Judgement) -> Iterator[tuple[st
         # Itself: what matches a group matches those in it too, and they have scores of their own.
         if matches(expectation.tests, one.group) and not matches(expectation.tests, above):
             yield one.group, one.score
-
-
-def _is_said(message: str, tests: Iterable[Outcome]) -> bool:
-    return any(message in one.judge_message for one in tests)
 
 
 def _either(verdicts: Iterable[str]) -> str:

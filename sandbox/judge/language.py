@@ -48,9 +48,8 @@ def find_language(word: str, languages: Mapping[str, Language]) -> Language:
     if len(claiming) == 1:
         return claiming[0]
     known = [*languages, *(code for one in languages.values() for code in one.codes)]
-    raise SpecError(
-        "language", f"{shown(word)} is none that is known here{_known(wanted, known, languages)}"
-    )
+    near = suggestion(wanted, known) or f"; there are {', '.join(languages)}"
+    raise SpecError("language", f"{shown(word)} is none that is known here{near}")
 
 
 def detect(submission: Submission, languages: Mapping[str, Language]) -> Language:
@@ -146,7 +145,3 @@ def _interpreter(head: bytes) -> str:
         words = os.fsdecode(match[2] or b"").split()
         name = next((PurePosixPath(word).name for word in words if not _OF_ENV.fullmatch(word)), "")
     return name
-
-
-def _known(word: str, known: Sequence[str], languages: Mapping[str, Language]) -> str:
-    return suggestion(word, known) or f"; there are {', '.join(languages)}"

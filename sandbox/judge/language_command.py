@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_module
+import json
 
 from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
@@ -12,14 +12,14 @@ from sandbox.judge.toolchain import language_lines, report_languages
 __all__ = ["show_languages"]
 
 
-def show_languages(*, json: bool) -> int:
+def show_languages(*, as_json: bool) -> int:
     """Ask each compiler, in a sandbox, for its version, and print what there is."""
 
     async def main() -> int:
         async with opened(Cores()) as here:
             found = await report_languages(here.languages, here.runner)
-        if json:
-            print(json_module.dumps([report._asdict() for report in found], indent=2))
+        if as_json:
+            print(json.dumps([report._asdict() for report in found], indent=2))
         else:
             print("\n".join(language_lines(found)))
         return 0

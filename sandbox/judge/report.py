@@ -10,12 +10,12 @@ from typing import IO, Any
 from sandbox.judge.problem import Submission
 from sandbox.judge.verdict import Judgement, Outcome, TestRun
 from sandbox.spec.fields import printable
+from sandbox.spec.quantities import MIB
 
 __all__ = ["Progress", "columns", "json_document", "table", "transcript"]
 
 _BAR_COLUMNS = 24
 _COLUMNS = 80
-_MIB = 1 << 20
 _WHY_COLUMNS = 100
 
 
@@ -94,7 +94,7 @@ def _row(outcome: Outcome, *, is_scoring: bool) -> tuple[str, ...]:
         told = f"{told} ({_repeated(outcome.runs)})".strip()
     if run is None:
         return (outcome.test, verdict, "", "", "", told)
-    memory = "" if run.memory_bytes is None else f"{run.memory_bytes / _MIB:.1f} MiB"
+    memory = "" if run.memory_bytes is None else f"{run.memory_bytes / MIB:.1f} MiB"
     cpu, wall = f"{run.cpu_seconds:.3f} s", f"{run.wall_seconds:.3f} s"
     return (outcome.test, verdict, cpu, wall, memory, told)
 
@@ -122,7 +122,7 @@ def _repeated(runs: Sequence[TestRun]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Of six: what people read from the left, three numbers, and words of any length."""
+    """Rows of six cells: two from the left, three from the right, and words of any length."""
     texts = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
     for row in texts:

@@ -98,8 +98,7 @@ class Trials:
                 validation = await self._validate(test, feedback, input_path, output)
         except (SandboxError, OSError) as error:
             return _not_judged(test, error)
-        outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
-        return _told(outcome, validation)
+        return _unrun(test, validation)
 
     async def _look_at(self, built: Built, test: Test) -> Outcome:
         """A static validation test: the submission is read, and not run."""
@@ -110,8 +109,7 @@ class Trials:
                     self._here.runner, self._static_validator, built, feedback, self._problem,
                     test, core,
                 )  # fmt: skip
-        outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
-        return _told(outcome, validation)
+        return _unrun(test, validation)
 
     async def _runs(self, built: Built, test: Test, limit: TimeLimit) -> list[_Run | Failure]:
         async with self._here.cores.one() as core:
@@ -262,6 +260,12 @@ class Trials:
 
 def _not_judged(test: Test, error: Exception) -> Outcome:
     return Outcome(test.name, "JE", f"it was not judged: {error}")
+
+
+def _unrun(test: Test, validation: Validation) -> Outcome:
+    """Of a test for which the submission is not run."""
+    outcome = Outcome(test.name, validation.verdict, validation.why, score=validation.score)
+    return _told(outcome, validation)
 
 
 def _told(outcome: Outcome, *validations: Validation) -> Outcome:

@@ -6,6 +6,7 @@ import json
 import random
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -127,7 +128,7 @@ class HttpClient:
         return _decode(what, body)
 
 
-def tls_context(ca_file: Any) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Whom we believe to be the server: `ca_file` and no other, or else those of the system."""
     try:
         return ssl.create_default_context(cafile=ca_file)

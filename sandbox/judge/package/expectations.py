@@ -183,10 +183,8 @@ def _verdicts(fields: Fields, key: str) -> frozenset[str] | None:
     words = fields.words(key)
     for word in words:
         if word not in _COVERED:
-            raise fields.error(
-                key,
-                f"{shown(word)} is not one of {', '.join(_COVERED)}{suggestion(word, _COVERED)}",
-            )
+            near = suggestion(word, _COVERED)
+            raise fields.error(key, f"{shown(word)} is not one of {', '.join(_COVERED)}{near}")
     return frozenset(words)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 
 from sandbox.judge.package.fields import Fields
 from sandbox.judge.problem import ProblemLimits
+from sandbox.spec.quantities import KIB, MIB
 
 __all__ = ["MOST_SECONDS", "read_limits"]
 
 MOST_SECONDS = 86400
-_KIB, _MIB = 1 << 10, 1 << 20
 _MOST_MIB = 1 << 20
 _MOST_PASSES = 1000
 _LEGACY = "legacy"
@@ -75,7 +75,7 @@ def _number(fields: Fields, key: str, default: float, least: float) -> float:
 
 
 def _size(fields: Fields, key: str, is_legacy: bool) -> int:
-    unit, name = (_KIB, "KiB") if key == "code" else (_MIB, "MiB")
+    unit, name = (KIB, "KiB") if key == "code" else (MIB, "MiB")
     if is_legacy:
         number = fields.number(key, _SIZES[key], above=0, most=_MOST_MIB, unit=name)
     else:

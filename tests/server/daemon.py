@@ -18,7 +18,7 @@ from sandbox.wire.errors import error_from_map
 from sandbox.wire.framing import FRAME_BYTES, Decoder
 from sandbox.wire.messages import Notification, Request, Response, encode
 
-__all__ = ["PATIENCE_SECONDS", "Client", "Daemon", "command", "holding", "over"]
+__all__ = ["PATIENCE_SECONDS", "Client", "Daemon", "command", "holding", "over", "serving"]
 
 PATIENCE_SECONDS = 60
 TESTS = Path(__file__).resolve().parents[1]
@@ -304,3 +304,17 @@ class Daemon:
                     self._noted.notify_all()
         with self._noted:
             self._noted.notify_all()
+
+
+@contextlib.contextmanager
+def serving(directory: Path, config: str = "") -> Iterator[Daemon]:
+    """One that runs, meets nothing that it has no name for, and ends as it should."""
+    daemon = Daemon(directory, config)
+    try:
+        daemon.start()
+        yield daemon
+        assert not daemon.bugs()
+        if daemon.process is not None:
+            assert daemon.drain() == 0
+    finally:
+        daemon.close()

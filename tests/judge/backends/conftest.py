@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from server.daemon import Daemon
+from server.daemon import Daemon, serving
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples" / "backends"
@@ -15,14 +15,8 @@ EXAMPLES = ROOT / "examples" / "backends"
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    daemon = Daemon(tmp_path_factory.mktemp("daemon"))
-    try:
-        daemon.start()
+    with serving(tmp_path_factory.mktemp("daemon")) as daemon:
         yield daemon
-        assert not daemon.bugs()
-        assert daemon.drain() == 0
-    finally:
-        daemon.close()
 
 
 @pytest.fixture

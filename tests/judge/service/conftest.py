@@ -4,23 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server.daemon import Client, Daemon
+from server.daemon import Client, Daemon, serving
 
 
 @pytest.fixture
 def daemon(tmp_path: Path, leftovers: None) -> Iterator[Daemon]:
-    """One that runs, and meets nothing that it has no name for."""
-    daemon = Daemon(tmp_path, "drain_seconds = 0\n")
-    try:
-        daemon.start()
+    """One that leaves no half of anything."""
+    with serving(tmp_path, "drain_seconds = 0\n") as daemon:
         yield daemon
-        assert not daemon.bugs()
-        if daemon.process is not None:
-            assert daemon.drain() == 0
-        assert not list(daemon.state.glob("judge/*/*/draft-*"))
-        assert not list(daemon.state.glob("judge/scratch/*"))
-    finally:
-        daemon.close()
+    assert not list(daemon.state.glob("judge/*/*/draft-*"))
+    assert not list(daemon.state.glob("judge/scratch/*"))
 
 
 @pytest.fixture

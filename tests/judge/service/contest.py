@@ -8,13 +8,28 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from server.daemon import PATIENCE_SECONDS, Client
+from server.daemon import PATIENCE_SECONDS, Client, Daemon
 
-__all__ = ["RIGHT", "WRONG", "judged", "package", "tarred", "upload", "with_quota", "zipped"]
+__all__ = [
+    "HELD_AFTER_A_TEST", "RIGHT", "WRONG", "events_up_to_a_test", "judged", "package", "restart",
+    "tarred", "upload", "with_quota", "zipped",
+]  # fmt: skip
 
 _YAML = "name: Double\nlimits:\n  time_limit: 2.0\nproblem_format_version: 2023-07-draft\n"
 RIGHT = b"print(2 * int(input()))\n"
 WRONG = b"n = int(input())\nprint(2 * n if n < 2 else 0)\n"
+# A change of the daemon: one test is judged, and told; then it goes no further.
+HELD_AFTER_A_TEST = """
+import sys, trio
+from sandbox.judge.trial import Trials
+run = Trials.run
+async def held(self, built, test, limit):
+    if test.name.endswith("1"):
+        return await run(self, built, test, limit)
+    print('{"event": "held"}', file=sys.stderr, flush=True)
+    await trio.sleep_forever()
+Trials.run = held
+"""
 
 
 def package(tests: int = 3, **files: bytes) -> dict[str, bytes]:
@@ -67,6 +82,25 @@ def judged(client: Client, problem: str, source: bytes, **params: Any) -> dict[s
     told = client.call("judge.wait", judging=told["judging"], wait_seconds=PATIENCE_SECONDS)
     assert told["ended_at"] is not None, told
     return told
+
+
+def events_up_to_a_test(client: Client, judging: str) -> int:
+    """Wait until a test of it is judged: the number of the event behind that."""
+    after, seen = 0, set()
+    while "test" not in seen:
+        told = client.call(
+            "judge.events", judging=judging, after=after, wait_seconds=PATIENCE_SECONDS
+        )
+        assert told["events"]
+        after, seen = told["next"], {event["event"] for event in told["events"]}
+    return after
+
+
+def restart(daemon: Daemon, change: str | None = None) -> None:
+    """Start it again; one that runs ends in order before."""
+    if daemon.process is not None:
+        daemon.drain()
+    daemon.start(change=change)
 
 
 def with_quota(size: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from judge.service.contest import RIGHT, package, upload, zipped
-from server.daemon import Client, Daemon
+from server.daemon import Client, serving
 
 from sandbox.spec.errors import SpecError
 
@@ -44,11 +44,5 @@ def test_what_is_wrong_in_a_call_is_named(
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One for all calls that come to nothing."""
-    daemon = Daemon(tmp_path_factory.mktemp("shared"))
-    try:
-        daemon.start()
-        with daemon.client() as client:
-            yield client, upload(client, zipped(package()))
-        assert not daemon.bugs()
-    finally:
-        daemon.close()
+    with serving(tmp_path_factory.mktemp("shared")) as daemon, daemon.client() as client:
+        yield client, upload(client, zipped(package()))

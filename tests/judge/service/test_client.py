@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from judge.service.contest import RIGHT, WRONG, package, tarred, zipped
-from judge.service.test_restart import HELD_AFTER_A_TEST, restart
+from judge.service.contest import HELD_AFTER_A_TEST, RIGHT, WRONG, package, restart, tarred, zipped
 from server.daemon import Daemon
 
 import sandbox

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from judge.service.contest import RIGHT, judged, package, upload, with_quota, zipped
-from server.daemon import Client, Daemon
+from server.daemon import Client, serving
 
 from sandbox.judge.service.events import Events
 from sandbox.judge.service.plain import judgement_map, outcome_map
@@ -33,34 +33,24 @@ def test_the_longest_result_and_test_can_be_read_again(tmp_path: Path) -> None:
     assert again.size_bytes == events.size_bytes
 
 
-@pytest.fixture
-def small(tmp_path: Path, leftovers: None) -> Daemon:
-    return Daemon(tmp_path, "drain_seconds = 0\n" + with_quota("20MiB"))
-
-
-def test_queued_files_have_a_quota(small: Daemon) -> None:
-    try:
-        small.start()
-        with small.client() as client:
-            yaml = b"limits: {time_limit: 60, code: 20000}\n"
-            problem = upload(client, zipped(package() | {"problem.yaml": yaml}))
-            blob = upload(client, LOOPS + bytes(12 << 20))
-            files = {"a.py": {"blob": blob}}
-            first = client.call("judge.submit", problem=problem, files=files)
-            with pytest.raises(RefusedError, match="20MiB in sum"):
-                client.call("judge.submit", problem=problem, files=files)
-            with pytest.raises(RefusedError, match="20MiB in sum"):
-                client.call("judge.rejudge", judging=first["judging"])
-            client.call("judge.cancel", judging=first["judging"])
-            ended = client.call("judge.wait", judging=first["judging"], wait_seconds=60.0)
-            assert ended["state"] == "cancelled"
-            control = client.call("judge.submit", problem=problem, files=files)
-            client.call("judge.cancel", judging=control["judging"])
-            client.call("judge.wait", judging=control["judging"], wait_seconds=60.0)
-        assert not small.bugs()
-        assert small.drain() == 0
-    finally:
-        small.close()
+def test_queued_files_have_a_quota(tmp_path: Path, leftovers: None) -> None:
+    config = "drain_seconds = 0\n" + with_quota("20MiB")
+    with serving(tmp_path, config) as daemon, daemon.client() as client:
+        yaml = b"limits: {time_limit: 60, code: 20000}\n"
+        problem = upload(client, zipped(package() | {"problem.yaml": yaml}))
+        blob = upload(client, LOOPS + bytes(12 << 20))
+        files = {"a.py": {"blob": blob}}
+        first = client.call("judge.submit", problem=problem, files=files)
+        with pytest.raises(RefusedError, match="20MiB in sum"):
+            client.call("judge.submit", problem=problem, files=files)
+        with pytest.raises(RefusedError, match="20MiB in sum"):
+            client.call("judge.rejudge", judging=first["judging"])
+        client.call("judge.cancel", judging=first["judging"])
+        ended = client.call("judge.wait", judging=first["judging"], wait_seconds=60.0)
+        assert ended["state"] == "cancelled"
+        control = client.call("judge.submit", problem=problem, files=files)
+        client.call("judge.cancel", judging=control["judging"])
+        client.call("judge.wait", judging=control["judging"], wait_seconds=60.0)
 
 
 def test_an_answer_that_would_fill_the_memory_is_refused(client: Client) -> None:

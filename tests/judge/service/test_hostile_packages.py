@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from judge.service.contest import RIGHT, judged, package, tarred, upload, with_quota, zipped
-from server.daemon import Client, Daemon
+from server.daemon import Client, Daemon, serving
 
 
 def entry(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:
@@ -99,14 +99,8 @@ def test_an_archive_that_breaks_a_rule_is_refused_by_it(
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One whose tenants have 32 MiB, for all that is sent to it here."""
-    daemon = Daemon(tmp_path_factory.mktemp("hostile"), with_quota("32MiB"))
-    try:
-        daemon.start()
-        with daemon.client() as client:
-            yield daemon, client
-            told = judged(client, upload(client, zipped(package())), RIGHT)
-            assert told["verdict"] == "AC", "it judges as before"
-        assert not daemon.bugs()
-        assert daemon.drain() == 0
-    finally:
-        daemon.close()
+    directory = tmp_path_factory.mktemp("hostile")
+    with serving(directory, with_quota("32MiB")) as daemon, daemon.client() as client:
+        yield daemon, client
+        told = judged(client, upload(client, zipped(package())), RIGHT)
+        assert told["verdict"] == "AC", "it judges as before"

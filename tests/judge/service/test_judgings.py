@@ -8,8 +8,17 @@ from typing import Any
 import msgpack
 import pytest
 import trio
-from judge.service.contest import RIGHT, WRONG, judged, package, tarred, upload, zipped
-from server.daemon import PATIENCE_SECONDS, Client, Daemon
+from judge.service.contest import (
+    RIGHT,
+    WRONG,
+    events_up_to_a_test,
+    judged,
+    package,
+    tarred,
+    upload,
+    zipped,
+)
+from server.daemon import PATIENCE_SECONDS, Client, Daemon, serving
 from server.peers import TOKENS, Peer
 
 from sandbox.spec.errors import RefusedError
@@ -37,17 +46,6 @@ def events_of(client: Client, judging: str, after: int = 0) -> list[dict[str, An
         after = told["next"]
         if told["is_end"]:
             return found
-
-
-def wait_for_a_test(client: Client, judging: str) -> None:
-    """Wait until one is judged."""
-    after, seen = 0, set()
-    while "test" not in seen:
-        told = client.call(
-            "judge.events", judging=judging, after=after, wait_seconds=PATIENCE_SECONDS
-        )
-        assert told["events"]
-        after, seen = told["next"], {event["event"] for event in told["events"]}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +164,7 @@ def test_a_cancelled_judging_ends_and_leaves_nothing(client: Client, problem: st
         "judge.submit", problem=problem, files={"a.py": LOOPS}, time_limit_seconds=600.0
     )
     judging = told["judging"]
-    wait_for_a_test(client, judging)
+    events_up_to_a_test(client, judging)
     client.call("judge.cancel", judging=judging)
     told = client.call("judge.wait", judging=judging, wait_seconds=PATIENCE_SECONDS)
     assert (told["state"], told["result"], told["error"]) == ("cancelled", None, None)
@@ -213,7 +211,6 @@ def test_languages_are_those_of_this_host(client: Client) -> None:
 def test_a_tenant_sees_only_what_is_its_own(tmp_path: Path, leftovers: None) -> None:
     tables = "".join(f'[tenants.{n}]\ntokens = ["{t[1]}"]\n' for n, t in TOKENS.items())
     listen = '[listen]\ntcp = "127.0.0.1:0"\nclear = true\n'
-    daemon = Daemon(tmp_path, "drain_seconds = 0\n" + listen + tables)
 
     async def main(port: int) -> None:
         peers = []
@@ -238,14 +235,9 @@ def test_a_tenant_sees_only_what_is_its_own(tmp_path: Path, leftovers: None) -> 
         assert (error["code"], error["field"]) == ("invalid_params", "problem")
         assert (await other.call("judge.list"))["judgings"] in ([], ())
 
-    try:
-        daemon.start()
+    with serving(tmp_path, "drain_seconds = 0\n" + listen + tables) as daemon:
         where = daemon.wait_for("listening")["where"]
         trio.run(main, int(where.rpartition("tcp:127.0.0.1:")[2]))
-        assert not daemon.bugs()
-        assert daemon.drain() == 0
-    finally:
-        daemon.close()
 
 
 @pytest.mark.parametrize(

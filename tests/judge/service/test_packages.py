@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from judge.service.contest import RIGHT, judged, package, tarred, upload, with_quota, zipped
-from server.daemon import PATIENCE_SECONDS, Client, Daemon
+from server.daemon import PATIENCE_SECONDS, Client, Daemon, serving
 
 HELD_WHEN_UNPACKED = """
 import sys, trio
@@ -74,39 +74,26 @@ def test_half_a_package_is_never_taken_for_whole(daemon: Daemon) -> None:
     assert not list(daemon.state.glob("judge/*/packages/draft-*"))
 
 
+def judged_one_after_the_other(client: Client, *packages: dict[str, bytes]) -> list[str]:
+    """Their names, when each was judged by."""
+    problems = [upload(client, zipped(files)) for files in packages]
+    for problem in problems:
+        assert judged(client, problem, RIGHT)["verdict"] == "AC"
+    return problems
+
+
 def test_many_small_files_count_as_what_they_take(tmp_path: Path, leftovers: None) -> None:
-    daemon = Daemon(tmp_path, with_quota("4MiB"))
-    try:
-        daemon.start()
-        with daemon.client() as client:
-            problems = []
-            for number in range(3):
-                files = {f"statement/{number}-{n}": b"" for n in range(400)}
-                problems.append(upload(client, zipped(package(**files))))
-                assert judged(client, problems[-1], RIGHT)["verdict"] == "AC"
-            kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}
-            assert kept == set(problems[1:])
-        assert not daemon.bugs()
-        assert daemon.drain() == 0
-    finally:
-        daemon.close()
+    many = [package(**{f"statement/{number}-{n}": b"" for n in range(400)}) for number in range(3)]
+    with serving(tmp_path, with_quota("4MiB")) as daemon, daemon.client() as client:
+        problems = judged_one_after_the_other(client, *many)
+        kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}
+        assert kept == set(problems[1:])
 
 
 def test_the_oldest_packages_go_where_there_are_too_many(tmp_path: Path, leftovers: None) -> None:
-    daemon = Daemon(tmp_path, with_quota("4MiB"))
-    try:
-        daemon.start()
-        with daemon.client() as client:
-            problems = []
-            for number in range(3):
-                filler = bytes([number]) * (1536 << 10)
-                problem = upload(client, zipped(package(**{"statement/filler": filler})))
-                problems.append(problem)
-                assert judged(client, problem, RIGHT)["verdict"] == "AC"
-            kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}
-            assert kept == set(problems[1:])
-            assert judged(client, problems[0], RIGHT)["verdict"] == "AC"
-        assert not daemon.bugs()
-        assert daemon.drain() == 0
-    finally:
-        daemon.close()
+    large = [package(**{"statement/filler": bytes([number]) * (1536 << 10)}) for number in range(3)]
+    with serving(tmp_path, with_quota("4MiB")) as daemon, daemon.client() as client:
+        problems = judged_one_after_the_other(client, *large)
+        kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}
+        assert kept == set(problems[1:])
+        assert judged(client, problems[0], RIGHT)["verdict"] == "AC"

@@ -5,7 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from judge.service.contest import RIGHT, WRONG, judged, package, upload, zipped
+from judge.service.contest import (
+    HELD_AFTER_A_TEST,
+    RIGHT,
+    WRONG,
+    events_up_to_a_test,
+    judged,
+    package,
+    restart,
+    upload,
+    zipped,
+)
 from server.daemon import PATIENCE_SECONDS, Client, Daemon, holding
 
 from sandbox.spec.errors import RefusedError
@@ -13,18 +23,6 @@ from sandbox.wire.errors import NotFoundError
 
 ENDS: list[Callable[[Daemon], Any]] = [Daemon.kill, Daemon.drain]
 HELD_AT_WORK = holding("sandbox.judge.engine:Judge.judge")
-# One test is judged, and told; then it goes no further.
-HELD_AFTER_A_TEST = """
-import sys, trio
-from sandbox.judge.trial import Trials
-run = Trials.run
-async def held(self, built, test, limit):
-    if test.name.endswith("1"):
-        return await run(self, built, test, limit)
-    print('{"event": "held"}', file=sys.stderr, flush=True)
-    await trio.sleep_forever()
-Trials.run = held
-"""
 
 
 def submitted(client: Client, source: bytes = RIGHT, **params: Any) -> str:
@@ -39,22 +37,12 @@ def at_its_end(daemon: Daemon, judging: str) -> dict[str, Any]:
         return told
 
 
-def restart(daemon: Daemon, change: str | None = None) -> None:
-    if daemon.process is not None:
-        daemon.drain()
-    daemon.start(change=change)
-
-
 @pytest.mark.parametrize("end", ENDS, ids=["killed", "drained"])
 def test_a_judging_that_ran_is_judged_again(daemon: Daemon, end: Callable[[Daemon], Any]) -> None:
     restart(daemon, HELD_AFTER_A_TEST)
     with daemon.client() as client:
         judging = submitted(client, key="k", label="mine")
-        told = {"events": (), "next": 0}
-        while not any(event["event"] == "test" for event in told["events"]):
-            told = client.call(
-                "judge.events", judging=judging, after=told["next"], wait_seconds=PATIENCE_SECONDS
-            )
+        heard = events_up_to_a_test(client, judging)
     end(daemon)
     restart(daemon)
     status = at_its_end(daemon, judging)
@@ -62,7 +50,7 @@ def test_a_judging_that_ran_is_judged_again(daemon: Daemon, end: Callable[[Daemo
     assert status["runs"] == (2 if end is Daemon.kill else 1)
     with daemon.client() as client:
         # Who had heard of the first run goes on where it was, and hears that it was void.
-        more = client.call("judge.events", judging=judging, after=told["next"])["events"]
+        more = client.call("judge.events", judging=judging, after=heard)["events"]
         assert [event["event"] for event in more] == ["begun", "test", "test", "test", "ended"]
         assert submitted(client, key="k") == judging
         assert len(client.call("judge.list")["judgings"]) == 1
@@ -72,17 +60,13 @@ def test_who_waits_is_told_that_the_service_ends(daemon: Daemon) -> None:
     restart(daemon, HELD_AFTER_A_TEST)
     with daemon.client() as client:
         judging = submitted(client)
-        told = {"events": (), "next": 0}
-        while not any(event["event"] == "test" for event in told["events"]):
-            told = client.call(
-                "judge.events", judging=judging, after=told["next"], wait_seconds=PATIENCE_SECONDS
-            )
-        client.call("judge.stream", judging=judging, after=told["next"])
+        heard = events_up_to_a_test(client, judging)
+        client.call("judge.stream", judging=judging, after=heard)
         wait = {"judging": judging, "wait_seconds": PATIENCE_SECONDS}
         waiting = [
             client.begin("judge.wait", **wait),
             client.begin("judge.result", **wait),
-            client.begin("judge.events", **wait, after=told["next"]),
+            client.begin("judge.events", **wait, after=heard),
         ]
         submitting = client.begin("judge.rejudge", **wait)
         while len(client.call("judge.list")["judgings"]) < 2:

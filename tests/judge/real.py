@@ -1,10 +1,11 @@
-"""A judge of small packages that a test writes, whose jobs are run."""
+"""A judge of packages that a test writes, whose jobs are run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import trio
+from judge.packages import submission
 
 from sandbox import Supervisor
 from sandbox.judge.build_cache import BuildCache
@@ -15,6 +16,7 @@ from sandbox.judge.language import load_languages
 from sandbox.judge.package import read_problem
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import LocalRunner
+from sandbox.judge.scratch import scratch_directory
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 
@@ -24,31 +26,24 @@ _LANGUAGES = load_languages()
 
 
 def judge_here(
-    directory: Path, scratch: Path, *sources: str | Submission, settings: Settings | None = None
+    directory: Path, *sources: str | Submission, settings: Settings | None = None
 ) -> list[Judgement]:
     """Submissions, or texts in Python, to that package, one after the other, on one core.
 
-    `scratch` may be that of other calls: it has the programs that were built.
+    Programs are kept where the environment says: see the fixture `cache`.
     """
-    scratch.mkdir(exist_ok=True)
 
     async def main() -> list[Judgement]:
         problem, found = read_problem(directory), []
         async with Supervisor() as supervisor:
-            with BuildCache.open(scratch / "cache") as cache:
+            with BuildCache.open() as cache, scratch_directory() as scratch:
                 here = Here(LocalRunner(supervisor), _LANGUAGES, cache, Cores(1), scratch)
                 async with open_judge(problem, here, settings or Settings()) as judge:
                     for source in sources:
+                        if not isinstance(source, Submission):
+                            source = submission(scratch, "made.py", source)
                         limit = problem.limits.time_seconds or 1.0
-                        found.append(await judge.judge(_submission(source, scratch), limit))
+                        found.append(await judge.judge(source, limit))
         return found
 
     return trio.run(main)
-
-
-def _submission(source: str | Submission, scratch: Path) -> Submission:
-    if isinstance(source, Submission):
-        return source
-    file = scratch / "made.py"
-    file.write_text(source)
-    return Submission("made.py", (("made.py", file),))

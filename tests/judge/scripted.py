@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import trio
+from judge.fakes import completed
 
 from sandbox.judge.build_cache import BuildCache
 from sandbox.judge.cores import Cores
@@ -19,46 +20,20 @@ from sandbox.judge.runner import Order, Pipe
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import SandboxError
-from sandbox.spec.result import Completed, Result
+from sandbox.spec.result import Completed
 
-__all__ = ["Play", "Played", "cases", "ended", "judged", "package", "validated"]
+__all__ = ["Play", "Played", "ended", "judged", "validated"]
 
 Play = Callable[[Order], Awaitable[Completed] | Completed]
 _LANGUAGES = load_languages()
 _FEEDBACK = b"/work/feedback/"
 
 
-def package(directory: Path, files: Mapping[str, str | bytes]) -> Path:
-    """One of those files. What every package has need not be told; no file is made of None."""
-    common = {"problem.yaml": "name: Made up\n", "domjudge-problem.ini": "timelimit = 1\n"}
-    for name, content in {**common, **files}.items():
-        if content is not None:
-            path = directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return directory
-
-
-def cases(*names: str, answer: str = "yes\n") -> dict[str, str]:
-    """So many tests, whose inputs are their names."""
-    inputs = {f"data/{name}.in": name for name in names}
-    return {**inputs, **{f"data/{name}.ans": answer for name in names}}
-
-
 def ended(
     stdout: bytes = b"yes\n", verdict: str = "exited", stderr: bytes = b"", **fields: Any
 ) -> Completed:
     """A job that came to that, on a quiet host."""
-    values: dict[str, Any] = dict.fromkeys(Result._fields)
-    values |= {
-        "exit_code": 0 if verdict == "exited" else None,
-        "evidence": (),
-        "artifacts": {},
-        "cpu_seconds": 0.1,
-        "wall_seconds": 0.1,
-        "host": {"cores": 2, "load_1min": 0.1},
-    }
-    return Completed(Result(**{**values, "verdict": verdict, **fields}), stdout, stderr, {})
+    return completed(verdict, stdout, **fields)._replace(stderr=stderr)
 
 
 def validated(order: Order, exit_code: int, **files: str | bytes) -> Completed:

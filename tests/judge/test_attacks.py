@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from judge.attacking import ECHO, STRICT, judged, package, submission, written
 from judge.building import needed
+from judge.packages import ECHO, one_test, submission, written
+from judge.real import judge_here
 
 from sandbox.judge.problem import Submission
 from sandbox.judge.trial import Settings
 
+pytestmark = pytest.mark.usefixtures("cache")
+
+# Says 42 where the whole output is the answer; the answer is read first.
+STRICT = """import sys
+answer = open(sys.argv[2], 'rb').read()
+sys.exit(42 if sys.stdin.buffer.read() == answer else 43)
+"""
 CUSTOM = "validation: custom\n"
 SCORED = "type: scoring\nvalidation: custom score\n"
 DIALOGUE = "validation: custom interactive\n"
 SUM = '#include <stdio.h>\nint main(void) { int a; scanf("%d", &a); printf("%d\\n", a); }\n'
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 # What it prints must be all of the answer; a score would be in score.txt, which it has not.
@@ -51,9 +54,8 @@ print(1)
 def test_no_submission_writes_its_own_verdict(
     source: str, verdict: str, tmp_path: Path, leftovers: None
 ) -> None:
-    needed("python3")
-    problem = package(tmp_path / "p", {"output_validators/strict.py": STRICT}, yaml=SCORED)
-    (judgement,) = judged(problem, [submission(tmp_path / "s", "a.py", source)])
+    problem = one_test(tmp_path / "p", {"output_validators/strict.py": STRICT}, yaml=SCORED)
+    (judgement,) = judge_here(problem, source)
     (outcome,) = judgement.tests
     assert (judgement.verdict, outcome.verdict) == (verdict, verdict), outcome
     assert judgement.score == (1.0 if verdict == "AC" else 0.0)
@@ -78,22 +80,17 @@ print('end')
 
 
 def test_no_submission_finds_the_answer(tmp_path: Path) -> None:
-    needed("python3")
     data = {"data/secret/1.ans": "needle\n", "output_validators/strict.py": STRICT}
-    searcher = submission(tmp_path / "s", "a.py", SEARCH)
-    (blind,) = judged(
-        package(tmp_path / "p", data, yaml=CUSTOM), [searcher], Settings(kept_bytes=4096)
-    )
+    kept = Settings(kept_bytes=4096)
+    (blind,) = judge_here(one_test(tmp_path / "p", data, yaml=CUSTOM), SEARCH, settings=kept)
     assert blind.tests[0].stdout == b"end\n", "of the package, or of another job"
     shown = {"include/python3/leak.txt": "needle\n"}
-    (control,) = judged(
-        package(tmp_path / "q", data | shown, yaml=CUSTOM), [searcher], Settings(kept_bytes=4096)
-    )
+    problem = one_test(tmp_path / "q", data | shown, yaml=CUSTOM)
+    (control,) = judge_here(problem, SEARCH, settings=kept)
     assert b"/program/leak.txt\n" in control.tests[0].stdout, "control: what is there it finds"
 
 
 def test_a_run_finds_nothing_of_the_one_before(tmp_path: Path, leftovers: None) -> None:
-    needed("python3")
     source = """import os, time
 places = ['/work/left', '/tmp/left', '/dev/shm/left', '/program/left']
 print(*[place for place in places if os.path.exists(place)])
@@ -112,10 +109,10 @@ if os.fork() == 0:
     data = {f"data/secret/{n}.{suffix}": "1\n" for n in range(4) for suffix in ("in", "ans")}
     # A shell's policy has processes: what is left then is a daemon.
     script = f"exec python3 -c '{source.replace(chr(39), chr(34))}'\n"
-    (judgement,) = judged(
-        package(tmp_path / "p", data, yaml=""),
-        [submission(tmp_path / "s", "a.sh", script)],
-        Settings(kept_bytes=100),
+    (judgement,) = judge_here(
+        one_test(tmp_path / "p", data),
+        submission(tmp_path / "s", "a.sh", script),
+        settings=Settings(kept_bytes=100),
     )
     assert {one.stdout for one in judgement.tests if one.verdict} == {b"\nTrue\n"}
 
@@ -125,7 +122,7 @@ def test_a_program_that_the_kernel_does_not_take_is_no_judge_error(tmp_path: Pat
     section = '__asm__(".section .interp,\\"a\\"\\n.string \\"/nowhere\\"\\n.text");\n'
     plain = submission(tmp_path / "plain", "a.c", SUM)
     broken = submission(tmp_path / "broken", "a.c", section + SUM)
-    control, judgement = judged(package(tmp_path / "p"), [plain, broken])
+    control, judgement = judge_here(one_test(tmp_path / "p"), plain, broken)
     assert control.verdict == "AC"
     assert judgement.verdict == "RTE"
     assert "cannot be executed" in judgement.why
@@ -158,18 +155,15 @@ DIALOGUES = [
 def test_who_breaks_a_dialogue_is_blamed(
     validator: str, source: str, verdict: str, tmp_path: Path, leftovers: None
 ) -> None:
-    needed("python3")
     files = {"output_validators/v.py": validator}
-    problem = package(tmp_path / "p", files, yaml=DIALOGUE)
-    (judgement,) = judged(problem, [submission(tmp_path / "s", "a.py", source)])
+    problem = one_test(tmp_path / "p", files, yaml=DIALOGUE)
+    (judgement,) = judge_here(problem, source)
     assert judgement.verdict == verdict, judgement.why
 
 
 def test_a_transcript_of_single_lines_is_bounded(tmp_path: Path) -> None:
-    needed("python3")
-    problem = package(tmp_path / "p", {"output_validators/v.py": ASKS}, yaml=DIALOGUE)
-    talker = submission(tmp_path / "s", "a.py", ANSWERS)
-    (judgement,) = judged(problem, [talker], Settings(transcribes=True))
+    problem = one_test(tmp_path / "p", {"output_validators/v.py": ASKS}, yaml=DIALOGUE)
+    (judgement,) = judge_here(problem, ANSWERS, settings=Settings(transcribes=True))
     assert judgement.verdict == "AC", "control: it said all that was asked for"
     lines = judgement.tests[0].transcript
     assert lines is not None and 1000 < len(lines) < 1400
@@ -186,17 +180,16 @@ print scalar <STDIN>;
 """  # fmt: skip
     files = written(tmp_path / "s", {"a.pl": source, "b.pl": "1;\n"})
     both = Submission("it", tuple((name, files / name) for name in ("a.pl", "b.pl")), "perl")
-    first, again = judged(package(tmp_path / "p"), [both, both])
+    first, again = judge_here(one_test(tmp_path / "p"), both, both)
     assert (first.verdict, again.verdict) == ("AC", "AC"), "what was sent is what is run"
     assert first.compile_seconds == again.compile_seconds, "control: the second is of the cache"
 
 
 def test_what_is_no_source_is_a_compile_error(tmp_path: Path) -> None:
-    needed("python3")
     directory = written(tmp_path / "s", {"a.py": ECHO, "a.xyz": ECHO})
     (directory / "link.py").symlink_to("/etc/passwd")
     names = {"a.py": "a.py", "a.xyz": "a.xyz", "b.py": "link.py", "d/" * 600 + "a.py": "a.py"}
     given = [Submission("it", ((name, directory / file),)) for name, file in names.items()]
-    found = judged(package(tmp_path / "p"), given)
+    found = judge_here(one_test(tmp_path / "p"), *given)
     assert [one.verdict for one in found] == ["AC", "CE", "CE", "CE"]
     assert "root:" not in str(found)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge.scripted import package
+from judge.packages import package
 
 RIGHT = "print(sum(map(int, input().split())))\n"
 DIFFERENT = "a, b = map(int, input().split())\nprint(b - a)\n"

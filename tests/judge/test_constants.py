@@ -8,12 +8,14 @@ import pytest
 from judge.building import LANGUAGES, LIMITS, build_in, needed, run_built
 from judge.building import written as write
 from judge.local import LocalRunner, run
+from judge.packages import package
 from judge.real import judge_here
-from judge.scripted import package
 
 from sandbox.judge.building import BuildCache, Built, NotBuilt, build_program
 from sandbox.judge.constants import with_constants
 from sandbox.judge.problem import Program, Submission
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 CONSTANTS = {"n": "10", "n.value": "10", "n.tex": "1{,}0", "empty": "", "loop": "{{n}}"}
 
@@ -115,7 +117,7 @@ FILES = {
 def test_a_submission_from_outside_is_compiled_as_it_is(tmp_path: Path) -> None:
     directory = package(tmp_path / "p", FILES)
     mine = (directory / "submissions" / "accepted" / "a.py").read_text()
-    (outside,) = judge_here(directory, tmp_path / "s", mine)
+    (outside,) = judge_here(directory, mine)
     assert outside.verdict == "WA", "and test data is never replaced"
 
 
@@ -131,5 +133,5 @@ def test_the_same_file_is_an_example_whoever_names_it(tmp_path: Path) -> None:
 def test_constants_stand_in_an_output_validator(tmp_path: Path) -> None:
     check = "import sys\nsys.exit(42 if sys.stdin.read() == '{{other.long}}\\n' else 43)\n"
     directory = package(tmp_path / "p", {**FILES, "output_validator/check.py": check})
-    right, wrong = judge_here(directory, tmp_path / "s", "print('five')", "print('{{other.long}}')")
+    right, wrong = judge_here(directory, "print('five')", "print('{{other.long}}')")
     assert (right.verdict, wrong.verdict) == ("AC", "WA")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from judge.attacking import package
 from judge.building import needed
+from judge.packages import one_test
 
 from sandbox.judge import data_check
 from sandbox.judge.command import Request, judge
@@ -17,6 +17,8 @@ from sandbox.judge.data_check import DataCheck, Fault, check_data
 from sandbox.judge.here import opened
 from sandbox.judge.package import read_problem
 from sandbox.spec.errors import HostError, SpecError
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 NEW = "problem_format_version: 2025-09\nname: Sums\nuuid: a-b\n"
 NUMBER = """import re, sys
@@ -27,14 +29,6 @@ most = int(sys.argv[1]) if sys.argv[1:] else 100
 sys.exit(42 if int(text) <= most else 43)
 """
 CHECKS = {"input_validators/number.py": NUMBER}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory):
-    needed("python3")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def checked(directory: Path) -> DataCheck:
@@ -54,7 +48,7 @@ def refused(directory: Path) -> dict[str, str]:
 
 
 def test_every_input_is_shown_to_every_validator_and_each_refusal_is_told(tmp_path: Path) -> None:
-    directory = package(tmp_path / "p", {
+    directory = one_test(tmp_path / "p", {
         **CHECKS,
         "input_validators/even.py": "import sys\nsys.exit(42 + int(input()) % 2)\n",
         "data/secret/2.in": "18\n", "data/secret/2.ans": "",
@@ -73,7 +67,7 @@ def test_every_input_is_shown_to_every_validator_and_each_refusal_is_told(tmp_pa
 
 @pytest.mark.parametrize("code", [0, 1, 41, 43, 99])
 def test_only_one_exit_code_accepts(tmp_path: Path, code: int) -> None:
-    directory = package(tmp_path / "p", {"input_validators/v.py": f"raise SystemExit({code})\n"})
+    directory = one_test(tmp_path / "p", {"input_validators/v.py": f"raise SystemExit({code})\n"})
     assert refused(directory) == {"secret/1": f"refuses it: it exited with {code}: "}
 
 
@@ -88,7 +82,7 @@ def test_only_one_exit_code_accepts(tmp_path: Path, code: int) -> None:
     ],
 )
 def test_flags_of_the_group_are_given(tmp_path: Path, yaml: str, is_accepted: bool) -> None:
-    directory = package(tmp_path / "p", {**CHECKS, "data/secret/testdata.yaml": yaml})
+    directory = one_test(tmp_path / "p", {**CHECKS, "data/secret/testdata.yaml": yaml})
     assert (not checked(directory).faults) == is_accepted
 
 
@@ -106,7 +100,7 @@ sys.exit(42)
         "data/secret/1.yaml": "input_validator_args: [flag]\nargs: [argument]\n",
         "data/secret/1.files/book.txt": "a book",
     }  # fmt: skip
-    directory = package(tmp_path / "p", files, yaml=NEW)
+    directory = one_test(tmp_path / "p", files, yaml=NEW)
     assert checked(directory).faults == ()
     assert (directory / "data/secret/1.files/book.txt").read_text() == "a book"
     (directory / "data/secret/1.files/words.dat").touch()
@@ -118,7 +112,7 @@ def test_constants_of_the_package_are_filled_in(tmp_path: Path) -> None:
     files = {"input_validators/v.py": "raise SystemExit(42 if int(input()) <= {{most}} else 43)\n"}
     for most, faults in ((17, 0), (16, 1)):
         yaml = f"{NEW}constants: {{most: {most}}}\n"
-        assert len(checked(package(tmp_path / str(most), files, yaml=yaml)).faults) == faults
+        assert len(checked(one_test(tmp_path / str(most), files, yaml=yaml)).faults) == faults
 
 
 INVALID = {"data/invalid_input/1.in": "17 \n", "data/invalid_input/2.in": "17\n"}
@@ -126,7 +120,7 @@ INVALID = {"data/invalid_input/1.in": "17 \n", "data/invalid_input/2.in": "17\n"
 
 def test_an_invalid_input_is_to_be_refused_by_one_at_least(tmp_path: Path) -> None:
     files = {**CHECKS, **INVALID, "input_validators/a.py": "raise SystemExit(42)\n"}
-    found = checked(package(tmp_path / "p", files, yaml=NEW))
+    found = checked(one_test(tmp_path / "p", files, yaml=NEW))
     assert found.faults == (
         Fault(
             "invalid_input/2", "all input validators",
@@ -140,7 +134,7 @@ def test_a_description_is_said_not_to_be_run_and_never_taken_for_one_that_accept
     tmp_path: Path, name: str
 ) -> None:
     files = {**CHECKS, **INVALID, f"input_validators/{name}": "INT(1, 2) NEWLINE EOF\n"}
-    found = checked(package(tmp_path / "p", files, yaml=NEW))
+    found = checked(one_test(tmp_path / "p", files, yaml=NEW))
     assert found.validators == ("input_validators/number.py",)
     (told,) = found.not_run
     assert told.startswith(f"input_validators/{name.split('/')[0]}: there is nothing here that")
@@ -148,7 +142,7 @@ def test_a_description_is_said_not_to_be_run_and_never_taken_for_one_that_accept
 
 
 def test_a_package_without_input_validators_is_told_so(tmp_path: Path) -> None:
-    found = checked(package(tmp_path / "p"))
+    found = checked(one_test(tmp_path / "p"))
     assert found.not_run and list(found.lines()) == []
 
 
@@ -162,7 +156,7 @@ def test_outputs_are_shown_to_the_output_validator(tmp_path: Path) -> None:
         **case("invalid_output/right", "2\n"), **case("invalid_output/wrong", "1\n"),
         **case("sample/1", "2\n"),
     }  # fmt: skip
-    directory = package(tmp_path / "p", files, yaml=NEW)
+    directory = one_test(tmp_path / "p", files, yaml=NEW)
     default = "the default output validator"
     words = 'line 1, token 1: expected "1", found "2"'
     wrong = [
@@ -193,7 +187,7 @@ def test_a_validator_that_does_not_compile_is_a_fault_and_the_others_are_run(
 ) -> None:
     if name == "v.c":
         needed("c")
-    directory = package(tmp_path / "p", {**CHECKS, f"input_validators/{name}": source})
+    directory = one_test(tmp_path / "p", {**CHECKS, f"input_validators/{name}": source})
     found = checked(directory)
     assert found.validators == ("input_validators/number.py",)
     (fault,) = found.faults
@@ -208,7 +202,7 @@ def test_a_validator_in_a_language_that_is_not_here_is_told_as_not_run(
         raise HostError("C needs gcc, which is not here")
 
     monkeypatch.setattr(data_check, "build_package_program", missing)
-    found = checked(package(tmp_path / "p", CHECKS))
+    found = checked(one_test(tmp_path / "p", CHECKS))
     assert (found.validators, found.faults) == ((), ())
     assert found.not_run == ("input_validators/number.py: C needs gcc, which is not here",)
 
@@ -238,7 +232,7 @@ def test_what_a_validator_does_wrong_is_a_refusal(
     source: str, why: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leftovers: None
 ) -> None:
     monkeypatch.setattr(data_check, "_IDLE_SECONDS", 0.5)
-    directory = package(tmp_path / "p", {"input_validators/v.py": source + "\n"})
+    directory = one_test(tmp_path / "p", {"input_validators/v.py": source + "\n"})
     found = checked(directory)
     assert (directory / "data/secret/1.in").read_text() == "17\n"
     if why is None:
@@ -256,7 +250,7 @@ def test_of_many_faults_the_first_have_messages(
 ) -> None:
     monkeypatch.setattr(data_check, "_MOST_MESSAGES", 2)
     files = {f"data/secret/{number}.{end}": "x" for number in range(1, 5) for end in ("in", "ans")}
-    faults = checked(package(tmp_path / "p", {**CHECKS, **files})).faults
+    faults = checked(one_test(tmp_path / "p", {**CHECKS, **files})).faults
     assert len(faults) == 4 and sum(bool(fault.message) for fault in faults) == 2
 
 
@@ -264,7 +258,7 @@ def test_verifying_tells_of_the_data_and_fails_by_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     solution = {"submissions/accepted/a.py": "print(input())\n"}
-    directory = package(tmp_path / "p", {**CHECKS, **solution})
+    directory = one_test(tmp_path / "p", {**CHECKS, **solution})
     document = tmp_path / "document"
 
     def verify() -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from judge.scripted import Play, cases, ended, judged, package, validated
+from judge.packages import cases, package
+from judge.scripted import Play, ended, judged, validated
 
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import Order

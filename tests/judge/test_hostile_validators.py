@@ -5,22 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from judge.attacking import ECHO, judged, package, submission
-from judge.building import needed
+from judge.packages import ECHO, one_test
+from judge.real import judge_here
 
 from sandbox.judge import report
 from sandbox.judge.package import read_problem
 from sandbox.spec.errors import SpecError
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 PASSES = "validation: custom multi-pass\n"
 SCORED = "type: scoring\nvalidation: custom score\n"
 SAYS = "import os, sys\nplace = sys.argv[3]\n{}\nsys.exit(42)\n"
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needed("python3")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 FILES = [
@@ -45,8 +41,8 @@ FILES = [
 def test_what_a_validator_leaves_is_read_or_is_a_judge_error(
     yaml: str, does: str, verdict: str, tmp_path: Path, leftovers: None
 ) -> None:
-    problem = package(tmp_path / "p", {"output_validators/v.py": SAYS.format(does)}, yaml=yaml)
-    (judgement,) = judged(problem, [submission(tmp_path / "s", "a.py", ECHO)])
+    problem = one_test(tmp_path / "p", {"output_validators/v.py": SAYS.format(does)}, yaml=yaml)
+    (judgement,) = judge_here(problem, ECHO)
     assert judgement.verdict == verdict, judgement.why
     assert "root:" not in str(judgement)
 
@@ -66,17 +62,17 @@ assert os.readlink('way out') == '/etc' and os.path.isdir('-rf')
 assert open('a\\nb').read() == 'left' and not os.path.exists('nextpass.in')
 sys.exit(42)
 """
-    problem = package(tmp_path / "p", {"output_validators/v.py": validator}, yaml=PASSES)
-    (judgement,) = judged(problem, [submission(tmp_path / "s", "a.py", ECHO)])
+    problem = one_test(tmp_path / "p", {"output_validators/v.py": validator}, yaml=PASSES)
+    (judgement,) = judge_here(problem, ECHO)
     assert judgement.verdict == "AC", judgement.tests
 
 
 def test_what_is_said_to_people_gives_their_terminal_no_order(tmp_path: Path) -> None:
     does = "open(place + 'judgemessage.txt', 'w').write('\\x1b[2J\\x07'); sys.exit(43)"
-    problem = package(
+    problem = one_test(
         tmp_path / "p", {"output_validators/v.py": SAYS.format(does)}, yaml="validation: custom\n"
     )
-    (judgement,) = judged(problem, [submission(tmp_path / "s", "a.py", ECHO)])
+    (judgement,) = judge_here(problem, ECHO)
     assert "x1b[2J" in judgement.tests[0].judge_message, "control: it was said"
     told = "\n".join(report.table(judgement, is_scoring=False))
     assert "\\x1b[2J" in told and "\x1b" not in told
@@ -88,24 +84,24 @@ def test_flags_that_the_default_validator_does_not_know_are_told_before_anything
 ) -> None:
     settings = {"data/secret/testdata.yaml": "output_validator_flags: case_sensitiv\n"}
     with pytest.raises(SpecError, match=r"data/secret/1: .*case_sensitive"):
-        judged(package(tmp_path / "p", settings), [submission(tmp_path / "s", "a.py", ECHO)])
+        judge_here(one_test(tmp_path / "p", settings), ECHO)
 
 
 @pytest.mark.parametrize("text", ['"a\\0b"', '"\\ud800"', '"\\uDFFF"'])
 def test_text_that_no_command_line_can_hold_is_refused(text: str, tmp_path: Path) -> None:
     settings = {"data/secret/testdata.yaml": f"output_validator_flags: {text}\n"}
     with pytest.raises(SpecError, match=r"data/secret/testdata\.yaml: line 1: a NUL, or half"):
-        read_problem(package(tmp_path / "p", settings))
+        read_problem(one_test(tmp_path / "p", settings))
 
 
 def test_many_patterns_for_many_submissions_are_refused(tmp_path: Path) -> None:
     yaml = "problem_format_version: 2025-09\n"
     rules = "".join(f'"{n}{{1,2,3,4,5,6,7,8,9,10}}": {{}}\n' for n in range(51))
     with pytest.raises(SpecError, match=r"submissions\.yaml: has over 500 patterns"):
-        read_problem(package(tmp_path / "p", {"submissions/submissions.yaml": rules}, yaml=yaml))
+        read_problem(one_test(tmp_path / "p", {"submissions/submissions.yaml": rules}, yaml=yaml))
     many = {f"submissions/accepted/{n}.py": "" for n in range(1001)}
     with pytest.raises(SpecError, match="submissions: 1001 of them"):
-        read_problem(package(tmp_path / "q", many, yaml=yaml))
+        read_problem(one_test(tmp_path / "q", many, yaml=yaml))
 
 
 def test_a_grader_is_asked_about_what_other_graders_said(tmp_path: Path) -> None:
@@ -116,6 +112,6 @@ def test_a_grader_is_asked_about_what_other_graders_said(tmp_path: Path) -> None
         "data/secret/a/1.in": "1\n",
         "data/secret/a/1.ans": "1\n",
     }
-    problem = package(tmp_path / "p", files, yaml="type: scoring\n")
-    (judgement,) = judged(problem, [submission(tmp_path / "s", "a.py", ECHO)])
+    problem = one_test(tmp_path / "p", files, yaml="type: scoring\n")
+    (judgement,) = judge_here(problem, ECHO)
     assert [one.score for one in judgement.groups] == [2.0, 3.0, 2.0], judgement.why

@@ -9,13 +9,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from judge.packages import package
 from judge.real import judge_here
-from judge.scripted import package
 
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Outcome
 
-pytestmark = pytest.mark.usefixtures("leftovers")
+pytestmark = pytest.mark.usefixtures("cache", "leftovers")
 
 VALIDATOR = """\
 import os, signal, sys, time
@@ -44,16 +44,11 @@ SAYS_MORE = "sys.stdin.read()\nwhile True: print('x' * 1000)\n"
 DIES = "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"  # of that, as a program in C does
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("interaction") / "scratch"
-
-
 class Dialogues:
     """Lets two programs talk."""
 
-    def __init__(self, directory: Path, scratch: Path) -> None:
-        self._directory, self._scratch = directory, scratch
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def between(
         self,
@@ -75,7 +70,6 @@ class Dialogues:
         }
         (judgement,) = judge_here(
             package(self._directory, files),
-            self._scratch,
             textwrap.dedent(submission),
             settings=Settings(transcribes=transcribes),
         )
@@ -84,8 +78,8 @@ class Dialogues:
 
 
 @pytest.fixture
-def dialogues(tmp_path: Path, scratch: Path) -> Dialogues:
-    return Dialogues(tmp_path / "package", scratch)
+def dialogues(tmp_path: Path) -> Dialogues:
+    return Dialogues(tmp_path)
 
 
 @pytest.mark.parametrize(("answer", "verdict"), [("pong", "AC"), ("pang", "WA")])

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from judge.attacking import judged, package
-from judge.attacking import submission as submitted
 from judge.building import build_in, needed, run_built
 from judge.building import written as write
 from judge.local import LocalRunner, run
+from judge.packages import one_test
+from judge.packages import submission as submitted
+from judge.real import judge_here
 
 from sandbox.judge.building import Built
 from sandbox.judge.problem import Submission
@@ -86,18 +87,14 @@ def test_a_program_may_have_nearly_the_limit_and_not_more(code: str, tmp_path: P
     run(main)
 
 
-def test_a_full_heap_is_told_in_a_dialogue_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_heap_is_told_in_a_dialogue_too(tmp_path: Path, cache: None) -> None:
     needed("java")
-    needed("python3")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yaml = "validation: custom interactive\nlimits: {time_limit: 30, memory: 64}\n"
-    problem = package(
+    problem = one_test(
         tmp_path / "p", {"output_validators/ask.py": "print(300)\ninput()\n"}, yaml=yaml
     )
     hog = HEAP["java"].source.replace("w[0]", '"300"')
-    (judgement,) = judged(problem, [submitted(tmp_path / "s", "A.java", hog)])
+    (judgement,) = judge_here(problem, submitted(tmp_path / "s", "A.java", hog))
     assert judgement.verdict == "MLE", judgement.tests
 
 

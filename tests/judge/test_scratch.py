@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from judge.attacking import package, written
-from judge.building import needed
+from judge.packages import one_test, written
 
 from sandbox.judge.scratch import scratch_directory
 
@@ -66,9 +65,8 @@ def test_what_only_has_such_a_name_stays(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_judge_that_is_killed_leaves_nothing_that_the_next_one_does_not_remove(
     tmp_path: Path, leftovers: None
 ) -> None:
-    needed("python3")
     second = {"data/secret/2.in": "2\n", "data/secret/2.ans": "2"}
-    problem = package(tmp_path / "p", second, yaml="limits: {time_limit: 10}\n")
+    problem = one_test(tmp_path / "p", second, yaml="limits: {time_limit: 10}\n")
     loops = "line = input()\nprint(line)\nwhile line == '2': pass\n"
     source = written(tmp_path / "s", {"a.py": loops}) / "a.py"
     (tmp_path / "tmp").mkdir()

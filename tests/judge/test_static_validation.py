@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from judge.building import needed
+from judge.packages import package
 from judge.real import judge_here
-from judge.scripted import ended, judged, package, validated
+from judge.scripted import ended, judged, validated
 
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import Order
@@ -37,11 +38,13 @@ FILES = {
 }  # fmt: skip
 STATIC = "secret/static validation"
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 
 def look(tmp_path: Path, code: str, **files: str) -> Judgement:
     """What a submission comes to whose first line is that, and which is right otherwise."""
     directory = package(tmp_path / "p", {**FILES, **files})
-    (judgement,) = judge_here(directory, tmp_path / "s", f"# {code}\nprint('yes')\n")
+    (judgement,) = judge_here(directory, f"# {code}\nprint('yes')\n")
     return judgement
 
 
@@ -135,7 +138,7 @@ def verdict_of_example(tmp_path: Path, files: dict[str, str], name: str) -> str:
     place = directory / "submissions" / "accepted" / name
     sources = [(str(path.relative_to(place)), path) for path in place.rglob("*") if path.is_file()]
     submission = Submission(f"accepted/{name}", tuple(sources))
-    (judgement,) = judge_here(directory, tmp_path / "s", submission)
+    (judgement,) = judge_here(directory, submission)
     return judgement.verdict
 
 
@@ -168,7 +171,7 @@ def test_points_are_what_the_groups_say(
 ) -> None:
     more = "max_score: 60\nstatic_validation_score: pass-fail\nstatic_validator_args: [b]\n"
     directory = package(tmp_path / "p", {**POINTS, "data/secret/b/test_group.yaml": more})
-    (judgement,) = judge_here(directory, tmp_path / "s", f"# {code}\nprint('yes')\n")
+    (judgement,) = judge_here(directory, f"# {code}\nprint('yes')\n")
     assert (judgement.verdict, judgement.score) == (verdict, total), judgement
     if groups:
         scores = {one.group: one.score for one in judgement.groups}
@@ -183,7 +186,7 @@ def test_it_gives_a_share_of_its_own_points(tmp_path: Path) -> None:
     }
     code = "(feedback / 'score_multiplier.txt').write_text('0.5'); sys.exit(42)"
     directory = package(tmp_path / "p", files)
-    (judgement,) = judge_here(directory, tmp_path / "s", f"# {code}\nprint('yes')\n")
+    (judgement,) = judge_here(directory, f"# {code}\nprint('yes')\n")
     assert (judgement.verdict, judgement.score) == ("AC", 95)
 
 

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from judge.packages import package
 from judge.real import judge_here
-from judge.scripted import package
 
 from sandbox.judge.verdict import Outcome
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 VALIDATOR = """\
 import os, sys, time
@@ -41,9 +43,7 @@ class Validators:
     """Judges one output after the other, as the validator is told."""
 
     def __init__(self, directory: Path, metadata: str = METADATA, **files: str) -> None:
-        directory.mkdir()
-        self._scratch = directory / "scratch"
-        self._package = package(directory / "package", {**FILES, "problem.yaml": metadata, **files})
+        self._package = package(directory, {**FILES, "problem.yaml": metadata, **files})
 
     def say(self, code: str, rest: str = "") -> Outcome:
         """What the test comes to; `rest`: an expression, written behind the line."""
@@ -51,7 +51,7 @@ class Validators:
         return self.run(source)
 
     def run(self, source: str) -> Outcome:
-        (judgement,) = judge_here(self._package, self._scratch, source)
+        (judgement,) = judge_here(self._package, source)
         (outcome,) = judgement.tests
         assert judgement.verdict == outcome.verdict, judgement
         return outcome

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import trio
-from judge.attacking import judged, package
-from judge.attacking import submission as source
 from judge.building import needed
+from judge.packages import one_test, written
+from judge.real import judge_here
 
 from sandbox.judge.problem import Submission
 from sandbox.judge.working_directory import WorkingDirectories
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 NEW = "problem_format_version: 2025-09\nname: Sums\nuuid: a-b\n"
 WRITES = "allow_file_writing: true\n"
@@ -38,34 +41,29 @@ ATTEMPTS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory):
-    needed("python3")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+def several(directory: Path, files: Mapping[str, str], language: str) -> Submission:
+    """A submission of several files."""
+    written(directory, files)
+    return Submission("several", tuple((name, directory / name) for name in files), language)
 
 
 @pytest.mark.parametrize(("yaml", "answer"), [("", "refused"), (WRITES, "done")])
 def test_files_are_changed_where_that_is_allowed_and_nowhere_else(
     yaml: str, answer: str, tmp_path: Path
 ) -> None:
-    problem = package(tmp_path / "p", {**BOOK, "data/secret/1.ans": answer}, yaml=NEW + yaml)
-    attempts = [
-        source(tmp_path / "s", f"{number}.py", ATTEMPT.replace("ATTEMPT", attempt))
-        for number, attempt in enumerate(ATTEMPTS)
-    ]
+    problem = one_test(tmp_path / "p", {**BOOK, "data/secret/1.ans": answer}, yaml=NEW + yaml)
+    attempts = [ATTEMPT.replace("ATTEMPT", attempt) for attempt in ATTEMPTS]
     found = {
         attempt: judgement.why
-        for attempt, judgement in zip(ATTEMPTS, judged(problem, attempts), strict=True)
+        for attempt, judgement in zip(ATTEMPTS, judge_here(problem, *attempts), strict=True)
         if judgement.verdict != "AC"
     }
     assert found == {}
 
 
 def test_who_does_not_expect_it_fails_as_programs_do(tmp_path: Path) -> None:
-    problem = package(tmp_path / "p", yaml=NEW)
-    (judgement,) = judged(problem, [source(tmp_path / "s", "a.py", "open('new', 'w')\n")])
+    problem = one_test(tmp_path / "p", yaml=NEW)
+    (judgement,) = judge_here(problem, "open('new', 'w')\n")
     assert (judgement.verdict, judgement.tests[0].exit_code) == ("RTE", 1)
 
 
@@ -79,8 +77,8 @@ with open("/dev/stdout", "w") as out:
 """
     files = {**BOOK, "data/secret/1.ans": "old", "data/secret/2.in": "", "data/secret/2.ans": "old"}
     files["data/secret/2.files/a/book.txt"] = "old"
-    problem = package(tmp_path / "p", files, yaml=NEW)
-    for judgement in judged(problem, [source(tmp_path / "s", "a.py", program)] * 2):
+    problem = one_test(tmp_path / "p", files, yaml=NEW)
+    for judgement in judge_here(problem, program, program):
         assert judgement.verdict == "AC", judgement.tests
 
 
@@ -89,31 +87,19 @@ def test_scripts_open_those_beside_them_and_no_file_of_the_test_is_theirs(
     yaml: str, tmp_path: Path
 ) -> None:
     files = {**BOOK, "data/secret/1.ans": "old helped"}
-    problem = package(tmp_path / "p", files, yaml=yaml)
-    made = tmp_path / "s"
+    problem = one_test(tmp_path / "p", files, yaml=yaml)
     # Names of the test's files, as files and as directories: what collides is the test's.
-    for name in ("a/book.txt", "a/book.txt2", "helper.txt"):
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        (made / name).write_text("helped")
-    (made / "main.py").write_text("print(open('a/book.txt').read(), open('helper.txt').read())")
-    sources = tuple(
-        (str(path.relative_to(made)), path) for path in made.rglob("*") if path.is_file()
-    )
-    (judgement,) = judged(problem, [Submission("several", sources, "python3")])
+    sources = dict.fromkeys(("a/book.txt", "a/book.txt2", "helper.txt"), "helped")
+    sources["main.py"] = "print(open('a/book.txt').read(), open('helper.txt').read())"
+    (judgement,) = judge_here(problem, several(tmp_path / "s", sources, "python3"))
     assert judgement.verdict == "AC", judgement.why or judgement.tests
 
 
 def test_what_was_compiled_finds_no_sources(tmp_path: Path) -> None:
     needed("c")
-    made = tmp_path / "s"
-    made.mkdir()
-    (made / "main.c").write_text(
-        '#include <stdio.h>\nint main(void) { return fopen("a.c", "r") != 0; }'
-    )
-    (made / "a.c").write_text("")
-    problem = package(tmp_path / "p", {"data/secret/1.ans": ""})
-    sources = tuple((path.name, path) for path in made.iterdir())
-    (judgement,) = judged(problem, [Submission("several", sources, "c")])
+    main = '#include <stdio.h>\nint main(void) { return fopen("a.c", "r") != 0; }'
+    problem = one_test(tmp_path / "p", {"data/secret/1.ans": ""})
+    (judgement,) = judge_here(problem, several(tmp_path / "s", {"main.c": main, "a.c": ""}, "c"))
     assert judgement.verdict == "AC", judgement.why
 
 
@@ -131,31 +117,20 @@ int main(void) {
 }
 """
     files = {"include/c/b.txt": "theirs", "data/secret/1.ans": "mine theirs"}
-    problem = package(tmp_path / "p", files, yaml=NEW)
-    made = tmp_path / "s"
-    made.mkdir()
-    # The second is called as what is made of the sources, which stays what it is.
-    for name, text in {
-        "main.c": program,
-        "a.txt": "mine",
-        "program/x": "",
-        "b.txt": "lost",
-    }.items():
-        (made / name).parent.mkdir(exist_ok=True)
-        (made / name).write_text(text)
-    sources = tuple(
-        (str(path.relative_to(made)), path) for path in made.rglob("*") if path.is_file()
-    )
-    judgements = judged(problem, [Submission("several", sources, "c")] * 2)
+    problem = one_test(tmp_path / "p", files, yaml=NEW)
+    # The third is called as what is made of the sources, which stays what it is.
+    sources = {"main.c": program, "a.txt": "mine", "program/x": "", "b.txt": "lost"}
+    made = several(tmp_path / "s", sources, "c")
+    judgements = judge_here(problem, made, made)
     assert [one.verdict for one in judgements] == ["AC"] * 2, judgements[0].tests
 
 
 def test_a_dialogue_is_held_there_too(tmp_path: Path) -> None:
     asks = "import sys\nprint(17, flush=True)\nsys.exit(42 if input() == 'refused' else 43)\n"
     files = {"output_validator/asks.py": asks}
-    problem = package(tmp_path / "p", files, yaml=NEW + "type: interactive\n")
+    problem = one_test(tmp_path / "p", files, yaml=NEW + "type: interactive\n")
     program = "input()\n" + ATTEMPT.replace("ATTEMPT", "open('new', 'w')")
-    (judgement,) = judged(problem, [source(tmp_path / "s", "a.py", program)])
+    (judgement,) = judge_here(problem, program)
     assert judgement.verdict == "AC", judgement.why
 
 

@@ -1,14 +1,14 @@
 """Packages for the tests, written from a table of files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from judge.packages import Files, written
 
 from sandbox.judge.package import PackageError, read_problem
 from sandbox.judge.problem import Problem
 
-Files = Mapping[str, str | bytes | None]
 Read = Callable[[Files], Problem]
 
 LEGACY: Files = {
@@ -29,33 +29,22 @@ SCORING: Files = {
 }
 
 
-def write(directory: Path, files: Files) -> Path:
-    """A package of those files; None: without it."""
-    for name, content in files.items():
-        if content is None:
-            continue
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return directory
-
-
 @pytest.fixture
 def legacy(tmp_path: Path) -> Read:
     """Reads a package of the legacy format with these files more."""
-    return lambda files: read_problem(write(tmp_path / "sums", {**LEGACY, **files}))
+    return lambda files: read_problem(written(tmp_path / "sums", {**LEGACY, **files}))
 
 
 @pytest.fixture
 def new(tmp_path: Path) -> Read:
     """Reads a package of 2025-09 with these files more."""
-    return lambda files: read_problem(write(tmp_path / "sums", {**NEW, **files}))
+    return lambda files: read_problem(written(tmp_path / "sums", {**NEW, **files}))
 
 
 @pytest.fixture
 def scoring(tmp_path: Path) -> Read:
     """Reads a scoring package of 2025-09 with these files more."""
-    return lambda files: read_problem(write(tmp_path / "sums", {**SCORING, **files}))
+    return lambda files: read_problem(written(tmp_path / "sums", {**SCORING, **files}))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
+from judge.packages import written
 from judge.service.contest import RIGHT, judged, package, upload, zipped
 from server.daemon import PATIENCE_SECONDS, Client, Daemon
 
@@ -96,9 +97,7 @@ def test_the_program_runs_by_itself(tmp_path: Path, is_ours: bool) -> None:
     program.write_bytes(data if is_ours else data.replace(MAGIC_NUMBER, bytes(4)))
     assert is_ours or program.read_bytes() != data
     start = reading._START.replace(reading._PROGRAM.decode(), str(program))
-    for name, data in package().items():
-        (tmp_path / "it" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "it" / name).write_bytes(data)
+    written(tmp_path / "it", package())
     command = [sys.executable, "-I", "-S", "-c", start, tmp_path / "it"]
     done = subprocess.run(command, check=True, capture_output=True)
     found = problem_from_lines(io.BytesIO(done.stdout), tmp_path / "it", name_problem)

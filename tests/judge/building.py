@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judge import fakes
 from judge.local import LocalRunner
 
 from sandbox.judge.building import BuildCache, Built, NotBuilt, build
@@ -19,24 +20,12 @@ from sandbox.spec.job import Input, Job
 from sandbox.spec.result import Completed
 
 LANGUAGES = load_languages()
-LIMITS = ProblemLimits(
-    time_seconds=None,
-    time_multiplier=5,
-    safety_margin=2,
-    time_resolution=1,
-    memory_bytes=256 << 20,
-    output_bytes=8 << 20,
-    code_bytes=128 << 10,
-    compilation_seconds=60,
-    compilation_memory_bytes=2048 << 20,
-    validation_seconds=60,
-    validation_memory_bytes=512 << 20,
-    validation_output_bytes=8 << 20,
-    passes=1,
+LIMITS = fakes.LIMITS._replace(
+    memory_bytes=256 << 20, compilation_memory_bytes=2048 << 20, validation_memory_bytes=512 << 20
 )
 
 
-def written(directory: Path, files: Mapping[str, str | bytes]) -> tuple[tuple[str, Path], ...]:
+def write(directory: Path, files: Mapping[str, str | bytes]) -> tuple[tuple[str, Path], ...]:
     """The files, as a package's reader would hand them on: their names need not be their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     pairs = []

@@ -17,11 +17,17 @@ from sandbox.judge.runner import Order, Pipe, Runner
 from sandbox.spec.errors import SandboxError
 from sandbox.spec.result import Completed, Result
 
-__all__ = ["LIMITS", "FakeRunner", "built", "completed", "here", "noisy", "problem", "result"]
+__all__ = [
+    "LIMITS", "FakeRunner", "built", "completed", "here", "made_up", "noisy", "problem", "result",
+]  # fmt: skip
 
 LIMITS = ProblemLimits(
-    1.0, 2.0, 1.5, 1.0, 1 << 30, 1 << 23, 1 << 17, 60.0, 1 << 30, 60.0, 1 << 30, 1 << 23, 1
-)
+    time_seconds=1.0, time_multiplier=2.0, safety_margin=1.5, time_resolution=1.0,
+    memory_bytes=1 << 30, output_bytes=8 << 20, code_bytes=128 << 10,
+    compilation_seconds=60.0, compilation_memory_bytes=1 << 30,
+    validation_seconds=60.0, validation_memory_bytes=1 << 30, validation_output_bytes=8 << 20,
+    passes=1,
+)  # fmt: skip
 _LANGUAGE = Language("c", "C", Running(("/program/run",), "native"))
 
 Answering = Callable[[Order], Awaitable[Completed]]
@@ -54,20 +60,25 @@ def built(directory: Path, command: str = "submission") -> Built:
     return Built(directory, (command.encode(),), _LANGUAGE, "native", {}, {}, 0, 0.0, "")
 
 
+def made_up(data: Group, **fields: Any) -> Problem:
+    """A problem of that data, which has nothing else."""
+    values: dict[str, Any] = {
+        "directory": Path("/p"), "name": "made up", "format": "2025-09", "is_scoring": False,
+        "is_interactive": False, "is_submit_answer": False, "limits": LIMITS,
+        "output_validator": None, "output_validator_flags": (), "input_validators": (),
+        "grader": None, "includes": {}, "submissions": (),
+    }  # fmt: skip
+    return Problem(data=data, **{**values, **fields})
+
+
 def problem(directory: Path, tests: int = 1, **fields: Any) -> Problem:
     """So many tests "secret/1" and so on, whose answers are "yes"."""
     question, answer = directory / "in", directory / "ans"
     question.write_bytes(b"?\n")
     answer.write_bytes(b"yes\n")
     cases = [Case(f"secret/{n + 1}", question, answer) for n in range(tests)]
-    values: dict[str, Any] = {
-        "directory": directory, "name": "made up", "format": "2025-09", "is_scoring": False,
-        "is_interactive": False, "is_submit_answer": False, "limits": LIMITS,
-        "data": Group("", (Group("secret", tuple(cases)),)), "output_validator": None,
-        "output_validator_flags": (), "input_validators": (), "grader": None, "includes": {},
-        "submissions": (),
-    }  # fmt: skip
-    return Problem(**{**values, **fields})
+    data = Group("", (Group("secret", tuple(cases)),))
+    return made_up(data, **{"directory": directory, **fields})
 
 
 def here(runner: Runner, scratch: Path, cores: Cores | None = None) -> Here:

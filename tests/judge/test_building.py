@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-from judge.building import LANGUAGES, LIMITS, build_in, needed, run_built
-from judge.building import written as write
+from judge.building import LANGUAGES, LIMITS, build_in, needed, run_built, write
 from judge.local import LocalRunner, run
 
 from sandbox.judge import building

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from judge.building import LANGUAGES, LIMITS, build_in, needed, run_built
-from judge.building import written as write
+from judge.building import LANGUAGES, LIMITS, build_in, needed, run_built, write
 from judge.local import LocalRunner, run
 from judge.packages import package
 from judge.real import judge_here

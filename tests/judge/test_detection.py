@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from judge.building import LANGUAGES
-from judge.building import written as write
+from judge.building import LANGUAGES, write
 
 from sandbox.judge.language import detect, find_language
 from sandbox.judge.language_file import language_from_mapping

@@ -2,20 +2,19 @@
 
 import random
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judge.fakes import made_up
 
 from sandbox.judge.grader import GraderRun, read_grade
 from sandbox.judge.grading import Sum, next_graders, next_tests, settled, summed
-from sandbox.judge.problem import Grading, Group, Problem, ProblemLimits
+from sandbox.judge.problem import Grading, Group, Problem
 from sandbox.judge.problem import Test as Case  # pytest takes a Test for one of its own
 from sandbox.judge.verdict import GroupOutcome, Outcome
 from sandbox.spec.errors import SpecError
 
-LIMITS = ProblemLimits(1.0, 2, 1.5, 0.1, 1 << 30, 1 << 23, 1 << 17, 60, 1 << 30, 60, 1 << 30, 1, 1)
 WORST = Grading("worst_error")
 ALL_OR_NOTHING = Grading("first_error", "all", max_score=30, score_range=(0, 30))
 
@@ -28,12 +27,8 @@ def problem(
     is_lazy: bool = True,
     form: str = "legacy",
 ) -> Problem:
-    return Problem(
-        directory=Path("/p"), name="p", format=form, is_scoring=is_scoring, is_interactive=False,
-        is_submit_answer=False, limits=LIMITS, data=Group("", members, breaks, grading),
-        output_validator=None, output_validator_flags=(), input_validators=(), grader=None,
-        includes={}, submissions=(), is_lazy=is_lazy,
-    )  # fmt: skip
+    data = Group("", members, breaks, grading)
+    return made_up(data, format=form, is_scoring=is_scoring, is_lazy=is_lazy)
 
 
 def group(

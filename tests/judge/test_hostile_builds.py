@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from judge.building import LANGUAGES, LIMITS, build_in, needed
-from judge.building import written as write
+from judge.building import LANGUAGES, LIMITS, build_in, needed, write
 from judge.local import LocalRunner, run
 
 from sandbox.judge.building import BuildCache, Built, NotBuilt, build_program

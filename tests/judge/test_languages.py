@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from judge.building import LANGUAGES, build_in, needed, run_built
-from judge.building import written as write
+from judge.building import LANGUAGES, build_in, needed, run_built, write
 from judge.local import LocalRunner, run
 from judge.programs import PROGRAMS, Sample
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from judge.building import LIMITS, build_in, needed
-from judge.building import written as write
+from judge.building import LIMITS, build_in, needed, write
 from judge.local import LocalRunner, run
 
 from sandbox.judge.building import Built

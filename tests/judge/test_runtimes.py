@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from judge.building import build_in, needed, run_built
-from judge.building import written as write
+from judge.building import build_in, needed, run_built, write
 from judge.local import LocalRunner, run
 from judge.packages import one_test
 from judge.packages import submission as submitted

@@ -1,19 +1,17 @@
 """A test's score, as its validator wrote it, and what a package's own grader says."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judge.fakes import made_up
 
 from sandbox.judge.grader import read_grade, write_results
-from sandbox.judge.problem import Group, Problem, ProblemLimits
+from sandbox.judge.problem import Group, Problem
 from sandbox.judge.problem import Test as Case  # pytest takes a Test for one of its own
 from sandbox.judge.scores import read_number, read_score
 from sandbox.judge.verdict import GroupOutcome
 from sandbox.spec.errors import SpecError
 
-LIMITS = ProblemLimits(1.0, 2, 1.5, 0.1, 1 << 30, 1 << 23, 1 << 17, 60, 1 << 30, 60, 1 << 30, 1, 1)
 BOUNDED = Case("secret/1", None, None, accept_score=20)
 UNBOUNDED = Case("secret/1", None, None, must_score=True)
 ALL_OR_NOTHING = Case("secret/1", None, None, accept_score=0, may_score=False)
@@ -21,12 +19,7 @@ SAMPLE = Case("sample/1", None, None, accept_score=0)
 
 
 def problem(form: str = "2025-09", *, is_scoring: bool = True, sees: bool = True) -> Problem:
-    return Problem(
-        directory=Path("/p"), name="p", format=form, is_scoring=is_scoring, is_interactive=False,
-        is_submit_answer=False, limits=LIMITS, data=Group("", ()), output_validator=None,
-        output_validator_flags=(), input_validators=(), grader=None, includes={}, submissions=(),
-        validator_sees_score=sees,
-    )  # fmt: skip
+    return made_up(Group("", ()), format=form, is_scoring=is_scoring, validator_sees_score=sees)
 
 
 @pytest.mark.parametrize(

@@ -162,17 +162,18 @@ def test_what_was_said_of_a_pass_before_a_failure_is_kept(tmp_path: Path) -> Non
         return next(runs) if order.job.command[0] == b"submission" else await validate(order)
 
     outcome, _ = passes(tmp_path, FakeRunner(answer), 2)
-    assert (outcome.verdict, outcome.judge_message, outcome.score) == ("RTE", "well", None)
+    assert (outcome.verdict, outcome.score) == ("RTE", None)
+    assert (outcome.judge_message, outcome.team_message) == ("well", "try")
 
 
 def asking_for_more(code: int):
     async def answer(order: Order) -> Completed:
         if order.job.command[0] == b"submission":
             return completed(stdout=RIGHT)
+        said = {b"nextpass.in": "more", b"judgemessage.txt": "well", b"teammessage.txt": "try"}
         for artifact in order.job.artifacts:
-            if artifact.path.endswith((b"/nextpass.in", b"/judgemessage.txt")):
-                is_next = artifact.path.endswith(b"in")
-                artifact.destination.write_bytes(b"more\n" if is_next else b"well\n")
+            if text := said.get(artifact.path.rpartition(b"/")[2]):
+                artifact.destination.write_text(f"{text}\n")
         return completed(exit_code=code)
 
     return answer
@@ -195,17 +196,11 @@ def passes(tmp_path: Path, runner: FakeRunner, most: int) -> tuple[Outcome, list
 
 def test_a_validator_runs_on_its_test_s_core(tmp_path: Path) -> None:
     """Elsewhere it would disturb somebody's time."""
-    package = problem(tmp_path)
-    runner = FakeRunner([completed(stdout=RIGHT), completed(exit_code=42)])
-
-    async def main() -> Outcome:
-        validator = built(tmp_path, "validator")
-        trials = Trials(package, validator, {}, here(runner, tmp_path), Settings())
-        (test,) = package.data.tests()
-        return await trials.run(built(tmp_path), test, LIMIT)
-
-    assert trio.run(main).verdict == "AC"
-    submission, validator = (order.job.limits["core"] for order in runner.orders)
+    outcome, orders = passes(
+        tmp_path, FakeRunner([completed(stdout=RIGHT), completed(exit_code=42)]), 1
+    )
+    assert outcome.verdict == "AC"
+    submission, validator = (order.job.limits["core"] for order in orders)
     assert submission is not None and validator == submission
 
 

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 import trio
 
 from sandbox.judge.cores import Watched
-from sandbox.judge.runner import Closed
+from sandbox.judge.runner import Closed, Order, Pipe
 from sandbox.judge.service.quiet import Quiet
 from sandbox.server.admission import Admission
 from sandbox.server.orders import Orders
 from sandbox.spec.errors import RefusedError, SandboxError
 from sandbox.spec.result import Completed
-from sandbox.supervisor.library import Order, Pipe
 
 __all__ = ["TenantRunner", "Turns", "run_one"]
 

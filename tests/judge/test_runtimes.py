@@ -46,7 +46,7 @@ HEAP = {
                  ' System.out.println("taken"); } }\n'),
     "javascript": Heap("a.js", "const all = []\n"
                        "for (let i = 0; i < Number(process.argv[2]) * 8; i++)"
-                       " all.push(Array.from({length: 16384}, (_, k) => k + 0.5))\n"
+                       " all.push(new Array(16384).fill(0.5))\n"
                        "console.log('taken')\n"),
     "python3": Heap("a.py", "import sys\nall = b'x' * (int(sys.argv[1]) << 20)\nprint('taken')\n"),
     "c": Heap("a.c", "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"

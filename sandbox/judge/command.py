@@ -96,7 +96,9 @@ async def _judge_by(
             judgements.append(judgement)
             unmet.append(missed)
             if document is not sys.stdout:
-                _print(judgement, missed, is_scoring=problem.is_scoring, verifies=verifies)
+                was_met = "as expected" if submission.expectations else "nothing was expected"
+                lines = report.table(judgement, is_scoring=problem.is_scoring)
+                _print(judgement, list(lines), missed, was_met if verifies else None)
         if document is not None:
             more = {} if data is None else {"data": data.document()}
             text = report.json_document(
@@ -153,14 +155,14 @@ def _submission(path: Path, language: str | None) -> Submission:
     return Submission(str(path), named, language)
 
 
-def _print(judgement: Judgement, unmet: Sequence[str], *, is_scoring: bool, verifies: bool) -> None:
-    lines = list(report.table(judgement, is_scoring=is_scoring))
-    if not verifies:
+def _print(
+    judgement: Judgement, lines: Sequence[str], unmet: Sequence[str], was_met: str | None
+) -> None:
+    """`was_met`: what to say where all is that was expected; None: it is not asked for."""
+    if was_met is None:
         print("\n".join(lines))
     elif not unmet:
-        print(
-            f"{lines[0]} - {'as expected' if submission.expectations else 'nothing was expected'}"
-        )
+        print(f"{lines[0]} - {was_met}")
     else:
         print("\n".join(lines))
         for missed in unmet:

@@ -183,6 +183,7 @@ def validator_job(
             "wall_seconds": 4 * limits.validation_seconds + 1,
             "idle_seconds": 2 * limits.validation_seconds + 1,
             "output_bytes": limits.validation_output_bytes,
+            "stack_bytes": limits.validation_memory_bytes,
             "core": core,
         },
         environment=built.environment,

@@ -86,6 +86,16 @@ def test_a_program_may_have_nearly_the_limit_and_not_more(code: str, tmp_path: P
     run(main)
 
 
+def test_a_validator_may_recurse_as_deep_as_a_submission(tmp_path: Path, cache: None) -> None:
+    needed("c")
+    validator = DEEP["c"][1].replace('printf("%d\\n", f(1000000));', "return f(1000000) + 42;")
+    assert "+ 42" in validator
+    files = {"output_validators/v.c": validator}
+    problem = one_test(tmp_path / "p", files, yaml="validation: custom\n")
+    (judgement,) = judge_here(problem, "print(17)\n")
+    assert judgement.verdict == "AC", judgement.tests
+
+
 def test_a_full_heap_is_told_in_a_dialogue_too(tmp_path: Path, cache: None) -> None:
     needed("java")
     yaml = "validation: custom interactive\nlimits: {time_limit: 30, memory: 64}\n"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
-from errno import EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +27,12 @@ _EXTRA_FACTOR, _LEAST_EXTRA_SECONDS = 0.1, 0.05
 _PATIENCE = 3.0
 _STEAL_SECONDS = 0.01  # the kernel counts it in hundredths
 _THROTTLED_SECONDS = 0.001
-# Of a file that is no program: by a section a source can have its linker name any interpreter.
-_NO_PROGRAM = frozenset({EINVAL, ELIBBAD, ENOENT, ENOEXEC, ENOMEM})
+# Of a file that is no program: by a section a source can have its linker name any interpreter, one
+# that is a directory, an empty file or no file too. We made the file, and whoever runs may run it.
+_NO_PROGRAM = frozenset({
+    errno.EACCES, errno.EINVAL, errno.EIO, errno.ELIBBAD, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.ENOENT, errno.ENOEXEC, errno.ENOMEM, errno.ENOTDIR,
+})  # fmt: skip
 
 
 class TimeLimit(NamedTuple):

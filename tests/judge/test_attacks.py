@@ -117,14 +117,26 @@ if os.fork() == 0:
     assert {one.stdout for one in judgement.tests if one.verdict} == {b"\nTrue\n"}
 
 
-def test_a_program_that_the_kernel_does_not_take_is_no_judge_error(tmp_path: Path) -> None:
+INTERPRETERS = {
+    "nowhere": "/nowhere", "directory": "/etc", "no program": "/etc/passwd", "device": "/dev/null",
+    "below a file": "/etc/passwd/it", "memory": "/proc/self/mem", "long": "/" + "x" * 300,
+    "empty file": "/program/empty",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("interpreter", INTERPRETERS.values(), ids=INTERPRETERS)
+def test_a_program_that_the_kernel_does_not_take_is_no_judge_error(
+    interpreter: str, tmp_path: Path
+) -> None:
     needed("c")
-    section = '__asm__(".section .interp,\\"a\\"\\n.string \\"/nowhere\\"\\n.text");\n'
+    section = f'__asm__(".section .interp,\\"a\\"\\n.string \\"{interpreter}\\"\\n.text");\n'
     plain = submission(tmp_path / "plain", "a.c", SUM)
-    broken = submission(tmp_path / "broken", "a.c", section + SUM)
+    files = written(tmp_path / "broken", {"a.c": section + SUM, "empty": ""})
+    (files / "empty").chmod(0o755)
+    broken = Submission("it", tuple((name, files / name) for name in ("a.c", "empty")))
     control, judgement = judge_here(one_test(tmp_path / "p"), plain, broken)
     assert control.verdict == "AC"
-    assert judgement.verdict == "RTE"
+    assert judgement.verdict == "RTE", judgement.why
     assert "cannot be executed" in judgement.why
 
 

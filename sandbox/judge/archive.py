@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from sandbox.judge.sources import name_problem
+from sandbox.judge.sources import MOST_DIRECTORIES, directories_of, name_problem
 from sandbox.spec.fields import shown
 
 __all__ = ["unpack"]
@@ -23,6 +23,7 @@ def unpack(archive: Path, directory: Path) -> None:
     Raises ValueError saying what is wrong with it.
     """
     names: set[str] = set()
+    directories: set[str] = set()
     with archive.open("rb") as file:
         while (header := _exactly(file, _BLOCK_BYTES)).strip(b"\0"):
             name, kind = _name(header), header[156:157]
@@ -33,6 +34,9 @@ def unpack(archive: Path, directory: Path) -> None:
             if len(names) >= _MOST_FILES:
                 raise ValueError(f"over {_MOST_FILES} files")
             names.add(name)
+            directories |= directories_of(name)
+            if len(directories) > MOST_DIRECTORIES:
+                raise ValueError(f"over {MOST_DIRECTORIES} directories")
             is_executable = _octal(header[100:108]) & 0o100
             path = directory / name
             try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -113,7 +115,7 @@ async def _build(
 async def _build_in(
     plan: Plan, runner: Runner, cache: BuildCache, limits: ProblemLimits
 ) -> Built | NotBuilt:
-    with cache.draft() as draft:
+    async with _draft(cache) as draft:
         staged = draft / "sources"
         staged.mkdir()
         # In a thread: they may be thousands, of megabytes.
@@ -146,6 +148,17 @@ async def _build_in(
         # In a thread: it waits for the disk.
         kept = await trio.to_thread.run_sync(cache.keep, draft, key, files, note)
         return _built(plan, kept, outcome.seconds, outcome.output)
+
+
+@contextlib.asynccontextmanager
+async def _draft(cache: BuildCache) -> AsyncIterator[Path]:
+    with cache.draft() as draft:
+        try:
+            yield draft
+        finally:
+            # In a thread, as they came: nobody else waits while a disk forgets thousands of files.
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(shutil.rmtree, draft, True)
 
 
 async def _compile(

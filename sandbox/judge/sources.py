@@ -13,9 +13,13 @@ from sandbox.judge.language_file import Language
 from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import shown
 
-__all__ = ["Files", "SourceError", "digest_of", "included", "name_problem", "read_source", "stage"]
+__all__ = [
+    "MOST_DIRECTORIES", "Files", "SourceError", "digest_of", "directories_of", "included",
+    "name_problem", "read_source", "stage",
+]  # fmt: skip
 
 _MOST_FILES = 2000
+MOST_DIRECTORIES = 500  # each costs a disk more than a file, and an inode of the job's
 _MOST_BYTES = 64 << 20
 _MOST_NAME_BYTES = 255  # NAME_MAX, of each part
 _MOST_PARTS = 16
@@ -62,10 +66,17 @@ def name_problem(files: Files) -> str | None:
             return f"{shown(name)}: {why}"
         if len(parts) > _MOST_PARTS:
             return f"{shown(name)}: over {_MOST_PARTS} directories deep"
-        for above in PurePosixPath(name).parents:
-            if str(above) in names:
-                return f"{shown(str(above))} is a file and a directory"
+    directories = set[str]().union(*map(directories_of, names))
+    if both := directories & names:
+        return f"{shown(min(both))} is a file and a directory"
+    if len(directories) > MOST_DIRECTORIES:
+        return f"{len(directories)} directories, over {MOST_DIRECTORIES}"
     return None
+
+
+def directories_of(name: str) -> set[str]:
+    """Those that the file lies in, below the one that its name begins at."""
+    return {str(above) for above in PurePosixPath(name).parents} - {"."}
 
 
 def stage(

@@ -68,6 +68,7 @@ def test_files_come_out_with_their_right_to_be_executed(unpacked: Callable[[byte
         (archive(("x\n", b"", {})), "holds what no name"),
         (archive(("x", b"1" * 600, {}))[:1000], "it ends too early"),
         (archive(("x", b"1" * 600, {}))[:512], "it ends too early"),
+        (archive(*((f"{n}/" + "d/" * 14 + "x", b"", {}) for n in range(34))), "over 500 direct"),
         (b"", "it ends too early"),
         (b"x" * 512, "is no regular file"),
     ],

@@ -1,5 +1,6 @@
 """From sources to a program that can be run: what is kept, what is told, what a package's are."""
 
+import operator
 import os
 import threading
 from pathlib import Path
@@ -14,11 +15,13 @@ from sandbox.judge import building
 from sandbox.judge.building import BuildCache, Built, NotBuilt, build, build_program
 from sandbox.judge.language_file import language_from_mapping
 from sandbox.judge.problem import Program, Submission
-from sandbox.judge.sources import stage
 from sandbox.judge.toolchain import find_toolchain, language_lines, report_languages
 from sandbox.spec.errors import HostError, SandboxError, SetupError
 
 HELLO = "#include <stdio.h>\nint main(void) { puts(WORD); }\n"
+
+
+DEEP = {f"{n}/" + "d/" * 6 + "it": "" for n in range(73)}  # a file for each seven directories
 
 
 def test_the_same_sources_are_compiled_once_and_others_again(tmp_path: Path) -> None:
@@ -60,23 +63,25 @@ def test_a_changed_language_or_compiler_is_compiled_for_anew(tmp_path: Path) -> 
     run(main)
 
 
-def test_nobody_waits_while_sources_are_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["stage", "shutil.rmtree"])
+def test_nobody_waits_while_sources_are_copied_or_removed(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_copying, is_seen = threading.Event(), threading.Event()
+    is_at_it, is_seen = threading.Event(), threading.Event()
+    real = operator.attrgetter(step)(building)
 
-    def held(*arguments: Any) -> bytes:
-        is_copying.set()
+    def held(*arguments: Any, **more: Any) -> Any:
+        is_at_it.set()
         assert is_seen.wait(30), "the loop ran nothing meanwhile"
-        return stage(*arguments)
+        return real(*arguments, **more)
 
-    monkeypatch.setattr(building, "stage", held)
+    monkeypatch.setattr(f"{building.__name__}.{step}", held)
     submission = Submission("it", write(tmp_path / "it", {"a.py": "print(1)\n"}))
 
     async def main(runner: LocalRunner) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(build_in, runner, tmp_path / "cache", submission)
-            await trio.to_thread.run_sync(is_copying.wait)
+            await trio.to_thread.run_sync(is_at_it.wait)
             is_seen.set()
 
     run(main)
@@ -127,6 +132,7 @@ def test_includes_of_the_language_go_over_the_submission(tmp_path: Path) -> None
         ("cpp", {"a.py": "", "b.py": ""}, None, "no file is C++ source (.cpp .cc .cxx .c++ .C)"),
         ("cpp", {}, None, "there is no file"),
         ("c", {"a.c": "", "a.c/b.c": ""}, None, '"a.c" is a file and a directory'),
+        ("c", {"a.c": "", **DEEP}, None, "511 directories, over 500"),
     ],
 )  # fmt: skip
 def test_an_entry_point_or_file_that_is_not_there_is_a_compile_error(

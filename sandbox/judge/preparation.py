@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import trio
+
 from sandbox.judge.building import Built, build, build_program
 from sandbox.judge.compare import read_flags
 from sandbox.judge.compilation import NotBuilt
@@ -18,10 +20,12 @@ from sandbox.judge.language_file import Language
 from sandbox.judge.problem import Problem, Program, Submission
 from sandbox.judge.trial import Settings, Trials
 from sandbox.spec.errors import HostError, SpecError
+from sandbox.spec.quantities import format_size
 
 __all__ = ["Prepared", "build_package_program", "build_submission", "prepare"]
 
 _MODEL_SECONDS = 60.0  # that an accepted submission may take to make an answer
+_MOST_ANSWER_BYTES = 1 << 30  # that it may make in sum: they are on our disk
 
 
 class Prepared(NamedTuple):
@@ -128,7 +132,8 @@ async def _make_answers(problem: Problem, here: Here) -> dict[str, Path]:
         raise SpecError(
             f"data/{missing[0].name}.ans", "is missing, and no accepted submission can make it"
         )
-    answers = {}
+    answers: dict[str, Path] = {}
+    left = _MOST_ANSWER_BYTES
     settings = Settings(kept_bytes=problem.limits.output_bytes)
     name = f"submissions/{model.name}"
     with _in_use(name, await build_submission(problem, model, here), here) as built:
@@ -139,8 +144,13 @@ async def _make_answers(problem: Problem, here: Here) -> dict[str, Path]:
                 raise HostError(made.why)
             if made.exit_code != 0:
                 raise SpecError(name, f"on {test.name}: {made.why}")
+            left -= len(made.stdout)
+            if left < 0:
+                most = format_size(_MOST_ANSWER_BYTES)
+                why = f"makes answers of over {most} in sum, up to that of {test.name}"
+                raise SpecError(name, f"{why}; fix: have the package bring them")
             path = here.scratch / f"answer-{number}"
-            path.write_bytes(made.stdout)
+            await trio.to_thread.run_sync(path.write_bytes, made.stdout)
             answers[test.name] = path
     return answers
 

@@ -9,6 +9,7 @@ import trio
 from judge.packages import cases, package
 from judge.scripted import Play, ended, judged, validated
 
+from sandbox.judge import preparation
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import Order
 from sandbox.judge.verdict import Judgement
@@ -218,6 +219,17 @@ def test_a_model_that_fails_makes_no_answer(tmp_path: Path) -> None:
         judged(package(tmp_path / "p", MADE_ANSWERS), play, tmp_path / "s")
     assert "submissions/accepted/model.py" in str(caught.value)
     assert "secret/2: exit code 1" in str(caught.value)
+
+
+def test_answers_that_are_made_do_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_MOST_ANSWER_BYTES", 6)
+    directory = package(tmp_path / "p", MADE_ANSWERS)
+    judgement, _ = judged(directory, lambda order: ended(b"42\n"), tmp_path / "s")
+    assert judgement.verdict == "AC", "the control: they are not over it"
+    with pytest.raises(SpecError, match="answers of over 6 in sum, up to that of secret/2"):
+        judged(directory, lambda order: ended(b"142\n"), tmp_path / "s")
 
 
 def test_a_model_in_a_language_that_is_not_known_makes_no_answer(tmp_path: Path) -> None:

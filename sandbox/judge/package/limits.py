@@ -12,6 +12,7 @@ __all__ = ["MOST_SECONDS", "read_limits"]
 
 MOST_SECONDS = 86400
 _MOST_MIB = 1 << 20
+_MOST_KEPT_MIB = 1 << 10  # of what is compared, or read of a grader: it is in our own memory
 _MOST_PASSES = 1000
 _LEGACY = "legacy"
 # What the formats call typical of systems, in their units. They leave it to us: DOMjudge takes
@@ -20,6 +21,7 @@ _SIZES = {
     "memory": 2048, "output": 8, "code": 256, "compilation_memory": 2048, "validation_memory": 2048,
     "validation_output": 64,
 }  # fmt: skip
+_KEPT = ("output", "validation_output")
 _SECONDS = {"compilation_time": 60, "validation_time": 60}
 _TIMES = ("time_limit", "time_resolution", "time_multipliers")
 _LEGACY_TIMES = ("time_multiplier", "time_safety_margin")
@@ -76,10 +78,11 @@ def _number(fields: Fields, key: str, default: float, least: float) -> float:
 
 def _size(fields: Fields, key: str, is_legacy: bool) -> int:
     unit, name = (KIB, "KiB") if key == "code" else (MIB, "MiB")
+    most = _MOST_KEPT_MIB if key in _KEPT else _MOST_MIB
     if is_legacy:
-        number = fields.number(key, _SIZES[key], above=0, most=_MOST_MIB, unit=name)
+        number = fields.number(key, _SIZES[key], above=0, most=most, unit=name)
     else:
-        number = fields.integer(key, _SIZES[key], least=1, most=_MOST_MIB, unit=name)
+        number = fields.integer(key, _SIZES[key], least=1, most=most, unit=name)
     assert number is not None
     return int(number * unit)
 

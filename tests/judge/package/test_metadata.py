@@ -45,6 +45,11 @@ def test_limits_are_read_in_their_units(legacy) -> None:
     )  # fmt: skip
 
 
+def test_outputs_that_are_kept_may_be_of_a_gibibyte(legacy) -> None:
+    limits = legacy({"problem.yaml": "limits: {output: 1024, validation_output: 1024}\n"}).limits
+    assert (limits.output_bytes, limits.validation_output_bytes) == (1 << 30, 1 << 30)
+
+
 def test_new_limits_are_read_with_their_multipliers(new) -> None:
     text = (
         f"{_V}limits: {{time_limit: 2.5, time_resolution: 0.5,\n"
@@ -126,6 +131,8 @@ def test_notes_can_be_shown_whatever_they_quote(legacy) -> None:
         ("limits: {code: much}", 'limits.code: "much" is no number of KiB'),
         ("limits: {time_limit: 1s}", 'limits.time_limit: "1s" is no number of seconds'),
         ("limits: {memory: 0}", "limits.memory: 0 is out of range"),
+        ("limits: {output: 1025}", "limits.output: 1025 is out of range"),
+        ("limits: {validation_output: 1e6}", 'validation_output: "1e6" is out of range'),
         ("limits: {time_multiplier: .nan}", "limits.time_multiplier: nan is no number"),
         ("limits: [1]", "limits: an array is no table"),
         ("validation: costum", 'validation: "costum" is neither default nor custom'),

@@ -29,7 +29,8 @@ __all__ = ["BuildCache", "Built", "NotBuilt", "build", "build_program"]
 _OUTPUT_PLACE = "/tmp"
 _ARCHIVE_PLACE = b"/tmp/program.tar"
 _MOST_STACK_BYTES = 64 << 20
-_MOST_BESIDE = 100  # files, which every run gets copies of
+# Files that every run gets copies of, which are in its memory, before it is started.
+_MOST_BESIDE, _MOST_BESIDE_BYTES, _PAGE_BYTES = 100, 16 << 20, 4096
 _BUILD = """
 "./$1" && { [ -f "./$2" ] || { echo "$1 made no file $2" >&2; exit 1; }; } && chmod +x "./$2" &&
     exec tar -c -h --hard-dereference --format=ustar -f /tmp/program.tar .
@@ -255,7 +256,9 @@ def _beside(plan: Plan, directory: Path) -> tuple[tuple[str, Path], ...]:
     if len(names) > _MOST_BESIDE:
         return ()
     # What a compiler has made comes first, and may have left no place for one.
-    return tuple((name, directory / name) for name in names if (directory / name).is_file())
+    found = tuple((name, directory / name) for name in names if (directory / name).is_file())
+    size = sum(path.stat().st_size + _PAGE_BYTES for _, path in found)
+    return found if size <= min(_MOST_BESIDE_BYTES, plan.memory_bytes // 4) else ()
 
 
 def _built(plan: Plan, directory: Path, seconds: float, output: str) -> Built:

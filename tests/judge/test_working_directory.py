@@ -12,6 +12,7 @@ from judge.packages import one_test, written
 from judge.real import judge_here
 
 from sandbox.judge.problem import Submission
+from sandbox.judge.trial import Settings
 from sandbox.judge.working_directory import WorkingDirectories
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -123,6 +124,23 @@ int main(void) {
     made = several(tmp_path / "s", sources, "c")
     judgements = judge_here(problem, made, made)
     assert [one.verdict for one in judgements] == ["AC"] * 2, judgements[0].tests
+
+
+@pytest.mark.parametrize(("size", "is_there"), [(3 << 20, b"1"), (20 << 20, b"0")])
+def test_files_that_would_be_most_of_its_memory_do_not_keep_a_submission_from_being_run(
+    size: int, is_there: bytes, tmp_path: Path
+) -> None:
+    needed("c")
+    program = """#include <stdio.h>
+int main(void) { fprintf(stderr, "%d", fopen("data", "r") != 0); puts("17"); }
+"""
+    yaml = "limits: {time_limit: 1, memory: 16, code: 65536}\n"
+    main = source(tmp_path / "s", "main.c", program)
+    data = source(tmp_path / "s", "data", bytes(size))
+    sources = Submission("large", (*main.files, *data.files), "c")
+    (judgement,) = judged(package(tmp_path / "p", yaml=yaml), [sources], Settings(kept_bytes=9))
+    assert judgement.verdict == "AC", judgement.why
+    assert judgement.tests[0].stderr == is_there
 
 
 def test_a_dialogue_is_held_there_too(tmp_path: Path) -> None:

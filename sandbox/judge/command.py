@@ -17,6 +17,7 @@ from sandbox.judge.here import Here, opened
 from sandbox.judge.interrupt import run_until_signal
 from sandbox.judge.package_file import read_archive, read_directory
 from sandbox.judge.problem import Problem, Submission
+from sandbox.judge.sources import files_below
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import SpecError
@@ -144,8 +145,7 @@ async def _time_limit(request: Request, judge: Judge, *, verifies: bool) -> tupl
 def _submission(path: Path, language: str | None) -> Submission:
     """As the caller names it: a file, or a directory of them."""
     if path.is_dir():
-        files = sorted(one for one in path.rglob("*") if one.is_file())
-        named = tuple((str(one.relative_to(path)), one) for one in files)
+        named = files_below(path)
     elif path.is_file():
         named = ((path.name, path),)
     else:

@@ -68,7 +68,10 @@ async def build_submission(
         return NotBuilt(error.problem if is_of_all else str(error), "")
     if problem.languages is not None and not _is_allowed(language, problem.languages):
         return NotBuilt(f"{language.name} is not allowed for this problem", "")
-    size = sum(path.lstat().st_size for _, path in submission.files)
+    try:
+        size = sum(path.lstat().st_size for _, path in submission.files)
+    except OSError as error:  # of a directory that may not be entered
+        return NotBuilt(f"{error.filename}: cannot be read: {error.strerror}", "")
     if size > problem.limits.code_bytes:
         why = f"{size} bytes of source, over the limit of {problem.limits.code_bytes}"
         return NotBuilt(why, "")

@@ -14,8 +14,8 @@ from sandbox.spec.errors import SpecError
 from sandbox.spec.fields import shown
 
 __all__ = [
-    "MOST_DIRECTORIES", "Files", "SourceError", "digest_of", "directories_of", "included",
-    "name_problem", "read_source", "stage",
+    "MOST_DIRECTORIES", "Files", "SourceError", "digest_of", "directories_of", "files_below",
+    "included", "name_problem", "read_source", "stage",
 ]  # fmt: skip
 
 _MOST_FILES = 2000
@@ -32,6 +32,41 @@ Files = Sequence[tuple[str, Path]]
 
 class SourceError(SpecError):
     """A source that is none: the fault of who submitted it."""
+
+
+def files_below(directory: Path) -> tuple[tuple[str, Path], ...]:
+    """The files of a submission that is a directory, in order; links to files among them.
+
+    Of what `name_problem` refuses for its number or its depth, as much as it takes for that: a
+    directory that is too deep to be looked into, or cannot be, stands for what is in it.
+    """
+    found: list[tuple[str, Path]] = []
+    pending = [directory]
+    while pending and len(found) <= _MOST_FILES:
+        above = pending.pop()
+        name = str(above.relative_to(directory))
+        is_deep = name.count("/") >= _MOST_PARTS or _size(name) > _MOST_PATH_BYTES
+        try:
+            entries = [] if is_deep else list(os.scandir(above))
+        except OSError:
+            is_deep = True
+        if is_deep:
+            found.append((name, above))
+            continue
+        for entry in entries:
+            path = above / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(path)
+            elif _is_file(path):
+                found.append((str(path.relative_to(directory)), path))
+    return tuple(sorted(found))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # where nobody may look: whoever reads it says so
+        return True
 
 
 def included(

@@ -127,6 +127,45 @@ def test_an_archive_that_grows_without_end_fills_no_disk(judge: Judge, tmp_path:
     assert "over 4294967296 bytes unpacked" in done.stderr
 
 
+def nested(top: Path, name: str, count: int) -> Path:
+    """A directory of so many in each other: too many for a path, or for who calls itself."""
+    top.mkdir()
+    (top / "made.py").write_text(RIGHT)
+    above = os.open(top, os.O_RDONLY)
+    for _ in range(count):
+        os.mkdir(name, dir_fd=above)
+        inner = os.open(name, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = inner
+    os.close(above)
+    return top
+
+
+def closed(top: Path) -> Path:
+    """A directory whose names can be read, and nothing else."""
+    (top / "inner").mkdir(parents=True)
+    (top / "inner" / "made.py").write_text(RIGHT)
+    (top / "inner").chmod(0o444)
+    return top
+
+
+def test_a_directory_that_nobody_walks_keeps_no_other_submission_from_being_judged(
+    judge: Judge, problem: Path, tmp_path: Path
+) -> None:
+    deep, long = nested(tmp_path / "deep", "d", 1200), nested(tmp_path / "long", "d" * 200, 40)
+    shut = closed(tmp_path / "closed")
+    try:
+        for more in ((), ("--language", "py3")):
+            done = judge(*more, problem, deep, long, shut, source(tmp_path, RIGHT))
+            assert done.returncode == 1, done.stderr
+            told = done.stdout.splitlines()
+            assert [": CE: " in line for line in told[:3]] == [True] * 3, told
+            assert ": AC: " in told[3], "control"
+    finally:
+        (shut / "inner").chmod(0o755)
+        subprocess.run(["rm", "-rf", deep, long], check=True)
+
+
 def test_a_table_tells_of_each_test_and_the_sum(
     judge: Judge, problem: Path, tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ _KEYS = (
     "entry", "time_multiplier", "memory_overhead", "out_of_memory", "compile", "run",
 )  # fmt: skip
 _COMPILE_KEYS = ("policy", "command", "environment", "limits", "output", "is_archive", "host_files")
-_RUN_KEYS = ("policy", "command", "environment", "limits", "host_files")
+_RUN_KEYS = ("policy", "command", "environment", "limits", "host_files", "loads_from_cwd")
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _COMPILE_PLACEHOLDERS = frozenset({"sources", "entry", "output"})
 _RUN_PLACEHOLDERS = frozenset({"directory", "entry", "stem", "memory_mib", "stack_kib"})
@@ -62,6 +62,7 @@ class Running(NamedTuple):
     environment: Mapping[bytes, bytes] = MappingProxyType({})
     limits: Mapping[str, Any] = MappingProxyType({})
     host_files: tuple[Path, ...] = ()  # settings of the runtime that the policy does not show
+    loads_from_cwd: bool = False  # modules: from where it is started, before its own
 
 
 class Language(NamedTuple):
@@ -172,6 +173,7 @@ def _running(table: Mapping[str, Any], tools: Mapping[str, Any]) -> Running:
         _environment(inner, "run"),
         limits_from_mapping(inner.get("limits", {}), "run.limits"),
         _host_files(inner, "run"),
+        read_flag(inner.get("loads_from_cwd", False), "run.loads_from_cwd"),
     )
 
 

@@ -49,7 +49,7 @@ async def prepare(problem: Problem, here: Here, held: contextlib.ExitStack) -> P
         await build_package_program(
             problem.output_validator, problem, here, held, constants=problem.constants
         ),
-        await build_package_program(problem.static_validator, problem, here, held),
+        await _build_static_validator(problem, here, held),
         await build_package_program(problem.grader, problem, here, held),
         await _make_answers(problem, here),
     )
@@ -121,6 +121,21 @@ async def build_package_program(
         constants=constants, limits=problem.limits,
     )  # fmt: skip
     return held.enter_context(_in_use(program.name, built, here))
+
+
+async def _build_static_validator(
+    problem: Problem, here: Here, held: contextlib.ExitStack
+) -> Built | None:
+    """As above. Raises SpecError too: it would run what a submission brings."""
+    program = problem.static_validator
+    built = await build_package_program(program, problem, here, held)
+    if program and built and built.language.run.loads_from_cwd:
+        raise SpecError(
+            program.name,
+            f"{built.language.name} loads modules from where it is started, which is among the "
+            "submission's files; fix: write it in another language",
+        )
+    return built
 
 
 async def _make_answers(problem: Problem, here: Here) -> dict[str, Path]:

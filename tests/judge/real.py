@@ -20,9 +20,9 @@ from sandbox.judge.scratch import scratch_directory
 from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 
-__all__ = ["judge_here"]
+__all__ = ["LANGUAGES", "judge_here"]
 
-_LANGUAGES = load_languages()
+LANGUAGES = load_languages()
 
 
 def judge_here(
@@ -37,7 +37,7 @@ def judge_here(
         problem, found = read_problem(directory), []
         async with Supervisor() as supervisor:
             with BuildCache.open() as cache, scratch_directory() as scratch:
-                here = Here(LocalRunner(supervisor), _LANGUAGES, cache, Cores(1), scratch)
+                here = Here(LocalRunner(supervisor), LANGUAGES, cache, Cores(1), scratch)
                 async with open_judge(problem, here, settings or Settings()) as judge:
                     for source in sources:
                         if not isinstance(source, Submission):

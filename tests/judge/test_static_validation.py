@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
+from judge import real
 from judge.building import needed
 from judge.packages import package
 from judge.real import judge_here
@@ -13,6 +15,7 @@ from judge.scripted import ended, judged, validated
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import Order
 from sandbox.judge.verdict import Judgement
+from sandbox.spec.errors import SpecError
 from sandbox.spec.result import Completed
 
 METADATA = "problem_format_version: 2025-09\nname: Made up\nuuid: a-b\nlimits: {time_limit: 1}\n"
@@ -123,6 +126,47 @@ def test_it_sees_sources_binaries_and_what_is_included(tmp_path: Path) -> None:
     assert verdict_of_example(tmp_path, files, "yes") == "AC"
 
 
+def among(tmp_path: Path, validator: dict[str, str], **submitted: str | bytes) -> str:
+    """What a submission comes to that is right, with these files beside it, two of Python."""
+    files: dict[str, str | bytes] = {
+        name: text for name, text in FILES.items() if name != "static_validator/look.py"
+    }
+    files |= {f"static_validator/{name}": text for name, text in validator.items()}
+    for name, text in {"main.py": "print('yes')\n", "more.py": "", **submitted}.items():
+        files[f"submissions/accepted/yes/{name}"] = text
+    return verdict_of_example(tmp_path, files, "yes")
+
+
+def test_what_it_includes_is_its_own(tmp_path: Path) -> None:
+    needed("php")
+    validator = {
+        "check.php": '<?php require "helper.php"; exit(check());\n',
+        "helper.php": "<?php function check() { return 43; }\n",
+    }
+    forged = {"helper.php": "<?php function check() { return 42; }\n"}
+    assert among(tmp_path, validator) == "WA", "control"
+    assert among(tmp_path / "forged", validator, **forged) == "WA"
+
+
+def test_a_language_that_loads_what_is_submitted_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erlang = needed("erlang")
+    validator = {
+        "check.erl": '-module(check).\n-export([main/0]).\nmain() -> string:trim("a "), halt(43).\n'
+    }
+    with pytest.raises(SpecError, match="Erlang loads modules from where it is started"):
+        among(tmp_path / "refused", validator)
+    trusting = erlang._replace(run=erlang.run._replace(loads_from_cwd=False))
+    monkeypatch.setitem(real.LANGUAGES, "erlang", trusting)
+    assert among(tmp_path, validator) == "WA", "control: it refuses"
+    source = tmp_path / "string.erl"
+    source.write_text("-module(string).\n-export([trim/1]).\ntrim(_) -> halt(42).\n")
+    subprocess.run(["erlc", source], cwd=tmp_path, check=True)
+    forged = {"string.beam": (tmp_path / "string.beam").read_bytes()}
+    assert among(tmp_path / "forged", validator, **forged) == "AC", "control: and need not"
+
+
 def test_no_source_hides_behind_what_is_made_of_it(tmp_path: Path) -> None:
     needed("c")
     files = {
@@ -133,7 +177,8 @@ def test_no_source_hides_behind_what_is_made_of_it(tmp_path: Path) -> None:
     assert verdict_of_example(tmp_path, files, "yes") == "CE"
 
 
-def verdict_of_example(tmp_path: Path, files: dict[str, str], name: str) -> str:
+def verdict_of_example(tmp_path: Path, files: dict[str, str | bytes], name: str) -> str:
+    tmp_path.mkdir(exist_ok=True)
     directory = package(tmp_path / "p", files)
     place = directory / "submissions" / "accepted" / name
     sources = [(str(path.relative_to(place)), path) for path in place.rglob("*") if path.is_file()]

@@ -104,6 +104,13 @@ class Group(NamedTuple):
             else:
                 yield member
 
+    def groups(self) -> Iterator[Group]:
+        """It, and every group below."""
+        yield self
+        for member in self.members:
+            if isinstance(member, Group):
+                yield from member.groups()
+
 
 class Expectation(NamedTuple):
     """What the tests whose names match must come to."""

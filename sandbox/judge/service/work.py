@@ -35,7 +35,8 @@ from sandbox.wire.errors import InvalidParamsError, NotFoundError
 __all__ = ["Work"]
 
 _MOST_OUTPUT_BYTES = 64 << 20  # of a run: it is kept in our memory
-_MOST_TESTS = 10_000  # to sum them up takes a look at each, in which nobody is served
+# To sum them up takes a look at each test, in which nobody is served, whenever a group is done.
+_MOST_TESTS, _MOST_GROUPS = 10_000, 1_000
 
 
 class Work:
@@ -181,6 +182,11 @@ def _check(problem: Problem) -> None:
     limits, tests = problem.limits, list(problem.data.tests())
     if len(tests) > _MOST_TESTS:
         raise SpecError("data", f"{len(tests)} tests; this service judges up to {_MOST_TESTS}")
+    groups = list(problem.data.groups())
+    if len(groups) > _MOST_GROUPS:
+        raise SpecError("data", f"{len(groups)} groups; this service judges up to {_MOST_GROUPS}")
+    if (required := sum(len(group.grading.require_pass) for group in groups)) > _MOST_TESTS:
+        raise SpecError("data", f"require_pass: {required} in sum; up to {_MOST_TESTS} here")
     for test in tests if problem.output_validator is None else ():
         if test.answer is not None and test.answer.stat().st_size > _MOST_OUTPUT_BYTES:
             most = format_size(_MOST_OUTPUT_BYTES)

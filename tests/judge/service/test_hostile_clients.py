@@ -63,6 +63,37 @@ def test_an_answer_that_would_fill_the_memory_is_refused(client: Client) -> None
     assert "data/secret/0001.ans: is over 64MiB" in told["error"]["message"]
 
 
+def test_groups_that_would_have_the_service_look_at_its_tests_for_ever_are_refused(
+    small: Daemon,
+) -> None:
+    files = {name: data for name, data in package(0).items() if "data/" not in name}
+    files |= {f"data/secret/{n}/1.{end}": b"0\n" for n in range(3) for end in ("in", "ans")}
+    less = {name: data for name, data in files.items() if "/2/" not in name}
+    asks = less | {
+        "problem.yaml": files["problem.yaml"] + b"type: scoring\n",
+        "data/secret/test_group.yaml": b"max_score: 2\n",
+        "data/secret/0/test_group.yaml": b"max_score: 1\n",
+        "data/secret/1/test_group.yaml":
+            b"max_score: 1\nrequire_pass: [sample, sample, sample, sample]\n",
+    }  # fmt: skip
+    try:
+        # data/, secret/ and two in it.
+        small.start(
+            change="import sandbox.judge.service.work as it; it._MOST_GROUPS = 4"
+            "; it._MOST_TESTS = 3"
+        )
+        with small.client() as client:
+            assert judged(client, upload(client, zipped(less)), RIGHT)["verdict"] == "AC", "control"
+            told = [judged(client, upload(client, zipped(one)), RIGHT) for one in (files, asks)]
+        assert [one["error"]["field"] for one in told] == ["problem"] * 2
+        assert "data: 5 groups; this service judges up to 4" in told[0]["error"]["message"]
+        assert "data: require_pass: 4 in sum; up to 3 here" in told[1]["error"]["message"]
+        assert not small.bugs()
+        assert small.drain() == 0
+    finally:
+        small.close()
+
+
 def test_a_judging_that_is_deleted_is_not_judged_again(client: Client) -> None:
     problem = upload(client, zipped(package(1)))
     told = judged(client, problem, RIGHT)

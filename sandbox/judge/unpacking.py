@@ -142,8 +142,7 @@ class Unpacking:
             raise SpecError("problem", f"{shown(encoded)}: is no UTF-8") from None
         if problem := name_problem(name):
             raise SpecError("problem", f"{shown(name)}: {problem}")
-        if len(self.entries) >= self._most_files:
-            raise SpecError("problem", f"over {self._most_files} entries")
+        self._refuse_many()
         if size > self._left:
             raise SpecError("problem", f"{shown(name)}: over what may be unpacked in sum")
         self._left -= size
@@ -165,10 +164,15 @@ class Unpacking:
         parent, _, _ = name.rpartition("/")
         if parent not in self._made:
             self._make_directories(parent)
+            self._refuse_many()  # each is an inode, and no byte of what is sent
             path = self._directory / parent
             path.mkdir(mode=0o755)
             path.chmod(0o755)
             self._made.add(parent)
+
+    def _refuse_many(self) -> None:
+        if len(self.entries) + len(self._made) > self._most_files:  # there is the top, too
+            raise SpecError("problem", f"over {self._most_files} entries")
 
     def _close(self) -> None:
         if self._fd >= 0:

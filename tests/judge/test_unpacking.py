@@ -95,6 +95,7 @@ def test_files_are_for_everybody_to_read_and_may_be_executable(tmp_path: Path) -
         (stream([(b"a", b""), (b"a/b", b"")]), "below a file"),
         (stream([(b"a/b", b""), (b"a", b"")]), "there twice"),
         (stream([(b"%d" % n, b"") for n in range(11)]), "over 10 entries"),
+        (stream([(b"%d/a/a/a/x" % n, b"") for n in range(3)]), "over 10 entries"),
         (stream([(b"a", b"x" * 600), (b"b", b"x" * 600)]), "in sum"),
         (HEADER.pack(0, 1, 1 << 63) + b"a", "in sum"),
         (stream([(b"a", b"")], count=2), "not what was announced"),

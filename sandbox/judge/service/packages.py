@@ -183,7 +183,15 @@ async def _remove(directory: Path) -> None:
 
 def _disk_bytes(entries: Iterable[Entry]) -> int:
     """About what they take, with what is noted of them: of ten thousand tests that is most."""
-    return sum(entry.size + _ENTRY_BYTES for entry in entries)
+    directories: set[str] = set()
+    size_bytes = 0
+    for entry in entries:
+        size_bytes += entry.size + _ENTRY_BYTES
+        above = entry.name.rpartition("/")[0]
+        while above and above not in directories:
+            directories.add(above)
+            above = above.rpartition("/")[0]
+    return size_bytes + len(directories) * _ENTRY_BYTES
 
 
 def _finish(draft: Path, unpacking: Unpacking) -> Path:

@@ -82,8 +82,14 @@ def judged_one_after_the_other(client: Client, *packages: dict[str, bytes]) -> l
     return problems
 
 
-def test_many_small_files_count_as_what_they_take(tmp_path: Path, leftovers: None) -> None:
-    many = [package(**{f"statement/{number}-{n}": b"" for n in range(400)}) for number in range(3)]
+@pytest.mark.parametrize(("files", "below"), [(400, ""), (40, "/d/d/d/d/d/d/d/d/it")])
+def test_many_small_files_and_directories_count_as_what_they_take(
+    files: int, below: str, tmp_path: Path, leftovers: None
+) -> None:
+    many = [
+        package(**{f"statement/{number}-{n}{below}": b"" for n in range(files)})
+        for number in range(3)
+    ]
     with serving(tmp_path, with_quota("4MiB")) as daemon, daemon.client() as client:
         problems = judged_one_after_the_other(client, *many)
         kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}

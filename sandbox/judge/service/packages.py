@@ -29,7 +29,7 @@ from sandbox.judge.unpacking import Entry, Unpacking, digest_of, package_in, unp
 from sandbox.server.orders import Orders
 from sandbox.spec.errors import HostError
 
-__all__ = ["Packages"]
+__all__ = ["Packages", "remove_tree"]
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _REMOVAL_SECONDS = 2.0
@@ -146,7 +146,7 @@ class Packages:
                     f"no room for unpacking it: {self._directory}: {error.strerror}; fix: free some"
                 ) from error
             finally:
-                await _remove(draft)  # half of it is of no use to anybody
+                await remove_tree(draft)  # half of it is of no use to anybody
         size_bytes = _disk_bytes(unpacking.entries)
         kept = self._kept[sha256] = _Kept(size_bytes, time.time(), path / "problem" / top)
         return kept
@@ -171,10 +171,10 @@ class Packages:
         for sha256 in unwanted:
             del self._kept[sha256]
             (self._directory / sha256).rename(gone / sha256)
-        await _remove(gone)
+        await remove_tree(gone)
 
 
-async def _remove(directory: Path) -> None:
+async def remove_tree(directory: Path) -> None:
     """Cancelled or not. Whoever waits does not wait for long: if we end, the next process goes on
     with it."""
     with trio.CancelScope(shield=True, deadline=trio.current_time() + _REMOVAL_SECONDS):

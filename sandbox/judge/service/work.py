@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sandbox.judge.language import find_language, load_languages
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.service.dialogues import Dialogues
 from sandbox.judge.service.judging import Judging
+from sandbox.judge.service.packages import remove_tree
 from sandbox.judge.service.plain import judgement_map, outcome_map
 from sandbox.judge.service.quiet import Quiet
 from sandbox.judge.service.reading import PackageReader
@@ -73,7 +74,7 @@ class Work:
             with _named("problem"):
                 await trio.to_thread.run_sync(_check, problem)
             async with contextlib.AsyncExitStack() as held:
-                here = held.enter_context(self._opened(space, judging))
+                here = await held.enter_async_context(self._opened(space, judging))
                 # They may be many, and what a judgement is made of stays in memory to its end.
                 settings = Settings(transcribes=request.transcribes, keeps_transcripts=False)
                 with _named("problem"):
@@ -136,21 +137,20 @@ class Work:
             self._is_asking = False  # the next who asks may have more luck
             self._service.log.event("versions_unknown", tenant=tenant, error=str(error))
 
-    @contextlib.contextmanager
-    def _opened(self, space: Space, judging: Judging) -> Iterator[Here]:
+    @contextlib.asynccontextmanager
+    async def _opened(self, space: Space, judging: Judging) -> AsyncIterator[Here]:
         service, request = self._service, judging.request
         runner = TenantRunner(
             service.orders, space.tenant, self.cores, request.priority, self._quiet
         )
-        with (
-            BuildCache.open(space.builds) as cache,
-            tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
-        ):
-            most = trio.CapacityLimiter(2 * max(1, self.cores))
-            turns = Turns(
-                service.admission, self.cores, self._outputs.setdefault(space.tenant, most)
-            )
-            yield Here(runner, self._languages, cache, turns, Path(scratch))
+        most = trio.CapacityLimiter(2 * max(1, self.cores))
+        turns = Turns(service.admission, self.cores, self._outputs.setdefault(space.tenant, most))
+        scratch = Path(tempfile.mkdtemp(dir=self._scratch))
+        try:
+            with BuildCache.open(space.builds) as cache:
+                yield Here(runner, self._languages, cache, turns, scratch)
+        finally:
+            await remove_tree(scratch)  # there may be a directory of files for each test
 
     async def _time_limit(self, space: Space, judging: Judging, judge: Judge) -> float:
         """What is asked for, or the package's own, or what its accepted submissions come to:

@@ -94,6 +94,31 @@ def test_groups_that_would_have_the_service_look_at_its_tests_for_ever_are_refus
         small.close()
 
 
+REMOVALS = """
+import shutil, sys, threading
+rmtree = shutil.rmtree
+def told(path, *arguments, **more):
+    rmtree(path, *arguments, **more)
+    if "/scratch/" in str(path):
+        in_loop = str(threading.current_thread() is threading.main_thread()).lower()
+        print('{"event": "removed", "in_loop": %s}' % in_loop, file=sys.stderr, flush=True)
+shutil.rmtree = told
+"""
+
+
+def test_nobody_waits_while_the_files_of_tests_are_removed(small: Daemon) -> None:
+    files = package(1, **{"data/secret/0001.files/" + "d/" * 9 + "it": b""})
+    try:
+        small.start(change=REMOVALS)
+        with small.client() as client:
+            assert judged(client, upload(client, zipped(files)), RIGHT)["verdict"] == "AC"
+        assert small.wait_for("removed")["in_loop"] is False
+        assert not small.bugs()
+        assert small.drain() == 0
+    finally:
+        small.close()
+
+
 def test_a_judging_that_is_deleted_is_not_judged_again(client: Client) -> None:
     problem = upload(client, zipped(package(1)))
     told = judged(client, problem, RIGHT)

@@ -157,13 +157,13 @@ class BuildCache:
 
     def _remove(self, path: Path) -> bool:
         """Unless somebody uses it. By a rename first: who looks meanwhile finds all, or nothing."""
-        with contextlib.suppress(OSError), self._alone():
-            lock = locked(path, fcntl.LOCK_EX)
-            try:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            with self._alone():
+                held.callback(os.close, locked(path, fcntl.LOCK_EX))
                 gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=self.directory))
+                held.callback(os.close, locked(gone, fcntl.LOCK_EX))  # from who sweeps
                 path.rename(gone / "entry")
-            finally:
-                os.close(lock)
+            # Alone no more: thousands of files take a disk a while, in which others go on.
             shutil.rmtree(gone, ignore_errors=True)
             return True
         return False

@@ -1,8 +1,12 @@
 """What was built is kept whole or not at all, for several processes, within a size."""
 
+import contextlib
+import fcntl
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,6 +165,29 @@ def test_what_a_killed_process_left_is_never_found_and_goes(place: Path) -> None
 def test_the_draft_of_a_living_process_stays(place: Path) -> None:
     with BuildCache.open(place) as cache, cache.draft() as draft, BuildCache.open(place):
         assert draft.exists()
+
+
+def test_nobody_waits_for_the_room_that_another_makes(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmtree, seen = shutil.rmtree, []
+
+    def watched(path: Path, *arguments: Any, **more: Any) -> None:
+        if path.name.startswith(".gone-") and not seen:
+            with contextlib.suppress(BlockingIOError):
+                lock = os.open(place, os.O_RDONLY)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.close(lock)
+                with BuildCache.open(place):  # which sweeps, and leaves this to us
+                    seen.append(path.exists())
+        rmtree(path, *arguments, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    with BuildCache.open(place, most_bytes=1000) as cache:
+        cache.release(keep(cache, "a", b"a" * 900))
+        keep(cache, "b", b"b" * 900)
+    assert seen == [True]
+    assert [path.name for path in place.iterdir()] == ["b"]
 
 
 def build_often(place: Path, number: int) -> None:

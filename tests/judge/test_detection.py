@@ -1,6 +1,8 @@
 """Which language a submission is in: what it says, its files' names, their first lines."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,25 @@ def test_what_is_in_no_known_language_is_an_error_that_names_what_is_known(
 def test_a_fifo_among_the_files_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.c")
     assert detect(Submission("it", (("a.c", tmp_path / "a.c"),)), LANGUAGES).code == "c"
+
+
+SEARCHES = """
+import resource
+from sandbox.judge.language import load_languages
+patterns = [one.content for one in load_languages().values() if one.content]
+assert len(patterns) >= 2
+resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+for pattern in patterns:
+    for first in (b"", b"end", b"a", b":-", b"fgetl("):
+        for piece in (b" ", b"\\t", b"\\t ", b"%", b"a\\t", b"end", b";\\t", b":-"):
+            pattern.search(first + piece * ((1 << 20) // len(piece)) + b"!")
+"""
+
+
+def test_no_content_takes_long_to_be_searched() -> None:
+    # In a process of its own: nothing ends a search, and whoever waits for one waits for all of it.
+    done = subprocess.run([sys.executable, "-c", SEARCHES], check=False)
+    assert done.returncode == 0, "more than linear in what a contestant has written"
 
 
 def test_content_tells_languages_of_one_extension_apart(tmp_path: Path) -> None:

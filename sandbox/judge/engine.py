@@ -109,10 +109,16 @@ class Judge:
     ) -> Judgement:
         outcomes = {}
         async for outcome in check_answers(self.problem, submission, self._trials):
-            outcomes[outcome.test] = outcome
+            outcomes[outcome.test] = self._kept(outcome)
             if progress is not None:
                 progress(submission, outcome)
         return self._judgement(submission, outcomes, {}, is_lazy)
+
+    def _kept(self, outcome: Outcome) -> Outcome:
+        """What stays of one that `progress` was told of."""
+        if self._settings.keeps_words:
+            return outcome
+        return outcome._replace(transcript=None, judge_message="", team_message="")
 
     def _judgement(
         self,
@@ -155,9 +161,7 @@ class Judge:
                 outcome = await self.run_test(built, test, limit)
                 if progress is not None:
                     progress(submission, outcome)
-                if not self._settings.keeps_transcripts:
-                    outcome = outcome._replace(transcript=None)
-                learn(schedule.settle, outcome)
+                learn(schedule.settle, self._kept(outcome))
             del running[test.name]
             ended.set()
 

@@ -39,7 +39,8 @@ class Settings(NamedTuple):
     """How to judge, where the package leaves it open."""
 
     transcribes: bool = False
-    keeps_transcripts: bool = True  # in a Judgement; False: only `progress` is given them
+    # Dialogues and messages, in a Judgement; False: only `progress` is given them.
+    keeps_words: bool = True
     measures_to: float = 0.0  # seconds of CPU time up to which runs are to be seen to end
     repeats_near: bool = True  # a disturbed run near the limit is done again, on a quiet machine
     kept_bytes: int = 0  # of stdout and of stderr, in each Outcome

@@ -12,6 +12,7 @@ from judge.scripted import Play, ended, judged, validated
 from sandbox.judge import preparation
 from sandbox.judge.problem import Submission
 from sandbox.judge.runner import Order
+from sandbox.judge.trial import Settings
 from sandbox.judge.verdict import Judgement
 from sandbox.spec.errors import RefusedError, SpecError
 from sandbox.spec.result import Completed
@@ -327,6 +328,26 @@ PASSES = {
     "type: multi-pass\nlimits:\n  validation_passes: 2\n",
     "output_validator/validate.py": "",
 }
+
+
+@pytest.mark.parametrize("is_run", [True, False])
+def test_what_was_told_is_not_kept_for_many_tests(is_run: bool, tmp_path: Path) -> None:
+    told: list[str] = []
+    answers = outputs(tmp_path / "o", **{"1": "other", "2": "three"})
+    judgement, _ = judged(
+        package(tmp_path / "p", PASSES if is_run else ANSWERS),
+        lambda order: (
+            ended()
+            if isinstance(order.stdin, Path)
+            else validated(order, 43, judgemessage="one", teammessage="t1")
+        ),
+        tmp_path / "s",
+        submission=None if is_run else answers,
+        settings=Settings(keeps_words=False),
+        progress=lambda submission, outcome: told.append(outcome.judge_message),
+    )
+    assert all(told) and told and judgement.tests[0].verdict, "control"
+    assert [one.judge_message + one.team_message for one in judgement.tests] == ["", ""]
 
 
 def test_messages_of_all_passes_are_told_in_order(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class Work:
             async with contextlib.AsyncExitStack() as held:
                 here = await held.enter_async_context(self._opened(space, judging))
                 # They may be many, and what a judgement is made of stays in memory to its end.
-                settings = Settings(transcribes=request.transcribes, keeps_transcripts=False)
+                settings = Settings(transcribes=request.transcribes, keeps_words=False)
                 with _named("problem"):
                     judge = await held.enter_async_context(open_judge(problem, here, settings))
                     seconds = await self._time_limit(space, judging, judge)

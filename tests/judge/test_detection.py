@@ -118,8 +118,8 @@ patterns = [one.content for one in load_languages().values() if one.content]
 assert len(patterns) >= 2
 resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
 for pattern in patterns:
-    for first in (b"", b"end", b"a", b":-", b"fgetl("):
-        for piece in (b" ", b"\\t", b"\\t ", b"%", b"a\\t", b"end", b";\\t", b":-"):
+    for first in (b"", b"end", b"a", b"a(", b":-", b"fgetl("):
+        for piece in (b") ", b"a()", b" ", b"\\t", b"\\t ", b"%", b"a\\t", b"end", b";\\t", b":-"):
             pattern.search(first + piece * ((1 << 20) // len(piece)) + b"!")
 """
 

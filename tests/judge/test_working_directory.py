@@ -42,7 +42,7 @@ ATTEMPTS = [
 ]
 
 
-def several(directory: Path, files: Mapping[str, str], language: str) -> Submission:
+def several(directory: Path, files: Mapping[str, str | bytes], language: str) -> Submission:
     """A submission of several files."""
     written(directory, files)
     return Submission("several", tuple((name, directory / name) for name in files), language)
@@ -135,10 +135,9 @@ def test_files_that_would_be_most_of_its_memory_do_not_keep_a_submission_from_be
 int main(void) { fprintf(stderr, "%d", fopen("data", "r") != 0); puts("17"); }
 """
     yaml = "limits: {time_limit: 1, memory: 16, code: 65536}\n"
-    main = source(tmp_path / "s", "main.c", program)
-    data = source(tmp_path / "s", "data", bytes(size))
-    sources = Submission("large", (*main.files, *data.files), "c")
-    (judgement,) = judged(package(tmp_path / "p", yaml=yaml), [sources], Settings(kept_bytes=9))
+    large = several(tmp_path / "s", {"main.c": program, "data": bytes(size)}, "c")
+    problem = one_test(tmp_path / "p", yaml=yaml)
+    (judgement,) = judge_here(problem, large, settings=Settings(kept_bytes=9))
     assert judgement.verdict == "AC", judgement.why
     assert judgement.tests[0].stderr == is_there
 

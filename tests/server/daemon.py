@@ -307,11 +307,14 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def serving(directory: Path, config: str = "") -> Iterator[Daemon]:
-    """One that runs, meets nothing that it has no name for, and ends as it should."""
+def serving(directory: Path, config: str = "", change: str = "") -> Iterator[Daemon]:
+    """One that runs, meets nothing that it has no name for, and ends as it should.
+
+    `change`: as of `Daemon.start`.
+    """
     daemon = Daemon(directory, config)
     try:
-        daemon.start()
+        daemon.start(change=change)
         yield daemon
         assert not daemon.bugs()
         if daemon.process is not None:

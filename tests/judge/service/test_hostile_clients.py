@@ -63,8 +63,14 @@ def test_an_answer_that_would_fill_the_memory_is_refused(client: Client) -> None
     assert "data/secret/0001.ans: is over 64MiB" in told["error"]["message"]
 
 
+FEW = (
+    "import sandbox.judge.service.work as it; "
+    "it._MOST_GROUPS = 4; it._MOST_TESTS = 3"  # data/, secret/ and two in it
+)
+
+
 def test_groups_that_would_have_the_service_look_at_its_tests_for_ever_are_refused(
-    small: Daemon,
+    tmp_path: Path, leftovers: None
 ) -> None:
     files = {name: data for name, data in package(0).items() if "data/" not in name}
     files |= {f"data/secret/{n}/1.{end}": b"0\n" for n in range(3) for end in ("in", "ans")}
@@ -76,22 +82,12 @@ def test_groups_that_would_have_the_service_look_at_its_tests_for_ever_are_refus
         "data/secret/1/test_group.yaml":
             b"max_score: 1\nrequire_pass: [sample, sample, sample, sample]\n",
     }  # fmt: skip
-    try:
-        # data/, secret/ and two in it.
-        small.start(
-            change="import sandbox.judge.service.work as it; it._MOST_GROUPS = 4"
-            "; it._MOST_TESTS = 3"
-        )
-        with small.client() as client:
-            assert judged(client, upload(client, zipped(less)), RIGHT)["verdict"] == "AC", "control"
-            told = [judged(client, upload(client, zipped(one)), RIGHT) for one in (files, asks)]
-        assert [one["error"]["field"] for one in told] == ["problem"] * 2
-        assert "data: 5 groups; this service judges up to 4" in told[0]["error"]["message"]
-        assert "data: require_pass: 4 in sum; up to 3 here" in told[1]["error"]["message"]
-        assert not small.bugs()
-        assert small.drain() == 0
-    finally:
-        small.close()
+    with serving(tmp_path, change=FEW) as daemon, daemon.client() as client:
+        assert judged(client, upload(client, zipped(less)), RIGHT)["verdict"] == "AC", "control"
+        told = [judged(client, upload(client, zipped(one)), RIGHT) for one in (files, asks)]
+    assert [one["error"]["field"] for one in told] == ["problem"] * 2
+    assert "data: 5 groups; this service judges up to 4" in told[0]["error"]["message"]
+    assert "data: require_pass: 4 in sum; up to 3 here" in told[1]["error"]["message"]
 
 
 REMOVALS = """
@@ -106,17 +102,12 @@ shutil.rmtree = told
 """
 
 
-def test_nobody_waits_while_the_files_of_tests_are_removed(small: Daemon) -> None:
+def test_nobody_waits_while_the_files_of_tests_are_removed(tmp_path: Path, leftovers: None) -> None:
     files = package(1, **{"data/secret/0001.files/" + "d/" * 9 + "it": b""})
-    try:
-        small.start(change=REMOVALS)
-        with small.client() as client:
+    with serving(tmp_path, change=REMOVALS) as daemon:
+        with daemon.client() as client:
             assert judged(client, upload(client, zipped(files)), RIGHT)["verdict"] == "AC"
-        assert small.wait_for("removed")["in_loop"] is False
-        assert not small.bugs()
-        assert small.drain() == 0
-    finally:
-        small.close()
+        assert daemon.wait_for("removed")["in_loop"] is False
 
 
 def test_a_judging_that_is_deleted_is_not_judged_again(client: Client) -> None:

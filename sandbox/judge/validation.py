@@ -117,10 +117,12 @@ def judged_by(done: Completed, feedback: Feedback, problem: Problem, test: Test)
         )
     except SpecError as error:
         return Validation("JE", f"{who}'s {error}", None, judge, team)
-    is_multi_pass = problem.limits.passes > 1 and test.static_arguments is None
-    is_more = is_multi_pass and feedback.has("nextpass.in")
+    is_more = test.static_arguments is None and feedback.has("nextpass.in")
+    if is_more and problem.limits.passes == 1:
+        why = f"{who} wants another pass (nextpass.in), and the problem is not multi-pass"
+        return Validation("JE", why, None, judge, team)
     if is_more and verdict != "AC":  # "Multi-pass validation" of the format
-        why = "the output validator wants another pass of an output that it has rejected"
+        why = f"{who} wants another pass of an output that it has rejected"
         return Validation("JE", why, None, judge, team)
     why = judge.splitlines()[0][:200] if judge else ""
     return Validation(verdict, why, score, judge, team, is_more)

@@ -235,3 +235,9 @@ def test_a_pass_too_many_is_a_judge_error(multi: Validators) -> None:
     found = multi.run(by_pass(again, pass_2=again))
     assert found.verdict == "JE"
     assert found.why == "the output validator wants more than 3 passes"
+
+
+def test_another_pass_of_a_problem_of_one_is_a_judge_error(validators: Validators) -> None:
+    assert validators.say(NEXT.format(2) + "sys.exit(42)").verdict == "JE"
+    found = validators.say(NEXT.format(2) + "sys.exit(43)")
+    assert (found.verdict, "not multi-pass" in found.why) == ("JE", True)

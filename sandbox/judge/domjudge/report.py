@@ -81,7 +81,7 @@ def run_metadata(outcome: Outcome) -> bytes:
 
 def compile_metadata(seconds: float | None, *, is_success: bool) -> bytes:
     """The same, of compiling."""
-    return _lines({"cpu-time": f"{seconds or 0:.3f}", "exitcode": 0 if is_success else 1})
+    return _lines({"wall-time": f"{seconds or 0:.3f}", "exitcode": 0 if is_success else 1})
 
 
 def system_text(outcome: Outcome) -> bytes:

@@ -8,7 +8,13 @@ from judge.domjudge.fields import RESULTS
 from judge.domjudge.host import outcome
 
 from sandbox.judge.domjudge.api import Settings
-from sandbox.judge.domjudge.report import bounded, run_fields, run_metadata, system_text
+from sandbox.judge.domjudge.report import (
+    bounded,
+    compile_metadata,
+    run_fields,
+    run_metadata,
+    system_text,
+)
 from sandbox.judge.domjudge.work import read_work
 from sandbox.judge.verdict import VERDICTS, Outcome
 from sandbox.judge.verdict import TestRun as Run  # by its own name, pytest takes it for tests
@@ -74,3 +80,9 @@ def test_text_that_is_no_unicode_is_reported_all_the_same() -> None:
 def test_what_is_bounded_says_so_at_its_end() -> None:
     assert bounded(b"12345", 5) == bounded(b"12345", None) == b"12345"
     assert bounded(b"123456", 5) == b"12345\n[output storage truncated after 5 B]\n"
+
+
+def test_of_compiling_its_wall_time_is_told() -> None:
+    assert compile_metadata(1.5, is_success=False).splitlines() == [
+        b"wall-time: 1.500", b"exitcode: 1",
+    ]  # fmt: skip

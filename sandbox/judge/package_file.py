@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 
 from sandbox.judge.here import Here
-from sandbox.judge.language import is_known, load_languages
+from sandbox.judge.language import find_language, is_known, load_languages
 from sandbox.judge.package import read_problem, repository_of
 from sandbox.judge.problem import Expectation, Problem
 from sandbox.judge.unpacking import Unpacking, package_in, unpack_package
@@ -24,7 +24,7 @@ def read_directory(path: Path) -> Problem | None:
     """The package; None: it is an archive, and a sandbox is to unpack it. Raises PackageError."""
     if path.is_file():
         return None
-    return _without_strangers(read_problem(path, repository_of(path)))
+    return _as_known_here(read_problem(path, repository_of(path)))
 
 
 async def read_archive(path: Path, here: Here) -> Problem:
@@ -39,7 +39,7 @@ async def read_archive(path: Path, here: Here) -> Problem:
         await unpack_package(here.runner.run, path.resolve(), unpacking, _MOST_BYTES)
         unpacking.finish()
         problem = await trio.to_thread.run_sync(read_problem, package_in(directory))
-        return _without_strangers(problem)
+        return _as_known_here(problem)
     except SpecError as error:
         if error.field != "problem":
             raise
@@ -48,24 +48,26 @@ async def read_archive(path: Path, here: Here) -> Problem:
         raise HostError(f"{path} was not unpacked: {error}") from error
 
 
-def _without_strangers(problem: Problem) -> Problem:
-    """What lies among the submissions in no language that we know is none of them: what a compiler
-    has left there, or a note. Other tools pass over it too."""
+def _as_known_here(problem: Problem) -> Problem:
+    """With notes of what is in no language that we know. What lies so among the submissions is none
+    of them: what a compiler has left there, or a note; other tools pass over it too."""
     languages = load_languages()
     strangers = [
         one
         for one in problem.submissions
         if not is_known(one, languages) and not any(map(_permits_ce, one.expectations))
     ]
+    notes = list(problem.notes)
+    for one in strangers:
+        notes.append(f"submissions/{one.name}: is in no language that is known here; left out")
+    for word in sorted(problem.languages or ()):
+        try:
+            find_language(word, languages)
+        except SpecError as error:
+            notes.append(f"problem.yaml: languages: {error.problem}")
     return problem._replace(
         submissions=tuple(one for one in problem.submissions if one not in strangers),
-        notes=(
-            *problem.notes,
-            *(
-                printable(f"submissions/{one.name}: is in no language that is known here; left out")
-                for one in strangers
-            ),
-        ),
+        notes=tuple(map(printable, notes)),
     )
 
 

@@ -284,6 +284,18 @@ def test_what_lies_among_submissions_in_no_language_is_left_out(
         assert note in told["notes"] and f"sandbox: {note}" in done.stderr.splitlines()
 
 
+def test_languages_that_are_not_known_are_noted(
+    judge: Judge, problem: Path, tmp_path: Path
+) -> None:
+    metadata = problem / "problem.yaml"
+    metadata.write_text(metadata.read_text() + "languages: [py3, pythn3]\n")
+    done = judge(problem, source(tmp_path, RIGHT))
+    assert done.returncode == 0, done.stderr
+    (note,) = (line for line in done.stderr.splitlines() if "languages: " in line)
+    told = '"pythn3" is none that is known here; did you mean python3?'
+    assert note == f"sandbox: problem.yaml: languages: {told}"
+
+
 def test_a_time_limit_may_be_told(judge: Judge, problem: Path, tmp_path: Path) -> None:
     done = judge("--time-limit=0.2", problem, source(tmp_path, ENDLESS))
     assert done.returncode == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sandbox.cli.options import Option, help_lines, parse_options
+from sandbox.cli.options import Option, help_lines, parse_options_anywhere
 from sandbox.spec.errors import SpecError
 from sandbox.spec.quantities import parse_count, parse_seconds
 
@@ -25,8 +25,8 @@ _OPTIONS = {
     "--help": Option("show this"),
 }
 _USAGE = """\
-Usage: sandbox judge [OPTIONS] PROBLEM SUBMISSION…
-       sandbox judge --verify [OPTIONS] PROBLEM
+Usage: sandbox judge PROBLEM SUBMISSION… [OPTIONS]
+       sandbox judge --verify PROBLEM [OPTIONS]
        sandbox judge languages [--json]
        sandbox judge calibrate [--json] [--reference FILE] [PROBLEM…]
        sandbox judge worker --config FILE
@@ -57,9 +57,6 @@ def run(words: Sequence[str]) -> int:
         return 0
     if not rest:
         raise SpecError("PROBLEM", "is missing; see sandbox judge --help")
-    for word in rest:
-        if word.partition("=")[0] in _OPTIONS:
-            raise SpecError(word, "options come before PROBLEM")
     verifies = "--verify" in values
     if verifies and len(rest) > 1:
         raise SpecError("--verify", "judges the package's own submissions; name none")
@@ -88,7 +85,7 @@ def _understood(
     words: Sequence[str], options: Mapping[str, Option]
 ) -> tuple[dict[str, str | None], list[str]]:
     """The options that were given, and the other words. Help is printed where it is asked for."""
-    given, rest = parse_options(words, options)
+    given, rest = parse_options_anywhere(words, options)
     values = dict(given)
     if "--help" in values:
         print(f"{_USAGE}\n\n{help_lines(options)}")

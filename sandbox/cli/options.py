@@ -1,4 +1,4 @@
-"""Options in front of a command line's other words."""
+"""Options of a command line: in front of its other words, or among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Given", "Option", "help_lines", "parse_options"]
+__all__ = ["Given", "Option", "help_lines", "parse_options", "parse_options_anywhere"]
 
 _HELP_COLUMN = 30
 
@@ -42,23 +42,56 @@ def parse_options(
         word = rest.pop(0)
         if word == "--":
             break
-        name, equals, value = word.partition("=")
-        if name not in options:
-            raise SpecError(name, f"no such option{suggestion(name, options)}")
-        option = options[name]
-        if not option.value:
-            if equals:
-                raise SpecError(name, "takes no value")
-            given.append((name, None))
-        elif equals:
-            given.append((name, value))
-        elif option.may_stand_alone and not _is_value_before_option(rest, options):
-            given.append((name, None))
-        elif not rest or _is_option(rest[0], options):
-            raise SpecError(name, f"needs a value: {name} {option.value}")
-        else:
-            given.append((name, rest.pop(0)))
+        may_take_next = _is_value_before_option(rest, options)
+        given.append(_given(word, rest, options, may_take_next=may_take_next))
     return given, rest
+
+
+def parse_options_anywhere(
+    words: Sequence[str], options: Mapping[str, Option]
+) -> tuple[list[Given], list[str]]:
+    """The options before, between and behind other words, in order, and those words.
+
+    After "--" none is one. The value of an option that may stand alone follows "=". Raises
+    SpecError naming the option.
+    """
+    given: list[Given] = []
+    others: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            others += rest
+            break
+        if word.startswith("-"):
+            given.append(_given(word, rest, options, may_take_next=False))
+        else:
+            others.append(word)
+    return given, others
+
+
+def _given(
+    word: str, rest: list[str], options: Mapping[str, Option], *, may_take_next: bool
+) -> Given:
+    """One option, and its value: of `word`, or taken from `rest`.
+
+    `may_take_next`: whether one that may stand alone takes it from there.
+    """
+    name, equals, value = word.partition("=")
+    if name not in options:
+        raise SpecError(name, f"no such option{suggestion(name, options)}")
+    option = options[name]
+    if not option.value:
+        if equals:
+            raise SpecError(name, "takes no value")
+        return name, None
+    if equals:
+        return name, value
+    if option.may_stand_alone and not may_take_next:
+        return name, None
+    if not rest or _is_option(rest[0], options):
+        raise SpecError(name, f"needs a value: {name} {option.value}")
+    return name, rest.pop(0)
 
 
 def help_lines(options: Mapping[str, Option]) -> str:

@@ -6,7 +6,13 @@ import pytest
 
 from sandbox.cli.document import read_document
 from sandbox.cli.job_options import LIMITS, SETTINGS
-from sandbox.cli.options import Given, Option, help_lines, parse_options
+from sandbox.cli.options import (
+    Given,
+    Option,
+    help_lines,
+    parse_options,
+    parse_options_anywhere,
+)
 from sandbox.spec.errors import SpecError
 from sandbox.spec.job import Artifact, Input, Job, job_from_mapping
 
@@ -49,6 +55,22 @@ def test_options_end_where_the_command_begins(line: str, given: list[Given], res
 
 
 @pytest.mark.parametrize(
+    ("line", "given", "others"),
+    [
+        ("", [], ""),
+        ("a --size 1 b --switch", [SIZE, SWITCH], "a b"),
+        ("a b --size=1", [SIZE], "a b"),
+        ("--json a --switch b", [BARE, SWITCH], "a b"),
+        ("a --json=f b --json", [FILE, BARE], "a b"),
+        ("a -- --size 1 --", [], "a --size 1 --"),
+    ],
+)
+def test_options_may_stand_anywhere(line: str, given: list[Given], others: str) -> None:
+    assert parse_options_anywhere(line.split(), OPTIONS) == (given, others.split())
+
+
+@pytest.mark.parametrize("parse", [parse_options, parse_options_anywhere])
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("--siz 1", "--siz: no such option; did you mean --size?"),
@@ -60,9 +82,9 @@ def test_options_end_where_the_command_begins(line: str, given: list[Given], res
         ("--switch=1", "--switch: takes no value"),
     ],
 )
-def test_an_option_is_refused_by_its_name(line: str, message: str) -> None:
+def test_an_option_is_refused_by_its_name(parse, line: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
-        parse_options(line.split(), OPTIONS)
+        parse(line.split(), OPTIONS)
     assert str(caught.value) == message
 
 

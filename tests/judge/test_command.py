@@ -254,6 +254,19 @@ def test_a_document_that_cannot_be_written_is_told(
     assert done.stderr == "sandbox: --json: /nowhere/document: No such file or directory\n"
 
 
+def test_options_are_taken_wherever_they_are(judge: Judge, problem: Path, tmp_path: Path) -> None:
+    right = source(tmp_path, RIGHT)
+    told = [
+        json.loads(judge(*words).stdout)
+        for words in (
+            ("--json", "--jobs", "1", problem, right),
+            (problem, right, "--jobs", "1", "--json"),
+            (problem, "--json", right, "--jobs=1"),
+        )
+    ]
+    assert [one["judgements"][0]["verdict"] for one in told] == ["AC"] * 3
+
+
 def test_a_language_may_be_told(judge: Judge, problem: Path, tmp_path: Path) -> None:
     script = source(tmp_path, 'read a b; echo "$((a + b))"\n', "script")
     assert "(bash): AC" in judge("--language=bash", problem, script).stdout
@@ -375,8 +388,8 @@ def test_expectations_are_compared_with_verdicts(judge: Judge, tmp_path: Path) -
         ([], "PROBLEM: is missing"),
         (["{problem}"], "SUBMISSION: is missing"),
         (["--verify", "{none}"], "submissions: has none to verify"),
-        (["{problem}", "{right}", "--all"], "--all: options come before PROBLEM"),
-        (["{problem}", "--json=made", "{right}"], "--json=made: options come before PROBLEM"),
+        (["{problem}", "{right}", "--al"], "--al: no such option; did you mean --all?"),
+        (["{problem}", "--", "--all"], "SUBMISSION: --all is neither a file nor a directory"),
         (["--verify", "{problem}", "{right}"], "--verify: judges the package's own"),
         (["{problem}", "/nowhere"], "SUBMISSION: /nowhere is neither a file nor a directory"),
         (["{problem}", "{empty}"], "has no files"),

@@ -53,26 +53,30 @@ def read_credentials(path: Path, name: str | None, field: str) -> Endpoint:
     if name is not None and name not in found:
         raise SpecError(field, f"{path} has no endpoint {shown(name)}{suggestion(name, found)}")
     endpoint = found[name] if name is not None else next(iter(found.values()))
-    _require_safe(endpoint.url, f"{field}: {path}")
-    return endpoint
+    return endpoint._replace(url=_safe(endpoint.url, f"{field}: {path}"))
 
 
-def _require_safe(url: str, field: str) -> None:
+def _safe(url: str, field: str) -> str:
+    """The URL, if it shows nobody the password. Raises SpecError: it would."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        _ = parts.port  # raises where it is no number
+        port = parts.port  # raises where it is no number
     except ValueError as error:
         raise SpecError(field, f"{shown(url)}: {error}") from error
     if parts.scheme not in ("http", "https") or not host:
         raise SpecError(field, f"{shown(url)} is no http or https URL")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SpecError(field, "a URL has no user, query or fragment here")
+    if parts.scheme == "http" and host == "localhost":
+        # As DOMjudge is installed. Where the name leads is for a resolver to say, and this is not.
+        return parts._replace(netloc="127.0.0.1" if port is None else f"127.0.0.1:{port}").geturl()
     if parts.scheme == "http" and not _is_loopback(host):
         raise SpecError(
             field, f"{shown(url)} would show the password to the network; use https, or a tunnel "
-            "to 127.0.0.1, by that number",
+            "to 127.0.0.1",
         )  # fmt: skip
+    return url
 
 
 def _is_loopback(host: str) -> bool:

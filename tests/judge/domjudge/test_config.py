@@ -84,7 +84,7 @@ def test_a_password_that_others_can_reach_is_not_used(secret: Path, mode: int, f
     ("a https://a.example u p\nb https://b.example u p", "2 endpoints"),
     ("a https://a.example u p\na https://b.example u p", "twice"),
     ("a http://a.example u p", "use https"),
-    ("a http://localhost u p", "use https"),
+    ("a http://localhost.a.example u p", "use https"),
     ("a ftp://a.example u p", "no http or https"),
     ("a https:///api u p", "no http or https"),
     ("a https://a.example:port u p", "credentials"),
@@ -103,3 +103,10 @@ def test_in_clear_is_for_loopback_only(secret: Path) -> None:
     secret.write_text("a http://127.0.0.1:8080/api/v4 u p\nb http://[::1]/api u p\n")
     assert read_credentials(secret, "a", "credentials").url == "http://127.0.0.1:8080/api/v4"
     assert read_credentials(secret, "b", "credentials").url == "http://[::1]/api"
+
+
+@pytest.mark.parametrize("port", ["", ":8080"])
+def test_where_localhost_leads_is_for_no_resolver_to_say(secret: Path, port: str) -> None:
+    secret.write_text(f"a http://localhost{port}/domjudge/api u p\n")
+    found = read_credentials(secret, "a", "credentials")
+    assert found.url == f"http://127.0.0.1{port}/domjudge/api"

@@ -28,6 +28,7 @@ __all__ = ["Judgings"]
 
 _MOST_QUEUED = 1000  # of a tenant
 _RETRY_SECONDS = 1.0
+_MOST_LOGGED = 1000  # characters of an error, which may quote what a tenant has sent
 _LEAVING = "the server is about to end; the next one goes on with what is not over"
 _LEAVING_SECONDS = 5.0
 
@@ -232,6 +233,7 @@ class Judgings:
         self._service.log.event(
             "judging", tenant=space.tenant, judging=judging.id, state=judging.state,
             verdict=judging.verdict, label=judging.request.label,
+            error=str(outcome)[:_MOST_LOGGED] if state == "failed" else None,
         )  # fmt: skip
         await space.make_room()
 

@@ -103,3 +103,11 @@ def test_the_oldest_packages_go_where_there_are_too_many(tmp_path: Path, leftove
         kept = {path.name for path in daemon.state.glob("judge/*/packages/*")}
         assert kept == set(problems[1:])
         assert judged(client, problems[0], RIGHT)["verdict"] == "AC"
+
+
+def test_why_a_judging_has_failed_is_in_the_log(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        told = judged(client, upload(client, zipped({"problem.yaml": b"limits: 5\n"})), RIGHT)
+    assert told["state"] == "failed"
+    event = daemon.wait_for("judging")
+    assert (event["state"], event["error"]) == ("failed", told["error"]["message"]), event

@@ -47,7 +47,7 @@ async def _calibrate_host(reference: Reference, as_json: bool) -> int:
         print(json.dumps(_document(speeds, reference, cpu, cores.count), indent=2, allow_nan=False))
     else:
         print("\n".join(_host_lines(speeds, reference, cpu, cores.count)))
-    return 0
+    return _UNTRUSTED if any(_host_warnings(speeds)) else 0
 
 
 def _host_lines(speeds: Speeds, reference: Reference, cpu: str, cores: int) -> Iterator[str]:
@@ -69,6 +69,19 @@ def _host_lines(speeds: Speeds, reference: Reference, cpu: str, cores: int) -> I
         if found is not None:
             name = "start-up" if kind == "empty" else kind
             yield f"{name}: {found:.2f} times the reference's time"
+    for warning in _host_warnings(speeds):
+        yield printable(f"warning: {warning}")
+
+
+def _host_warnings(speeds: Speeds) -> Iterator[str]:
+    disturbed = [one for one in speeds.samples if one.series.is_disturbed]
+    if disturbed:
+        first = disturbed[0]
+        yield (
+            f"{len(disturbed)} of {len(speeds.samples)} programs were disturbed in most of their "
+            f"runs, as {first.kind} in {first.language} ({first.series.noise}); measure again when "
+            "nothing else runs"
+        )
 
 
 def _slowness(speeds: Speeds, reference: Reference, kind: str) -> float | None:
@@ -87,6 +100,7 @@ def _document(speeds: Speeds, reference: Reference, cpu: str, cores: int) -> dic
         "reference": reference.cpu,
         "slowness": {kind: _slowness(speeds, reference, kind) for kind in KINDS},
         "left_out": dict(speeds.left_out),
+        "warnings": list(_host_warnings(speeds)),
         "samples": [
             {
                 "language": sample.language,

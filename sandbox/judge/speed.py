@@ -52,6 +52,11 @@ class Series(NamedTuple):
         noisy = [run.noise for run in self.runs if run.noise]
         return f"{len(noisy)} of {len(self.runs)} runs: {', '.join(noisy[0])}" if noisy else ""
 
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether most of the runs were: their median is not that of the program alone."""
+        return 2 * sum(bool(run.noise) for run in self.runs) > len(self.runs)
+
 
 class Sample(NamedTuple):
     """One program in one language."""

@@ -161,6 +161,22 @@ def test_a_problem_has_no_reference() -> None:
         judge_command(["calibrate", "--reference", "file", "problem"])
 
 
+def test_a_host_that_does_something_else_is_measured_in_vain(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def measure(here: Here, *, rounds: int, told) -> Speeds:
+        return Speeds((quiet, loud), {})
+
+    monkeypatch.setattr(command, "measure_speeds", measure)
+    quiet = Sample("c", "integer", Series((*runs(0.5, 0.5).runs, *runs(0.5, noise=("x",)).runs)))
+    loud = Sample("go", "empty", Series((*runs(0.1, 0.1, noise=("load 9",)).runs, *runs(0.1).runs)))
+    assert judge_command(["calibrate"]) == 1
+    told = "warning: 1 of 2 programs were disturbed in most of their runs, as empty in go (2 of 3"
+    assert told in capfd.readouterr().out
+    loud = quiet
+    assert judge_command(["calibrate"]) == 0, "control"
+
+
 def margins(*seconds: float, own: float | None = None, slow: tuple[Slow, ...] = ()) -> Margins:
     judged = [
         Judgement("a.c", "c", "AC", None, "", (

@@ -84,7 +84,7 @@ def _unmet_by_scores(
     expected: tuple[float, float], scores: dict[str, float | None]
 ) -> Iterator[str]:
     low, high = expected
-    bounds = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    bounds = f"{low:g}" if low == high else f"{_bound(low)} to {_bound(high)}"
     if not scores:
         yield f"a score of {bounds} was expected, and no such group was judged"
     for name, score in scores.items():
@@ -94,6 +94,14 @@ def _unmet_by_scores(
             low == high and math.isclose(score, low, rel_tol=_ROUNDING)
         ):
             yield f"a score of {bounds} was expected, and {name} has {score:g}"
+
+
+def _bound(score: float) -> str:
+    """Of what is said to be less than a score, the next number to it was taken."""
+    shown = f"{round(score, 9):g}"
+    if score == float(shown):
+        return shown
+    return f"{'under' if score < float(shown) else 'over'} {shown}"
 
 
 def _scores(expectation: Expectation, judgement: Judgement) -> Iterator[tuple[str, float | None]]:

@@ -1,5 +1,7 @@
 """What a package expects of a submission is compared with what came, in words."""
 
+import math
+
 import pytest
 
 from sandbox.judge.expectations import check
@@ -76,6 +78,8 @@ def only(tests: str, permitted: str = "", required: str = "", **more: object) ->
         ([Expectation(score=(31, 59.5))], FAILED,
          ["a score of 31 to 59.5 was expected, and the submission has 30"]),
         ([Expectation(score=(30, 60))], PASSED, []),
+        ([Expectation(score=(math.nextafter(0, 1), math.nextafter(60, 0)))], PASSED,
+         ["a score of over 0 to under 60 was expected, and the submission has 60"]),
         ([Expectation(score=(0, 9))], judged({"a": "AC"}, "AC"),
          ["a score of 0 to 9 was expected, and the submission has none"]),
         ([Expectation("secret/two", score=(0, 0))], FAILED, []),

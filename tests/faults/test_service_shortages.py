@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server.daemon import Daemon, command
+from server.daemon import Daemon, command, serving
 
 from sandbox.spec.errors import HostError, RefusedError
 
@@ -18,15 +18,8 @@ LARGE = 100_000  # of an output that is kept in a file
 @pytest.fixture
 def daemon(tmp_path: Path, leftovers: None) -> Iterator[Daemon]:
     """One that runs."""
-    daemon = Daemon(tmp_path, "drain_seconds = 3600\n")
-    try:
-        daemon.start()
+    with serving(tmp_path, "drain_seconds = 3600\n") as daemon:
         yield daemon
-        assert not daemon.bugs()
-        if daemon.process is not None:
-            assert daemon.drain() == 0
-    finally:
-        daemon.close()
 
 
 def test_a_full_disk_accepts_what_needs_none_of_it(daemon: Daemon) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server.daemon import Daemon, command, over
+from server.daemon import Daemon, command, over, serving
 
 from sandbox.spec.errors import ExecError, HostError, RefusedError, SpecError
 from sandbox.wire.errors import InvalidParamsError, NotFoundError
@@ -21,15 +21,8 @@ ENDS: list[Callable[[Daemon], Any]] = [Daemon.kill, Daemon.drain]
 @pytest.fixture
 def daemon(tmp_path: Path, leftovers: None) -> Iterator[Daemon]:
     """One that runs, with a place for one job."""
-    daemon = Daemon(tmp_path, "drain_seconds = 0\n[budget]\njobs = 1\n")
-    try:
-        daemon.start()
+    with serving(tmp_path, "drain_seconds = 0\n[budget]\njobs = 1\n") as daemon:
         yield daemon
-        assert not daemon.bugs()
-        if daemon.process is not None:
-            assert daemon.drain() == 0
-    finally:
-        daemon.close()
 
 
 def refusal(daemon: Daemon, *options: str) -> str:

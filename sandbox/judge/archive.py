@@ -34,7 +34,7 @@ def unpack(archive: Path, directory: Path) -> None:
             if len(names) >= _MOST_FILES:
                 raise ValueError(f"over {_MOST_FILES} files")
             names.add(name)
-            directories |= directories_of(name)
+            directories |= directories_of([name])
             if len(directories) > MOST_DIRECTORIES:
                 raise ValueError(f"over {MOST_DIRECTORIES} directories")
             is_executable = _octal(header[100:108]) & 0o100

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from sandbox.judge.constants import with_constants
 from sandbox.judge.language_file import Language
@@ -101,7 +101,7 @@ def name_problem(files: Files) -> str | None:
             return f"{shown(name)}: {why}"
         if len(parts) > _MOST_PARTS:
             return f"{shown(name)}: over {_MOST_PARTS} directories deep"
-    directories = set[str]().union(*map(directories_of, names))
+    directories = directories_of(names)
     if both := directories & names:
         return f"{shown(min(both))} is a file and a directory"
     if len(directories) > MOST_DIRECTORIES:
@@ -109,9 +109,15 @@ def name_problem(files: Files) -> str | None:
     return None
 
 
-def directories_of(name: str) -> set[str]:
-    """Those that the file lies in, below the one that its name begins at."""
-    return {str(above) for above in PurePosixPath(name).parents} - {"."}
+def directories_of(names: Iterable[str]) -> set[str]:
+    """Those that these files lie in, below the one that their names begin at."""
+    found: set[str] = set()
+    for name in names:
+        above = name.rpartition("/")[0]
+        while above and above not in found:
+            found.add(above)
+            above = above.rpartition("/")[0]
+    return found
 
 
 def stage(

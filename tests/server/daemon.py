@@ -307,9 +307,7 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def serving(
-    directory: Path, config: str = "", change: str | None = None
-) -> Iterator[Daemon]:
+def serving(directory: Path, config: str = "", change: str | None = None) -> Iterator[Daemon]:
     """One that runs, meets nothing that it has no name for, and ends as it should.
 
     `change`: as of `Daemon.start`.

@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import trio
 from sandbox.judge.problem import Problem
 from sandbox.judge.service.reading import PackageReader
 from sandbox.judge.service.runner import run_one
+from sandbox.judge.sources import directories_of
 from sandbox.judge.unpacking import Entry, Unpacking, digest_of, package_in, unpack_package
 from sandbox.server.orders import Orders
 from sandbox.spec.errors import HostError
@@ -181,17 +182,10 @@ async def remove_tree(directory: Path) -> None:
         await trio.to_thread.run_sync(shutil.rmtree, directory, True, abandon_on_cancel=True)
 
 
-def _disk_bytes(entries: Iterable[Entry]) -> int:
+def _disk_bytes(entries: Collection[Entry]) -> int:
     """About what they take, with what is noted of them: of ten thousand tests that is most."""
-    directories: set[str] = set()
-    size_bytes = 0
-    for entry in entries:
-        size_bytes += entry.size + _ENTRY_BYTES
-        above = entry.name.rpartition("/")[0]
-        while above and above not in directories:
-            directories.add(above)
-            above = above.rpartition("/")[0]
-    return size_bytes + len(directories) * _ENTRY_BYTES
+    inodes = len(entries) + len(directories_of(entry.name for entry in entries))
+    return sum(entry.size for entry in entries) + inodes * _ENTRY_BYTES
 
 
 def _finish(draft: Path, unpacking: Unpacking) -> Path:

@@ -13,7 +13,7 @@ from sandbox.judge.cores import Cores
 from sandbox.judge.here import opened
 from sandbox.judge.interrupt import run_until_signal
 from sandbox.judge.margins import Margins, measure_margins
-from sandbox.judge.package_file import read_archive, read_directory
+from sandbox.judge.package_file import as_known_here, read_archive, read_directory
 from sandbox.judge.problem import Problem
 from sandbox.judge.report import columns
 from sandbox.judge.speed import KINDS, Reference, Speeds, measure_speeds, read_reference
@@ -122,7 +122,7 @@ async def _calibrate_problems(
     # One at a time: it is times that are wanted.
     async with opened(Cores(1)) as here:
         for path, read in problems:
-            problem = read or await read_archive(path, here)
+            problem = as_known_here(read or await read_archive(path, here), here.languages)
             margins = await measure_margins(here, problem, rounds=_PROBLEM_ROUNDS, told=_tell)
             found[str(path)] = margins
             if not as_json:

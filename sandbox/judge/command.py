@@ -15,7 +15,7 @@ from sandbox.judge.engine import Judge, open_judge
 from sandbox.judge.expectations import check
 from sandbox.judge.here import Here, opened
 from sandbox.judge.interrupt import run_until_signal
-from sandbox.judge.package_file import read_archive, read_directory
+from sandbox.judge.package_file import as_known_here, read_archive, read_directory
 from sandbox.judge.problem import Problem, Submission
 from sandbox.judge.sources import files_below
 from sandbox.judge.trial import Settings
@@ -57,8 +57,9 @@ async def _judge(
     request: Request, problem: Problem | None, given: list[Submission], document: IO[str] | None
 ) -> int:
     async with opened(Cores(request.jobs)) as here:
-        problem = problem or await read_archive(request.problem, here)
-        return await _judge_by(here, request, problem, given, document)
+        found = problem or await read_archive(request.problem, here)
+        known = as_known_here(found, here.languages)
+        return await _judge_by(here, request, known, given, document)
 
 
 async def _judge_by(

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import trio
 
 from sandbox.judge.here import Here
-from sandbox.judge.language import find_language, is_known, load_languages
+from sandbox.judge.language import Language, find_language, is_known
 from sandbox.judge.package import read_problem, repository_of
 from sandbox.judge.problem import Expectation, Problem
 from sandbox.judge.unpacking import Unpacking, package_in, unpack_package
 from sandbox.spec.errors import HostError, SpecError
 from sandbox.spec.fields import printable
 
-__all__ = ["read_archive", "read_directory"]
+__all__ = ["as_known_here", "read_archive", "read_directory"]
 
 _MOST_BYTES = 4 << 30  # unpacked
 
 
 def read_directory(path: Path) -> Problem | None:
     """The package; None: it is an archive, and a sandbox is to unpack it. Raises PackageError."""
-    if path.is_file():
-        return None
-    return _as_known_here(read_problem(path, repository_of(path)))
+    return None if path.is_file() else read_problem(path, repository_of(path))
 
 
 async def read_archive(path: Path, here: Here) -> Problem:
@@ -38,8 +37,7 @@ async def read_archive(path: Path, here: Here) -> Problem:
         unpacking = Unpacking(directory, _MOST_BYTES)
         await unpack_package(here.runner.run, path.resolve(), unpacking, _MOST_BYTES)
         unpacking.finish()
-        problem = await trio.to_thread.run_sync(read_problem, package_in(directory))
-        return _as_known_here(problem)
+        return await trio.to_thread.run_sync(read_problem, package_in(directory))
     except SpecError as error:
         if error.field != "problem":
             raise
@@ -48,27 +46,21 @@ async def read_archive(path: Path, here: Here) -> Problem:
         raise HostError(f"{path} was not unpacked: {error}") from error
 
 
-def _as_known_here(problem: Problem) -> Problem:
+def as_known_here(problem: Problem, languages: Mapping[str, Language]) -> Problem:
     """With notes of what is in no language that we know. What lies so among the submissions is none
     of them: what a compiler has left there, or a note; other tools pass over it too."""
-    languages = load_languages()
-    strangers = [
-        one
-        for one in problem.submissions
-        if not is_known(one, languages) and not any(map(_permits_ce, one.expectations))
-    ]
-    notes = list(problem.notes)
-    for one in strangers:
-        notes.append(f"submissions/{one.name}: is in no language that is known here; left out")
+    submissions, notes = [], list(problem.notes)
+    for one in problem.submissions:
+        if is_known(one, languages) or any(map(_permits_ce, one.expectations)):
+            submissions.append(one)
+        else:
+            notes.append(f"submissions/{one.name}: is in no language that is known here; left out")
     for word in sorted(problem.languages or ()):
         try:
             find_language(word, languages)
         except SpecError as error:
             notes.append(f"problem.yaml: languages: {error.problem}")
-    return problem._replace(
-        submissions=tuple(one for one in problem.submissions if one not in strangers),
-        notes=tuple(map(printable, notes)),
-    )
+    return problem._replace(submissions=tuple(submissions), notes=tuple(map(printable, notes)))
 
 
 def _permits_ce(expectation: Expectation) -> bool:

@@ -22,10 +22,7 @@ _ONE, _ALL = 0, 1  # in place of a core's number: which it is, the admission say
 
 async def run_one(orders: Orders, tenant: str, order: Order) -> Completed:
     """A job of the tenant's, to its end; on no core of its own."""
-    (outcome,) = await orders.run(tenant, [order])
-    if isinstance(outcome, SandboxError):
-        raise outcome
-    return outcome
+    return _only(await orders.run(tenant, [order]))
 
 
 class Turns:
@@ -74,10 +71,7 @@ class TenantRunner:
 
     async def run(self, order: Order) -> Completed:
         """See `Runner`."""
-        (outcome,) = await self.run_pipeline([order], (), lambda _: None)
-        if isinstance(outcome, SandboxError):
-            raise outcome
-        return outcome
+        return _only(await self.run_pipeline([order], (), lambda _: None))
 
     async def run_pipeline(
         self, orders: Sequence[Order], pipes: Sequence[Pipe], closed: Closed
@@ -109,3 +103,11 @@ class TenantRunner:
         return await self._orders.run(
             self._tenant, orders, pipes, closed, own_cores=own_cores, priority=self._priority
         )
+
+
+def _only(outcomes: list[Completed | SandboxError]) -> Completed:
+    """What came of the one order."""
+    (outcome,) = outcomes
+    if isinstance(outcome, SandboxError):
+        raise outcome
+    return outcome

@@ -273,10 +273,13 @@ async def test_a_warm_job_whose_init_is_killed_ends_with_an_error(
 
 
 RUNNER = """
-import sys
+import signal, sys
 sys.path[:0] = {paths!r}
 import trio
 from supervisor.resident import Held, HELD, resident
+
+# Whoever runs the tests in the background has it ignored, and so would this.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     async with resident(patience={patience}) as here:
